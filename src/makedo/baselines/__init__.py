@@ -1,0 +1,1 @@
+"""Estimators that two rooms or more are compared with."""

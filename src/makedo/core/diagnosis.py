@@ -1,0 +1,61 @@
+"""The answer of every room's ``diagnose``: does this method apply to this data, and what would it bring?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+VERDICTS = ("applies", "may help", "does not apply", "cannot tell")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a method can be expected to do on the data it was shown.
+
+    Parameters
+    ----------
+    verdict : {"applies", "may help", "does not apply", "cannot tell"}
+    expected_gain : float or None
+        Gain over the obvious baseline, in ``unit``; positive means that the method helps.  None: not estimated.
+    interval : (float, float) or None
+        95 % interval of ``expected_gain``.
+    unit : str
+        For example ``"points of accuracy on nodes without edges"``.
+    figures : dict
+        The measured figures that the verdict rests on.
+    advice : str
+        What to do, in one or two sentences.
+    command : str
+        The command line to run next; empty when there is none.
+    seconds : float
+        What the diagnosis took.
+    """
+
+    verdict: str
+    expected_gain: float | None = None
+    interval: tuple[float, float] | None = None
+    unit: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+    advice: str = ""
+    command: str = ""
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        assert self.verdict in VERDICTS, self.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.capitalize()}. {self.advice}"]
+        if self.expected_gain is not None:
+            between = "" if self.interval is None else " ({:+.1f} to {:+.1f})".format(*self.interval)
+            lines.append(f"Expected gain: {self.expected_gain:+.1f}{between} {self.unit}.")
+        width = max((len(name) for name in self.figures), default=0)
+        for name, value in self.figures.items():
+            shown = f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            lines.append(f"  {name:<{width}}  {shown}")
+        if self.command:
+            lines.append(f"Next: {self.command}")
+        return "\n".join(lines)

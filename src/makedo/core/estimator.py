@@ -1,0 +1,80 @@
+"""The contract that every estimator of the house keeps (scikit-learn's, plus saving, resuming and reporting)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from makedo.core.checks import Choice, Either, MakedoInputError, Number, check_parameters
+from makedo.core.persistence import load_model, save_model
+
+
+class Estimator(BaseEstimator):
+    """Base of the estimators: declared parameter checks, ``save`` and ``load``.
+
+    A subclass stores its constructor's arguments and nothing else, declares what it accepts in ``_constraints``, calls
+    ``_check_parameters`` in ``fit``, and puts what it learns into attributes that end in ``_``.  Where those are not all
+    plain values, arrays, frames or objects with ``to_state``, it overrides :meth:`_restore`.
+    """
+
+    _constraints: ClassVar[Mapping[str, Number | Choice | Either]] = {}
+
+    @property
+    def room(self) -> str:
+        """The method this class belongs to, as it is called in ROOMS."""
+        return type(self).__module__.split(".")[2]
+
+    def _check_parameters(self) -> None:
+        check_parameters(self, self._constraints)
+
+    # --- saving ---------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        """What was learnt: every attribute that ends in one underscore."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name.endswith("_") and not name.startswith("_") and name != "fingerprint_"
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`_state` gave; objects arrive as their state and have to be built here."""
+        for name, value in state.items():
+            if not (name.endswith("_") and name.isidentifier()) or name.startswith("_") or hasattr(type(self), name):
+                raise MakedoInputError(f"model.json holds {name!r}, which is not something {type(self).__name__} learns.")
+            setattr(self, name, value)
+
+    def _card(self) -> str:
+        """Lines of the model card that only this class can write: what it is for, which files hold rows of the user's."""
+        return ""
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as a directory of JSON, safetensors and Parquet.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        MakedoInputError
+            Something that is not a model directory stands at ``path``.
+        """
+        import makedo
+
+        check_is_fitted(self)
+        parameters = "\n".join(f"- {name}: {value!r}" for name, value in self.get_params(deep=False).items())
+        card = (
+            f"# {type(self).__name__}\n\n{self._card().strip()}\n\nMade by makedo {makedo.__version__}. Load it in Python with "
+            f"`makedo.load(path)`, or give the directory to `makedo {self.room.replace('_', '-')} predict`.\n\n"
+            f"## Parameters\n\n{parameters}\n"
+        )
+        save_model(self, path, self._state(), card)
+
+    @classmethod
+    def load(cls, path: str | Path, **objects: Any) -> Any:
+        """Read a model directory that ``save`` of this class wrote; :func:`makedo.load` reads any."""
+        room = cls.__module__.split(".")[2]
+        return load_model(path, lambda r, name: cls if (r, name) == (room, cls.__name__) else None, **objects)

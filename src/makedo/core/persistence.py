@@ -1,0 +1,312 @@
+"""Model directories: ``model.json`` + ``weights.safetensors`` + ``tables.parquet`` + ``README.md``, and never a pickle.
+
+A model is its constructor parameters and a *state*: a tree of plain values, arrays, sparse matrices, tensors, data
+frames and indexes.  :func:`pack` splits such a tree into JSON (with references), named arrays and named columns;
+:func:`unpack` puts it together again.  Loading reads data only: it executes nothing that stands in the files and needs
+no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from makedo.core.checks import MakedoInputError, first
+
+if TYPE_CHECKING:
+    from makedo.core.estimator import Estimator
+
+FORMAT_VERSION = 1
+SPARSE_PARTS = ("data", "indices", "indptr")
+
+
+# --- a tree of values to JSON, arrays and columns, and back -------------------------------------------------------------
+
+
+def pack(value: Any, name: str, arrays: dict[str, np.ndarray], columns: dict[str, Any]) -> Any:
+    """Return the JSON form of ``value``; its arrays and columns are added to the two dictionaries under ``name``."""
+    import pandas as pd
+    import scipy.sparse as sp
+
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, np.generic):
+        return pack(value.item(), name, arrays, columns)
+    if isinstance(value, dict):
+        for key in value:
+            assert isinstance(key, str) and not key.startswith("$"), f"{name}: key {key!r}"
+        return {key: pack(item, f"{name}.{key}", arrays, columns) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [pack(item, f"{name}.{i}", arrays, columns) for i, item in enumerate(value)]
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "OU":
+            columns[name] = value.tolist()
+            return {"$strings": name}
+        arrays[name] = np.ascontiguousarray(value)
+        return {"$array": name}
+    if sp.issparse(value):
+        matrix = sp.csr_matrix(value)
+        for part in SPARSE_PARTS:
+            arrays[f"{name}.{part}"] = np.ascontiguousarray(getattr(matrix, part))
+        return {"$sparse": name, "shape": list(matrix.shape)}
+    if isinstance(value, pd.DataFrame):
+        for i, column in enumerate(value.columns):
+            columns[f"{name}.{i}"] = value[column].reset_index(drop=True)
+        return {"$frame": name, "columns": [str(c) for c in value.columns], "rows": len(value)}
+    if isinstance(value, pd.Index):
+        columns[name] = value.to_series(index=range(len(value)))
+        return {"$index": name, "name": value.name}
+    if "torch" in sys.modules:
+        import torch
+
+        if isinstance(value, torch.Tensor):
+            arrays[name] = np.ascontiguousarray(value.detach().cpu().numpy())
+            return {"$tensor": name}
+        if isinstance(value, torch.nn.Module):
+            return pack(dict(value.state_dict()), name, arrays, columns)
+    if hasattr(value, "to_state"):
+        return pack(value.to_state(), name, arrays, columns)
+    raise TypeError(f"{name}: a {type(value).__name__} cannot be stored in a model directory")
+
+
+def unpack(tree: Any, arrays: dict[str, np.ndarray], columns: dict[str, Any]) -> Any:
+    """The inverse of :func:`pack`; objects with ``to_state`` come back as their state."""
+    import pandas as pd
+    import scipy.sparse as sp
+
+    if isinstance(tree, list):
+        return [unpack(item, arrays, columns) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "$float" in tree:
+        return float(tree["$float"])
+    if "$array" in tree:
+        return arrays[tree["$array"]]
+    if "$strings" in tree:
+        return np.array(columns[tree["$strings"]].tolist(), dtype=object)
+    if "$sparse" in tree:
+        parts = tuple(arrays[f"{tree['$sparse']}.{part}"] for part in SPARSE_PARTS)
+        matrix = sp.csr_matrix(parts, shape=tuple(tree["shape"]))
+        matrix.check_format(full_check=True)
+        return matrix
+    if "$frame" in tree:
+        data = {i: columns[f"{tree['$frame']}.{i}"] for i in range(len(tree["columns"]))}
+        return pd.DataFrame(data, index=range(tree["rows"])).set_axis(tree["columns"], axis=1)
+    if "$index" in tree:
+        return pd.Index(columns[tree["$index"]], name=tree["name"])
+    if "$tensor" in tree:
+        import torch
+
+        return torch.from_numpy(arrays[tree["$tensor"]].copy())
+    return {key: unpack(item, arrays, columns) for key, item in tree.items()}
+
+
+def write_tables(columns: dict[str, Any], path: Path) -> None:
+    """One Parquet file for columns of any lengths: one row, in which each column is a list."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lists = {}
+    for name, values in columns.items():
+        array = pa.Array.from_pandas(values) if hasattr(values, "index") and not isinstance(values, list) else pa.array(values)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        lists[name] = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
+    pq.write_table(pa.table(lists), path)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The columns that :func:`write_tables` stored, as pandas Series."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    return {name: table[name].combine_chunks().flatten().to_pandas() for name in table.column_names}
+
+
+# --- files that appear whole or not at all ------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; what the block puts there (a file or a folder) becomes ``path``.
+
+    If the block raises, nothing changes at ``path`` and nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield fresh
+        if path.is_dir():
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+            path.rename(old)
+            fresh.rename(path)
+            shutil.rmtree(old)
+        else:
+            os.replace(fresh, path)
+    finally:
+        if fresh.is_dir():
+            shutil.rmtree(fresh)
+        else:
+            fresh.unlink(missing_ok=True)
+
+
+def write_state(path: Path, header: dict[str, Any], state: dict[str, Any]) -> None:
+    """Write ``header`` and ``state`` as three files into the existing folder ``path``."""
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, np.ndarray] = {}
+    columns: dict[str, Any] = {}
+    tree = pack(state, "state", arrays, columns)
+    save_file(arrays, path / "weights.safetensors")
+    write_tables(columns, path / "tables.parquet")
+    text = json.dumps({**header, "state": tree}, indent=1, allow_nan=False)
+    (path / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read_state(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """The state whose JSON form stands in ``document`` (the content of ``path/model.json``)."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path / "weights.safetensors")
+        columns = read_tables(path / "tables.parquet")
+        return unpack(document["state"], arrays, columns)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise MakedoInputError(
+            f"{path}: the model directory is damaged ({type(error).__name__}: {_one_line(error)}). Save the model again."
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+def save_model(model: Estimator, path: str | Path, state: dict[str, Any], card: str) -> None:
+    """Write a model directory; an older model directory at ``path`` is replaced, anything else there is an error."""
+    import makedo
+
+    path = Path(path)
+    if path.exists() and not (path / "model.json").is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise MakedoInputError(f"{path} exists and is not a model directory of makedo. Choose another place to save to.")
+    header = {
+        "format_version": FORMAT_VERSION,
+        "makedo": makedo.__version__,
+        "room": model.room,
+        "class": type(model).__name__,
+        "parameters": {name: _plain(model, name, value) for name, value in model.get_params(deep=False).items()},
+        "fingerprint": getattr(model, "fingerprint_", ""),
+    }
+    with replacing(path) as fresh:
+        fresh.mkdir()
+        write_state(fresh, header, state)
+        (fresh / "README.md").write_text(card, encoding="utf-8")
+
+
+def _plain(model: Estimator, name: str, value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, tuple):
+        value = list(value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        if isinstance(value, float):
+            return {"$float": repr(value)}
+        raise MakedoInputError(
+            f"{type(model).__name__}.save: parameter {name} is a {type(value).__name__}, which a model directory cannot hold."
+        ) from error
+    return value
+
+
+def load_model(path: str | Path, find_class: Callable[[str, str], type | None], **objects: Any) -> Any:
+    """Read a model directory.
+
+    Parameters
+    ----------
+    path : str or Path
+    find_class : callable (room, class name) -> class or None
+        Which class the directory's words name; None refuses it.
+    **objects
+        Constructor parameters that a directory cannot hold and that the caller hands back.
+    """
+    path = Path(path)
+    document = _read_document(path)
+    room, name = document.get("room"), document.get("class")
+    cls = find_class(room, name) if isinstance(room, str) and isinstance(name, str) else None
+    if cls is None:
+        raise MakedoInputError(f"{path}: model.json names the model {name!r} of {room!r}, which this makedo does not have.")
+    parameters = document.get("parameters")
+    if not isinstance(parameters, dict):
+        raise MakedoInputError(f"{path}: model.json holds no parameters. Save the model again.")
+    parameters = {key: unpack(value, {}, {}) if isinstance(value, dict) and "$float" in value else value
+                  for key, value in parameters.items()} | objects  # fmt: skip
+    known = set(cls._get_param_names())  # type: ignore[attr-defined]
+    if unknown := [key for key in parameters if key not in known]:
+        raise MakedoInputError(f"{path}: model.json has parameters that {name} does not take ({first(unknown)}).")
+    state = read_state(path, document)
+    model = cls(**parameters)
+    try:
+        model._check_parameters()
+        model._restore(state)
+    except MakedoInputError as error:
+        raise MakedoInputError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+        raise MakedoInputError(
+            f"{path}: model.json and the weights do not fit together ({type(error).__name__}: {_one_line(error)}). "
+            "Save the model again."
+        ) from error
+    model.fingerprint_ = str(document.get("fingerprint", ""))
+    return model
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    if not (path / "model.json").is_file():
+        what = "is not a model directory (it has no model.json)" if path.exists() else "does not exist"
+        raise MakedoInputError(f"{path} {what}. Give the directory that fit or save wrote.")
+    try:
+        document = json.loads((path / "model.json").read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise MakedoInputError(f"{path}: model.json is not valid JSON ({_one_line(error)}). Save the model again.") from error
+    if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
+        raise MakedoInputError(f"{path}: model.json has no format_version, so it is not a model of makedo.")
+    if document["format_version"] > FORMAT_VERSION:
+        raise MakedoInputError(
+            f"{path} was written by makedo {document.get('makedo')!s:.20} in format {document['format_version']}; this makedo "
+            f"reads up to {FORMAT_VERSION}. Install the newer one: pip install 'makedo>={document.get('makedo')!s:.20}'."
+        )
+    return document
+
+
+def fingerprint(*values: Any) -> str:
+    """A hash of arrays, frames, sparse matrices and plain values: equal data, equal fingerprint."""
+    arrays: dict[str, np.ndarray] = {}
+    columns: dict[str, Any] = {}
+    tree = pack(list(values), "data", arrays, columns)
+    digest = hashlib.sha256(json.dumps(tree).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        digest.update(array.view(np.uint8).data if array.size and array.ndim else array.tobytes())
+    import pandas as pd
+
+    for name, column in sorted(columns.items()):
+        digest.update(name.encode())
+        digest.update(pd.util.hash_pandas_object(pd.Series(column), index=False).to_numpy().tobytes())
+    return digest.hexdigest()

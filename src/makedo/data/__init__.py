@@ -1,0 +1,1 @@
+"""Containers and data sets; knows no method."""

@@ -1,0 +1,1 @@
+"""Network parts used by two rooms or more."""
