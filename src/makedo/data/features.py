@@ -1,0 +1,171 @@
+"""The X of an estimator: any table or matrix to float32 rows, with the ids of its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from makedo.core.checks import MakedoInputError, count, first
+from makedo.data.table import TableEncoder
+
+Matrix = np.ndarray | sp.csr_matrix
+
+
+def as_frame(X: Any) -> pd.DataFrame | None:
+    """A data frame of pandas, polars or Arrow as a pandas one; None for anything else."""
+    if isinstance(X, pd.DataFrame):
+        return X
+    if hasattr(X, "to_pandas") and (hasattr(X, "columns") or hasattr(X, "column_names")):
+        return X.to_pandas()
+    return None
+
+
+def read_rows(estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool = False) -> tuple[Matrix, pd.Index]:
+    """The rows of X as float32, and their ids.
+
+    A data frame goes through a :class:`TableEncoder`, which ``reset=True`` fits and keeps as ``estimator.table_``: text,
+    categories, dates and missing values are welcome, the order of columns does not matter.  A matrix is taken as it is.
+
+    Parameters
+    ----------
+    estimator : object
+        Gets ``n_features_in_``, ``table_`` and, for frames, ``feature_names_in_``.
+    X : data frame, ndarray, scipy sparse matrix, torch tensor or nested list of shape (n_rows, n_features)
+    reset : bool
+        True in ``fit``.
+
+    Returns
+    -------
+    matrix : float32 ndarray or csr_matrix of shape (n_rows, n_encoded)
+    ids : Index of length n_rows; a RangeIndex where X brings none
+
+    Raises
+    ------
+    MakedoInputError
+        No rows, NaN or infinite values in a matrix, another width or other columns than in ``fit``.
+    """
+    owner = type(estimator).__name__
+    frame = as_frame(X)
+    if frame is not None:
+        if not len(frame) and not allow_empty:
+            raise MakedoInputError(f"{owner}: X has no rows.")
+        if reset:
+            estimator.table_ = TableEncoder().fit(frame)
+            estimator.feature_names_in_ = np.array([str(c) for c in frame.columns], dtype=object)
+            estimator.n_features_in_ = frame.shape[1]
+        elif estimator.table_ is None:
+            _check_width(owner, frame.shape[1], estimator.n_features_in_)
+            return read_rows(estimator, frame.to_numpy(), allow_empty=allow_empty)[0], frame.index
+        return estimator.table_.transform(frame), frame.index
+    matrix = _matrix(owner, X)
+    if not matrix.shape[0] and not allow_empty:
+        raise MakedoInputError(f"{owner}: X has no rows.")
+    if reset:
+        estimator.table_, estimator.n_features_in_ = None, matrix.shape[1]
+        estimator.__dict__.pop("feature_names_in_", None)
+    elif estimator.table_ is not None:
+        raise MakedoInputError(
+            f"{owner}: fit saw a table with named columns ({first(estimator.feature_names_in_)} …); give a data frame with them."
+        )
+    else:
+        _check_width(owner, matrix.shape[1], estimator.n_features_in_)
+    return matrix, pd.RangeIndex(matrix.shape[0])
+
+
+def _check_width(owner: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise MakedoInputError(f"{owner}: X has {count(found, 'column')}, fit saw {count(expected)}. Give the same columns.")
+
+
+def _matrix(owner: str, X: Any) -> Matrix:
+    if sp.issparse(X):
+        matrix: Any = sp.csr_matrix(X, dtype=np.float32)
+        matrix.sum_duplicates()
+        values = matrix.data
+    else:
+        if hasattr(X, "detach"):
+            X = X.detach().cpu().numpy()
+        try:
+            matrix = np.ascontiguousarray(X, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise MakedoInputError(
+                f"{owner}: X holds values that are not numbers ({str(error)[:80]}). Give a data frame for text, categories or dates."
+            ) from error
+        values = matrix
+    if matrix.ndim != 2:
+        raise MakedoInputError(f"{owner}: X must have two dimensions (rows, columns). Got shape {matrix.shape}.")
+    if not np.isfinite(values).all():
+        bad = ~np.isfinite(matrix.toarray() if sp.issparse(matrix) and matrix.shape[0] < 10_000 else values)
+        where = ""
+        if bad.ndim == 2:
+            columns = np.flatnonzero(bad.any(0))
+            where = f" in {count(len(columns), 'column')} (first: {first(columns)})"
+        raise MakedoInputError(
+            f"{owner}: X has {count(int(bad.sum()))} NaN or infinite values{where}. Impute them first, for example with "
+            "sklearn.impute.SimpleImputer, or give a data frame, whose missing values are filled."
+        )
+    return matrix
+
+
+def stack_rows(above: Matrix, below: Matrix) -> Matrix:
+    """One matrix on top of another, both sparse or both dense."""
+    return sp.vstack([above, below], format="csr") if sp.issparse(above) else np.vstack([above, below])
+
+
+class RowScaler:
+    """Scale features for a network: rows of counts to sum 1, dense columns to mean 0 and sd 1.
+
+    Parameters
+    ----------
+    how : {"auto", "rows", "columns", "none"}
+        "auto" takes rows for a matrix without negative values that is sparse or whole-numbered, columns for any other dense
+        one, none for any other sparse one.
+    """
+
+    def __init__(self, how: str = "auto"):
+        self.how = how
+
+    def fit(self, X: Matrix, rows: np.ndarray | None = None) -> RowScaler:
+        """Choose, and for "columns" learn mean and sd on ``rows`` (of nodes that are in the training graph)."""
+        values = X.data if sp.issparse(X) else X
+        if self.how == "auto":
+            counts = values.size and values.min() >= 0 and (sp.issparse(X) or bool(np.all(values == np.floor(values))))
+            self.how = "rows" if counts else "none" if sp.issparse(X) else "columns"
+        self.mean: np.ndarray | None = None
+        if self.how == "columns":
+            if sp.issparse(X):
+                raise MakedoInputError('normalize="columns" would fill a sparse X. Use "rows" or "none".')
+            seen = (X if rows is None else X[rows]).astype(np.float64)
+            sd = seen.std(0)
+            self.mean = seen.mean(0).astype(np.float32)
+            self.scale = np.where(sd < 1e-12, 1.0, sd).astype(np.float32)
+        return self
+
+    def transform(self, X: Matrix) -> Matrix:
+        """Return the scaled matrix; rows of zeros stay zero."""
+        if self.how == "rows":
+            total = np.asarray(abs(X).sum(1), dtype=np.float32).ravel()
+            factor = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+            if sp.issparse(X):
+                scaled = sp.csr_matrix(X, copy=True)
+                scaled.data *= np.repeat(factor, np.diff(scaled.indptr))
+                return scaled
+            return X * factor[:, None]
+        if self.how == "columns":
+            assert self.mean is not None
+            return (X - self.mean) / self.scale
+        return X
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values for a model directory."""
+        return {"how": self.how, "mean": self.mean, "scale": None if self.mean is None else self.scale}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> RowScaler:
+        """The inverse of :meth:`to_state`."""
+        scaler = cls(state["how"])
+        scaler.mean, scaler.scale = state["mean"], state["scale"]
+        return scaler

@@ -1,0 +1,5 @@
+"""Cold Brew: predictions for nodes that nothing links to (Zheng et al., ICLR 2022)."""
+
+from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+
+__all__ = ["ColdBrewClassifier"]

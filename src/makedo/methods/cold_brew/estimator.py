@@ -1,0 +1,600 @@
+"""Cold Brew: node classification when neighbourhoods are missing.
+
+W. Zheng, E. W. Huang, N. Rao, S. Katariya, Z. Wang, K. Subbian, "Cold Brew: Distilling Graph Node Representations with
+Incomplete or Missing Neighborhoods", ICLR 2022, https://arxiv.org/abs/2111.04840.
+
+A graph network (the teacher) learns on the graph.  A student that sees features only guesses the embedding the teacher
+would have given a node (part 1), looks up the most similar embeddings of known nodes (its virtual neighbours), and
+predicts from features, virtual neighbourhood and guess (part 2).  So a node that nothing links to can be served.
+
+Symbols: Ã normalised adjacency · E structural embedding · Ē bank, one teacher embedding per connected node · ξ₁, ξ₂ the two
+parts of the student · ê_i = ξ₁(x_i) guess · ẽ_i virtual embedding · K virtual neighbours · τ temperature.
+
+What differs from the paper, and why (the authors' code differs from the paper in further ways):
+
+* E starts at zero and is penalised by η‖E‖², not ‖E‖: rows far from labels would otherwise stay noise.
+* The bank is standardised and compared by cosine with a temperature, K = 16; ``from_paper`` has the dot product, K = 3.
+* A node is never its own virtual neighbour while part 2 trains.
+* Half of the validation nodes lose their edges before anything is trained.  They stop the student and choose what serves
+  nodes without edges (plain MLP, distilled MLP, or Cold Brew); the other half stop the teacher and choose the degree from
+  which the teacher serves.  The released code selects on test nodes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count, first
+from makedo.core.devices import pick_device
+from makedo.core.estimator import Estimator
+from makedo.core.labels import encode_labels, match_labels, read_mask, split_labelled
+from makedo.core.persistence import fingerprint
+from makedo.core.seeds import derive, generator, torch_seed
+from makedo.core.training import Phase, Training, history_frame
+from makedo.data.features import RowScaler, read_rows, stack_rows
+from makedo.data.graph import Graph, as_graph
+from makedo.data.table import TableEncoder
+from makedo.methods.cold_brew.routing import choose_part, choose_threshold, hide_half
+from makedo.methods.cold_brew.serving import Server, build_networks, virtual_neighborhood
+from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase
+from makedo.methods.cold_brew.teacher import StructuralGCN, embedding_bank, teacher_phase
+from makedo.nn.features import Features
+from makedo.nn.mlp import classifier_phase
+from makedo.nn.propagation import Propagation
+
+PARTS = ("mlp", "distilled mlp", "cold brew")  # what can serve a node without edges, simplest first
+
+
+class ColdBrewClassifier(ClassifierMixin, Estimator):
+    r"""Classify nodes of a graph, above all those that nothing links to.
+
+    Trains a graph network on the graph (teacher) and a network that sees features only (student), which looks up existing
+    nodes that resemble what the teacher would have made of a new one [1]_:
+
+    .. math:: \hat e_i = \xi_1(x_i), \quad
+        \tilde e_i = \sum_{j \in \mathrm{top}K} \mathrm{softmax}_j(s(\hat e_i, \bar E_j) / \tau)\, \bar E_j, \quad
+        \hat y_i = \xi_2([x_i, \tilde e_i, \hat e_i])
+
+    with :math:`\bar E` the teacher's embeddings of connected nodes and s the score.
+
+    Parameters
+    ----------
+    hidden : int, default=64
+        Width of the teacher's layers.
+    n_layers : int, default=2
+        Layers of the teacher.
+    structural : {"first", "last", "all", None}, default="first"
+        Teacher layers with a structural embedding; None is an ordinary GCN.
+    structural_penalty : float, default=0.01
+        :math:`\eta`, the weight of :math:`\sum \|E\|^2`.
+    bank : {"layers", "output"}, default="layers"
+        What of the teacher the bank holds: every layer's pre-activation output side by side, or the last one.
+    n_neighbors : int, default=16
+        K, virtual neighbours of a node.
+    score : {"cosine", "dot"}, default="cosine"
+        How a guess is compared with the bank.
+    temperature : float, default=0.1
+        :math:`\tau`; small values let the nearest neighbour decide.
+    distill : float, default=0.0
+        Weight in [0, 1] of the teacher's soft labels in part 2; 0 is the paper.
+    student_hidden : int, default=256
+        Width of both parts of the student.
+    dropout, student_dropout : float, default=0.5
+        On the input of each teacher layer; on the hidden layer of the student.
+    learning_rate, student_learning_rate : float, default=0.01, 0.005
+    weight_decay : float, default=5e-4
+        On all weights but the structural embedding.
+    max_epochs, student_max_epochs : int, default=200, 100
+        Most passes over the data of the teacher, and of each student network.
+    patience, student_patience : int, default=50, 10
+        Epochs without a better validation score after which a network stops.
+    batch_size : int, default=512
+        Rows a step of the student.
+    cold_part : {"auto", "cold brew", "distilled mlp", "mlp"}, default="auto"
+        What serves nodes without edges.  "auto" trains all three and takes the one that is right most often on validation
+        nodes whose edges were hidden: a plain MLP, an MLP on the teacher's soft labels (GLNN [2]_), or the student.
+    degree_threshold : int or "auto", default="auto"
+        Degree from which the teacher serves a node; "auto" chooses on validation nodes that keep their edges.
+    validation_fraction : float, default=0.2
+        Share of the labelled nodes that is held back when ``fit`` gets no ``valid_mask``.
+    normalize : {"auto", "rows", "columns", "none"}, default="auto"
+        Counts and sparse features to row sum 1, dense ones to mean 0 and sd 1 over the nodes of the training graph.
+    random_state : int, default=0
+    device : str, default="auto"
+        "auto" is cuda, else mps, else cpu.
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    part_ : str
+        What serves nodes without edges.
+    part_scores_ : dict
+        Accuracy of each part on validation nodes with hidden edges.
+    degree_threshold_ : float
+        Degree from which the teacher serves; ``inf`` is never.
+    validation_ : DataFrame
+        For each validation node: degree, whether its edges were hidden, and which parts were right.
+    graph_ : Graph
+        The training graph, nodes in the order of the rows of X.
+    node_id_ : Index
+        Their ids.
+    table_ : TableEncoder or None
+        How the columns of a data frame became numbers.
+    history_ : DataFrame
+        A row per phase and epoch.
+
+    Shapes
+    ------
+    X (n_nodes, n_features) · y (n_nodes,) · graph: n_nodes nodes · predict -> (n_rows,) · predict_proba -> (n_rows, n_classes)
+
+    Cost
+    ----
+    Teacher epoch O((nnz(X) + n_edges) · hidden), student epoch O(nnz(X) · student_hidden), look-up O(n_rows · n_bank · width),
+    once.  The model keeps X and the graph.
+
+    Requirements
+    ------------
+    Labels for some nodes, edges for some nodes, features for all.
+
+    Relations
+    ---------
+    A node with edges at hand: any graph network will do.  Features that beat the graph (see :meth:`diagnose`): a plain
+    classifier.  GLNN [2]_ is among the candidates.
+
+    References
+    ----------
+    .. [1] Zheng et al., "Cold Brew: Distilling Graph Node Representations with Incomplete or Missing Neighborhoods", ICLR 2022.
+    .. [2] Zhang et al., "Graph-less Neural Networks: Teaching Old MLPs New Tricks via Distillation", ICLR 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from makedo import ColdBrewClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(120) % 2
+    >>> X = rng.normal(size=(120, 8)) + y[:, None]
+    >>> graph = np.array([(i, j) for i in range(120) for j in range(i) if (i + j) % 2 == 0 and rng.random() < 0.1]).T
+    >>> model = ColdBrewClassifier(max_epochs=20, student_max_epochs=10).fit(X, y, graph=graph)
+    >>> model.predict(X[:2] * 1.01).shape  # two new nodes, no edges
+    (2,)
+    """
+
+    _constraints: ClassVar = {
+        "hidden": Number(1, integer=True),
+        "n_layers": Number(1, integer=True),
+        "structural": Choice(("first", "last", "all", None)),
+        "structural_penalty": Number(0),
+        "bank": Choice(("layers", "output")),
+        "n_neighbors": Number(1, integer=True),
+        "score": Choice(("cosine", "dot")),
+        "temperature": Number(0, open_low=True),
+        "distill": Number(0, 1),
+        "student_hidden": Number(1, integer=True),
+        "dropout": Number(0, 1, open_high=True),
+        "student_dropout": Number(0, 1, open_high=True),
+        "learning_rate": Number(0, open_low=True),
+        "student_learning_rate": Number(0, open_low=True),
+        "weight_decay": Number(0),
+        "max_epochs": Number(1, integer=True),
+        "student_max_epochs": Number(1, integer=True),
+        "patience": Number(1, integer=True),
+        "student_patience": Number(1, integer=True),
+        "batch_size": Number(1, integer=True),
+        "cold_part": Choice(("auto", *PARTS)),
+        "degree_threshold": Either((Choice(("auto",)), Number(0))),
+        "validation_fraction": Number(0, 1, open_low=True, open_high=True),
+        "normalize": Choice(("auto", "rows", "columns", "none")),
+        "random_state": Number(0, integer=True),
+        "verbose": Number(0, integer=True),
+    }
+
+    def __init__(
+        self,
+        hidden: int = 64,
+        n_layers: int = 2,
+        *,
+        structural: str | None = "first",
+        structural_penalty: float = 1e-2,
+        bank: str = "layers",
+        n_neighbors: int = 16,
+        score: str = "cosine",
+        temperature: float = 0.1,
+        distill: float = 0.0,
+        student_hidden: int = 256,
+        dropout: float = 0.5,
+        student_dropout: float = 0.5,
+        learning_rate: float = 0.01,
+        student_learning_rate: float = 0.005,
+        weight_decay: float = 5e-4,
+        max_epochs: int = 200,
+        student_max_epochs: int = 100,
+        patience: int = 50,
+        student_patience: int = 10,
+        batch_size: int = 512,
+        cold_part: str = "auto",
+        degree_threshold: float | str = "auto",
+        validation_fraction: float = 0.2,
+        normalize: str = "auto",
+        random_state: int = 0,
+        device: str = "auto",
+        verbose: int = 0,
+    ):
+        self.hidden = hidden
+        self.n_layers = n_layers
+        self.structural = structural
+        self.structural_penalty = structural_penalty
+        self.bank = bank
+        self.n_neighbors = n_neighbors
+        self.score = score
+        self.temperature = temperature
+        self.distill = distill
+        self.student_hidden = student_hidden
+        self.dropout = dropout
+        self.student_dropout = student_dropout
+        self.learning_rate = learning_rate
+        self.student_learning_rate = student_learning_rate
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.student_max_epochs = student_max_epochs
+        self.patience = patience
+        self.student_patience = student_patience
+        self.batch_size = batch_size
+        self.cold_part = cold_part
+        self.degree_threshold = degree_threshold
+        self.validation_fraction = validation_fraction
+        self.normalize = normalize
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    # --- learning -------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        graph: Any,
+        node_id: Any = None,
+        train_mask: Any = None,
+        valid_mask: Any = None,
+        checkpoint_dir: str | Path | None = None,
+        on_step: Callable[[dict[str, Any]], bool | None] | None = None,
+    ) -> ColdBrewClassifier:
+        """Learn from a graph whose nodes are the rows of X.
+
+        Parameters
+        ----------
+        X : data frame, ndarray, scipy sparse or tensor of shape (n_nodes, n_features)
+            The index of a frame holds the node ids.  Text, categories, dates and gaps are welcome in a frame.
+        y : array-like of shape (n_nodes,)
+            NaN, None and, for integer classes, -1 are unlabelled.
+        graph : Graph, data frame of edges, edge_index, scipy sparse, networkx or PyG data
+            Joined by node id; by position it must have exactly n_nodes nodes.  A row that is missing is a node removed.
+        node_id : array-like of shape (n_nodes,), optional
+            Ids of the rows, instead of the index of X.
+        train_mask, valid_mask : array-like of bool of shape (n_nodes,), optional
+            Default: those of ``graph`` (PyG), else validation nodes are split off from the labelled ones.
+        checkpoint_dir : str or Path, optional
+            State is kept there; a killed fit, called again, ends in the same model bit for bit.
+        on_step : callable, optional
+            Gets each row of ``history_``; returning True stops early.
+
+        Raises
+        ------
+        MakedoInputError
+            No labels, one class, no edges, ids or sizes that do not match, a checkpoint of another fit.
+        """
+        self._check_parameters()
+        owner = type(self).__name__
+        X, ids = read_rows(self, X, reset=True)
+        self.node_id_ = ids if node_id is None else _as_index(owner, node_id, len(ids))
+        self.y_, self.classes_ = encode_labels(owner, y, len(ids))
+        self.graph_ = as_graph(graph, n_rows=len(ids), row_id=self.node_id_)
+        self.X_, self.n_encoded_ = X, X.shape[1]
+        self.train_, self.valid_ = split_labelled(
+            owner, self.y_,
+            read_mask(owner, _first_of(train_mask, graph, "train_mask"), "train_mask", len(ids)),
+            read_mask(owner, _first_of(valid_mask, graph, "valid_mask", "val_mask"), "valid_mask", len(ids)),
+            self.validation_fraction, generator(self.random_state, "validation"),
+        )  # fmt: skip
+        self._check_learnable()
+        hidden, kept = hide_half(self.valid_, self.graph_.degree, generator(self.random_state, "hidden edges"))
+        training_graph = self.graph_.without_edges_of(hidden)
+        connected = np.flatnonzero(training_graph.degree > 0)
+        if len(connected) == 0:
+            raise MakedoInputError(f"{owner}: hiding the edges of {count(len(hidden), 'validation node')} left no edge.")
+        self.scaler_ = RowScaler(self.normalize).fit(X, connected)
+
+        checkpoint_key = (self.get_params(), X, self.y_, self.graph_, self.train_, self.valid_)
+        with Training(
+            owner, random_state=self.random_state, verbose=self.verbose, checkpoint_dir=checkpoint_dir,
+            key="" if checkpoint_dir is None else fingerprint(*checkpoint_key), on_step=on_step,
+        ) as training:  # fmt: skip
+            self._train(training, training_graph, connected, hidden, kept)
+        self.history_ = history_frame(training.history)
+        self.fingerprint_ = fingerprint(X, self.y_, self.graph_)
+        self._route(hidden, kept)
+        return self
+
+    def _train(
+        self, training: Training, graph: Graph, connected: np.ndarray, hidden: np.ndarray, kept: np.ndarray
+    ) -> None:
+        """Run the phases in order; a part whose training was stopped before it began is left out of ``nets_``."""
+        device = pick_device(self.device)
+        x = Features.of(self.scaler_.transform(self.X_), device)
+        with torch_seed(derive(self.random_state, "initial weights")):
+            nets = build_networks(self, len(x), self.n_encoded_, len(self.classes_))
+        nets = {name: net.to(device) for name, net in nets.items()}
+        y, train, rows, no_edges, edges = (
+            torch.from_numpy(a).to(device) for a in (self.y_, self.train_, connected, hidden, kept)
+        )
+        student: dict[str, Any] = {
+            "learning_rate": self.student_learning_rate, "weight_decay": self.weight_decay, "batch_size": self.batch_size,
+            "max_epochs": self.student_max_epochs, "patience": self.student_patience,
+        }  # fmt: skip
+        teacher: dict[str, Any] = {
+            "learning_rate": self.learning_rate, "weight_decay": self.weight_decay, "max_epochs": self.max_epochs,
+            "patience": self.patience,
+        }  # fmt: skip
+        self.nets_, self.bank_ = {}, None
+
+        def run(phase: Phase, name: str) -> bool:
+            if training.run(phase):
+                self.nets_[name] = nets[name]
+            return name in self.nets_
+
+        if "mlp" in nets:
+            epochs = {"max_epochs": self.max_epochs, "patience": self.patience}  # it sees labelled rows only
+            run(classifier_phase("mlp", nets["mlp"], x, y, train, no_edges, **student | epochs), "mlp")
+
+        net = nets["teacher"]
+        assert isinstance(net, StructuralGCN)
+        propagation = Propagation(graph.normalized()).to(device)
+        if not run(
+            teacher_phase(net, x, propagation, y, train, edges, penalty=self.structural_penalty, **teacher), "teacher"
+        ):
+            return
+        with torch.no_grad():
+            outputs = net(x, propagation)
+        soft: dict[str, Any] = {"soft": outputs[-1].softmax(1), "soft_rows": rows}
+
+        if "distilled mlp" in nets:
+            run(classifier_phase(
+                "distilled mlp", nets["distilled mlp"], x, y, train, no_edges, distill=1.0, **soft, **student
+            ), "distilled mlp")  # fmt: skip
+
+        if "part 1" in nets:
+            embedding = embedding_bank(outputs, self.bank)
+            mean, scale = column_scale(embedding[rows])
+            bank = Bank(rows, (embedding[rows] - mean) / scale, self.score)
+            # Part 1 is judged as it is used: by what the teacher says of nodes whose edges it was not shown.
+            with torch.no_grad():
+                full = Propagation(self.graph_.normalized()).to(device)
+                judged = (embedding_bank(net(x, full), self.bank)[no_edges] - mean) / scale
+            if not run(part1_phase(nets["part 1"], x, rows, bank.values, no_edges, judged, **student), "part 1"):
+                return
+            own = torch.full((len(x),), -1, device=device)
+            own[rows] = torch.arange(len(rows), device=device)
+            with torch.no_grad():
+                extra = virtual_neighborhood(nets["part 1"], x, bank, self.n_neighbors, self.temperature, own)[2]
+            if run(classifier_phase(
+                "part 2", nets["part 2"], x, y, train, no_edges, extra=extra, distill=self.distill, **soft, **student
+            ), "part 2"):  # fmt: skip
+                self.bank_ = bank
+
+    def _route(self, hidden: np.ndarray, kept: np.ndarray) -> None:
+        """Choose what serves nodes without edges and from which degree the teacher serves (validation nodes only)."""
+        ready = [part for part in PARTS if part in self.nets_ or (part == "cold brew" and self.bank_ is not None)]
+        ready = ready or ["teacher"]  # the training was stopped before any student had begun
+        valid = np.concatenate([hidden, kept])
+        scaled = self.scaler_.transform(self.X_)
+        right = {part: self._cold(scaled[valid], part).argmax(1) == self.y_[valid] for part in ready}
+        self.part_, self.part_scores_ = choose_part({part: r[: len(hidden)] for part, r in right.items()})
+        frame = pd.DataFrame({"row": valid, "degree": self.graph_.degree[valid]})
+        frame["edges_hidden"] = np.arange(len(valid)) < len(hidden)
+        for part in ready:
+            frame[part] = right[part]
+        if "teacher" in self.nets_:
+            frame["teacher"] = self._server.warm(scaled, self.graph_)[valid].argmax(1) == self.y_[valid]
+            on_kept = frame[~frame["edges_hidden"]]
+            self.degree_threshold_ = choose_threshold(
+                on_kept["degree"].to_numpy(), on_kept["teacher"].to_numpy(), on_kept[self.part_].to_numpy()
+            )
+        else:
+            self.degree_threshold_ = float("inf")
+        if self.degree_threshold != "auto":
+            self.degree_threshold_ = float(self.degree_threshold)
+        self.validation_ = frame
+
+    def _check_learnable(self) -> None:
+        owner = type(self).__name__
+        if self.graph_.n_edges == 0:
+            raise MakedoInputError(
+                f"{owner}: no node of the graph has an edge, so there is nothing for a graph method to learn. "
+                "Use a classifier on the features alone."
+            )
+        never = np.setdiff1d(np.arange(len(self.classes_)), self.y_[self.train_])
+        if len(never):
+            warnings.warn(
+                f"{owner}: {count(len(never), 'class', 'classes')} without a training node ({first(self.classes_[never])}): "
+                "never predicted, and scored as wrong.",
+                MakedoWarning,
+                stacklevel=3,
+            )
+
+    # --- predicting -----------------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None) -> np.ndarray:
+        """Classes of new nodes, or of nodes of the training graph.
+
+        Parameters
+        ----------
+        X : rows of shape (n_rows, n_features), optional
+            New nodes.  Alone: they have no edges, and the graph is not touched.
+        nodes : sequence of ids, optional
+            Nodes of the training graph, instead of X.
+        edges : data frame or array (2, n_edges), optional
+            Edges between new nodes and the training graph, by id; without ids the training nodes are 0 … n−1 and the rows
+            of X follow.  A node of at least ``degree_threshold_`` edges is then served by the teacher.
+        node_id : sequence of length n_rows, optional
+            Ids of the new nodes, instead of the index of X.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
+        return self.classes_[self.predict_proba(X, nodes=nodes, edges=edges, node_id=node_id).argmax(1)]
+
+    def predict_proba(self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None) -> np.ndarray:
+        """Class probabilities (n_rows, n_classes) in the order of ``classes_``; arguments as in :meth:`predict`."""
+        return self._answer(X, nodes, edges, node_id)[0]
+
+    def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> tuple[np.ndarray, np.ndarray, pd.Index, Any]:
+        """Probabilities, whether the teacher gave them, ids, and scaled rows."""
+        check_is_fitted(self)
+        owner = type(self).__name__
+        if (X is None) == (nodes is None):
+            raise MakedoInputError(f"{owner}: give either X (new nodes) or nodes= (ids of the training graph).")
+        if nodes is not None:
+            ids = pd.Index(nodes)
+            rows = self._positions(ids)
+            scaled = self.scaler_.transform(self.X_)
+            proba = self._cold(scaled[rows], self.part_)
+            use = self.graph_.degree[rows] >= max(self.degree_threshold_, 1)
+            if use.any():
+                proba[use] = self._server.warm(scaled, self.graph_)[rows[use]]
+            return proba, use, ids, scaled[rows]
+        matrix, ids = read_rows(self, X, allow_empty=True)
+        ids = ids if node_id is None else _as_index(owner, node_id, len(ids))
+        scaled = self.scaler_.transform(matrix)
+        proba, use = self._cold(scaled, self.part_), np.zeros(len(ids), dtype=bool)
+        if edges is not None and len(ids) and "teacher" in self.nets_:
+            graph = self.graph_.extended(edges, n_new=len(ids), new_id=ids)
+            use = graph.degree[self.graph_.n_nodes :] >= max(self.degree_threshold_, 1)
+            if use.any():
+                both = stack_rows(self.scaler_.transform(self.X_), scaled)
+                proba[use] = self._server.warm(both, graph)[self.graph_.n_nodes :][use]
+        return proba, use, ids, scaled
+
+    def explain(
+        self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None, n_neighbors: int = 3
+    ) -> pd.DataFrame:
+        """Predictions with their reasons: one row per node, arguments as in :meth:`predict`.
+
+        Returns
+        -------
+        DataFrame indexed by node id
+            label, probability, route (what served the node), and the first virtual neighbours with their weights where the
+            model has a bank: existing nodes that the new one resembles.
+        """
+        proba, use, ids, scaled = self._answer(X, nodes, edges, node_id)
+        table = pd.DataFrame({"label": self.classes_[proba.argmax(1)], "probability": proba.max(1)}, index=ids)
+        table["route"] = np.where(use, "teacher", self.part_)
+        if self.bank_ is not None:
+            index, weight, _ = self._server.virtual(scaled)
+            names = self.node_id_[self.bank_.rows.cpu().numpy()]
+            for k in range(min(n_neighbors, index.shape[1])):
+                table[f"neighbor_{k + 1}"] = names[index[:, k]]
+                table[f"weight_{k + 1}"] = weight[:, k]
+        return table
+
+    def virtual_neighbors(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of the K virtual neighbours of each row of X and their weights, both (n_rows, K), best first."""
+        scaled = self._scaled(X)
+        self._check_bank()
+        index, weight, _ = self._server.virtual(scaled)
+        assert self.bank_ is not None
+        return self.node_id_[self.bank_.rows.cpu().numpy()].to_numpy()[index], weight
+
+    def transform(self, X: Any) -> np.ndarray:
+        """What the student makes of the rows of X: [ẽ, ê] side by side, (n_rows, 2 · width)."""
+        scaled = self._scaled(X)
+        self._check_bank()
+        return self._server.virtual(scaled)[2]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy on new nodes without edges; unlabelled rows do not count."""
+        proba = self.predict_proba(X)
+        codes = match_labels(type(self).__name__, y, self.classes_, len(proba))
+        labelled = codes != -1
+        if not labelled.any():
+            raise MakedoInputError(f"{type(self).__name__}.score: no row has a label.")
+        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        return float(np.average(proba.argmax(1)[labelled] == codes[labelled], weights=weights))
+
+    # --- inside ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _server(self) -> Server:
+        return Server(self.nets_, self.bank_, self.n_neighbors, self.temperature)
+
+    def _cold(self, scaled: Any, part: str) -> np.ndarray:
+        return self._server.cold(scaled, part, len(self.classes_))
+
+    def _scaled(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self.scaler_.transform(read_rows(self, X, allow_empty=True)[0])
+
+    def _check_bank(self) -> None:
+        if self.bank_ is None:
+            raise MakedoInputError(
+                f"{type(self).__name__}: this model has no virtual neighbours (cold_part={self.cold_part!r}, or it was "
+                'interrupted). Fit with cold_part="auto" or "cold brew".'
+            )
+
+    def _positions(self, ids: pd.Index) -> np.ndarray:
+        rows = self.node_id_.get_indexer(ids)
+        if (rows < 0).any():
+            raise MakedoInputError(
+                f"{type(self).__name__}: {count(int((rows < 0).sum()))} of {count(len(ids), 'node')} are not in the training "
+                f"graph (first: {first(ids[rows < 0])}). Give their features as X instead."
+            )
+        return rows
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        tensors, bank = state.pop("nets_"), state.pop("bank_")
+        table, graph, scaler = state.pop("table_"), state.pop("graph_"), state.pop("scaler_")
+        super()._restore(state)
+        self.table_ = None if table is None else TableEncoder.from_state(table)
+        self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
+        device = pick_device(self.device)
+        nets = build_networks(self, self.graph_.n_nodes, self.n_encoded_, len(self.classes_))
+        self.nets_ = {name: nets[name].to(device) for name in tensors}
+        for name, net in self.nets_.items():
+            net.load_state_dict(tensors[name])
+            net.eval()
+        self.bank_ = None if bank is None else Bank(bank["rows"].to(device), bank["values"].to(device), bank["score"])
+
+    def _card(self) -> str:
+        scores = ", ".join(f"{part} {score:.3f}" for part, score in self.part_scores_.items())
+        return (
+            f"Classifies nodes into {count(len(self.classes_), 'class', 'classes')}; learnt from {self.graph_!r}.\n\n"
+            f"Nodes without edges are served by: {self.part_} (accuracy on validation nodes with hidden edges: {scores}). "
+            f"The teacher serves nodes of degree {self.degree_threshold_:g} and above.\n\n"
+            "`weights.safetensors` and `tables.parquet` hold the features, edges, labels and ids of the training nodes: "
+            "keep this directory as private as that data."
+        )
+
+
+def _first_of(mask: Any, graph: Any, *names: str) -> Any:
+    """The mask that was passed, else the one that a PyG graph carries."""
+    return next((m for m in (mask, *(getattr(graph, name, None) for name in names)) if m is not None), None)
+
+
+def _as_index(owner: str, ids: Any, n_rows: int) -> pd.Index:
+    index = pd.Index(ids)
+    if len(index) != n_rows:
+        raise MakedoInputError(f"{owner}: node_id has {count(len(index), 'id')}, X has {count(n_rows, 'row')}.")
+    return index

@@ -1,0 +1,225 @@
+r"""Sparse times dense, forward and backward: the product under every graph network.
+
+Both products of this file are a sum of selected rows of a dense table, which is what
+``embedding_bag`` computes: row i of :math:`A X` is :math:`\sum_j a_{ij} x_j`.  Its own backward is
+slow, so the gradient :math:`A^T G` is computed as another forward with the transpose's rows, which
+are kept.  On 20,000 nodes and 400,000 entries this is many times faster than gather and scatter,
+and two to four times faster than torch's CSR product (``benchmarks/propagation.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+
+class _Rows:
+    """The rows of a sparse matrix: their column numbers, where each begins, and the values."""
+
+    def __init__(self, indptr: Tensor, indices: Tensor, values: Tensor):
+        self.indptr, self.indices, self.values = indptr, indices, values
+
+    def to(self, device: Any) -> _Rows:
+        return _Rows(*(t.to(device) for t in (self.indptr, self.indices, self.values)))
+
+    def times(self, table: Tensor, values: Tensor | None = None) -> Tensor:
+        """Times table (n_columns, width) -> (n_rows, width), in the table's precision."""
+        values = (self.values if values is None else values).to(table.dtype)
+        return embedding_bag(
+            self.indices,
+            table.contiguous(),
+            self.indptr,
+            mode="sum",
+            per_sample_weights=values,
+            include_last_offset=True,
+        )
+
+
+def _rows_of(matrix: sp.csr_matrix) -> _Rows:
+    return _Rows(
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+        torch.from_numpy(matrix.data.astype(np.float32)),
+    )
+
+
+# --- a fixed matrix times features ---------------------------------------------------------------
+
+
+class _Product(torch.autograd.Function):
+    """Y = A X and its gradient Aᵀ G, again such a product (and so differentiable again)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: _Rows, transposed: _Rows) -> Tensor:
+        ctx.rows, ctx.transposed = rows, transposed
+        return rows.times(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return _Product.apply(grads[0], ctx.transposed, ctx.rows), None, None
+
+
+class Propagation:
+    """Multiply by a fixed sparse matrix, such as a normalised adjacency, with fast gradients.
+
+    Parameters
+    ----------
+    matrix : scipy sparse of shape (n_rows, n_columns)
+        Stored as float32.  A symmetric one is kept once, any other together with its transpose.
+
+    Shapes
+    ------
+    x (n_columns, width), float32 or float64 -> (n_rows, width)
+
+    Cost
+    ----
+    O(nnz · width) time each way; 12 bytes per stored entry, 24 when not symmetric.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp, torch
+    >>> swap = Propagation(sp.csr_matrix([[0.0, 1.0], [1.0, 0.0]]))
+    >>> swap(torch.tensor([[1.0], [2.0]]))
+    tensor([[2.],
+            [1.]])
+    """
+
+    def __init__(self, matrix: Any):
+        matrix = sp.csr_matrix(matrix)
+        matrix.sum_duplicates()
+        transposed = sp.csr_matrix(matrix.T)
+        transposed.sort_indices()
+        symmetric = matrix.shape[0] == matrix.shape[1] and all(
+            np.array_equal(getattr(matrix, part), getattr(transposed, part))
+            for part in ("indptr", "indices", "data")
+        )
+        self.shape = (int(matrix.shape[0]), int(matrix.shape[1]))
+        self._rows = _rows_of(matrix)
+        self._transposed = self._rows if symmetric else _rows_of(transposed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return matrix times ``x``."""
+        assert x.ndim == 2 and x.shape[0] == self.shape[1], f"{self.shape} times {tuple(x.shape)}"
+        return _Product.apply(x, self._rows, self._transposed)  # pyright: ignore[reportReturnType]
+
+    def to(self, device: Any) -> Propagation:
+        """Return the same on another device."""
+        moved = object.__new__(Propagation)
+        moved.shape, moved._rows = self.shape, self._rows.to(device)
+        symmetric = self._transposed is self._rows
+        moved._transposed = moved._rows if symmetric else self._transposed.to(device)
+        return moved
+
+
+# --- sparse features times a weight that is learnt -----------------------------------------------
+
+
+class SparseFeatures:
+    """A sparse feature matrix, ready for :func:`sparse_linear`.
+
+    Parameters
+    ----------
+    matrix : scipy sparse of shape (n_samples, n_features)
+        Stored as float32.
+
+    Attributes
+    ----------
+    shape : (n_samples, n_features)
+    values : Tensor of shape (nnz,)
+        The stored entries by rows.
+    """
+
+    def __init__(self, matrix: Any, device: Any = "cpu"):
+        matrix = sp.csr_matrix(matrix, dtype=np.float32)
+        matrix.sum_duplicates()
+        self.matrix, self.device = matrix, torch.device(device)
+        self.shape = (int(matrix.shape[0]), int(matrix.shape[1]))
+        self._rows = _rows_of(matrix).to(device)
+        self._columns: tuple[_Rows, Tensor] | None = None
+
+    @property
+    def values(self) -> Tensor:
+        """The stored entries by rows, float32 of shape (nnz,)."""
+        return self._rows.values
+
+    @property
+    def columns(self) -> tuple[_Rows, Tensor]:
+        """The transpose by rows, and which of ``values`` each of its entries is."""
+        if self._columns is None:
+            order = sp.csr_matrix(
+                (np.arange(self.matrix.nnz), self.matrix.indices, self.matrix.indptr), self.shape
+            ).tocsc()
+            entry = torch.from_numpy(order.data.astype(np.int64)).to(self.device)
+            by_column = _Rows(
+                torch.from_numpy(order.indptr.astype(np.int64)).to(self.device),
+                torch.from_numpy(order.indices.astype(np.int64)).to(self.device),
+                self.values[entry],
+            )
+            self._columns = by_column, entry
+        return self._columns
+
+    def rows(self, positions: Any) -> SparseFeatures:
+        """Return some of the rows, in this order; keep the result if the subset is fixed."""
+        positions = positions.cpu().numpy() if isinstance(positions, Tensor) else positions
+        return SparseFeatures(self.matrix[positions], self.device)
+
+    def to(self, device: Any) -> SparseFeatures:
+        """Return the same on another device."""
+        return SparseFeatures(self.matrix, device)
+
+    def dropout(self, p: float, generator: torch.Generator | None = None) -> Tensor:
+        """Return ``values`` with a fresh share ``p`` of them zero and the others scaled up.
+
+        16 random bits decide about an entry, several times faster than
+        ``torch.nn.functional.dropout``; ``p`` is rounded to a multiple of 2⁻¹⁶ and the scale is
+        that of the rounded value, so that the mean is exact.
+        """
+        threshold = round(p * 2**16)
+        if threshold == 0:
+            return self.values
+        assert 0 < threshold < 2**16, f"p={p} must be in [0, 1)"
+        n = len(self.values)
+        bits = torch.empty((n + 3) // 4, dtype=torch.int64, device=self.device)
+        bits = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[:n]
+        keep = bits >= threshold - 2**15
+        return self.values * keep.to(torch.float32).mul_(2**16 / (2**16 - threshold))
+
+
+class _SparseLinear(torch.autograd.Function):
+    """Y = X W with X sparse; the gradient of W is Xᵀ G.  X gets none."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, features: SparseFeatures, values: Tensor | None
+    ) -> Tensor:
+        ctx.features, ctx.values = features, values
+        return features._rows.times(weight, values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        by_column, entry = ctx.features.columns
+        values = None if ctx.values is None else ctx.values.index_select(0, entry)
+        return by_column.times(grads[0], values), None, None
+
+
+def sparse_linear(features: SparseFeatures, weight: Tensor, values: Tensor | None = None) -> Tensor:
+    """Sparse features times a dense weight, the first layer on a bag of words.
+
+    Parameters
+    ----------
+    features : SparseFeatures of shape (n_samples, n_features)
+    weight : Tensor of shape (n_features, width)
+        Gets a gradient.  Note that ``torch.nn.Linear`` keeps its weight the other way round.
+    values : Tensor of shape (nnz,), optional
+        Take the place of ``features.values`` in this call, for example ``features.dropout(0.5)``.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, width)
+    """
+    return _SparseLinear.apply(weight, features, values)  # pyright: ignore[reportReturnType]
