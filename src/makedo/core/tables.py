@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from makedo.core.candidates import Candidate, Run, Runs, measure
+from makedo.core.candidates import Candidate, Run, Runs, clause, measure
 from makedo.core.checks import MakedoInputError, first
 from makedo.core.paired import ACCURACY, Metric, difference
 from makedo.core.progress import logger
@@ -122,7 +122,7 @@ def _records(
     runs: Runs, seeds: Sequence[int], metric: Metric, paper: Mapping[tuple[str, str], float]
 ) -> list[Record]:
     groups = list(dict.fromkeys(g for outcome in runs.outcomes.values() for g in outcome.groups))
-    notes = ". ".join(text.removesuffix(".") for text in (runs.failure, *runs.notes) if text)
+    notes = " ".join(f"{clause(text)}." for text in (runs.failure, *runs.notes) if text)
     records = []
     for group in groups or [""]:  # a candidate that never ran still has its row, with the reason
         found = {seed: o.groups.get(group, math.nan) for seed, o in runs.outcomes.items()}
@@ -134,7 +134,7 @@ def _records(
                 {seed: found.get(seed, math.nan) * metric.scale for seed in seeds},
                 paper=paper.get((runs.name, group)),
                 size=float(np.mean(sizes)) if sizes else None,
-                params=runs.configuration,
+                params=runs.configuration if runs.outcomes else None,
                 note=notes,
             )
         )
@@ -150,8 +150,9 @@ def run_table(
     """Compute the rows that ``results_dir/<room>.json`` lacks; return all records of the file.
 
     A row is written as soon as it is finished, so that killing the run loses only the row in work.
-    A row that was missing for a reason is tried again.  Differences are always taken anew from the
-    rows in the file.
+    A row that was missing for a reason is tried again.  A row is measured again when more seeds are
+    asked for than it has; if that cannot run, the older one stays.  Differences are always taken
+    anew from the rows in the file.
 
     Parameters
     ----------
@@ -179,16 +180,26 @@ def run_table(
                 continue
             else:
                 fresh = _computed(row, command)
+                if not _has_score(fresh) and _has_score(_there(row, records)):
+                    logger.warning("%s; the older row stays", fresh[0]["note"])
+                    continue
             records = _replaced(records, row, fresh)
             write_results(path, records)
     return records
 
 
 def _is_done(row: Row, records: Sequence[Record]) -> bool:
-    there = [r for r in records if place_of(r) == (row.table, row.data, row.row)]
-    measured_on = set.intersection(*(set(r.get("seeds", ())) for r in there)) if there else set()
-    ran = any(r["ours"] is not None for r in there)
-    return ran and measured_on >= set(row.seeds)
+    there = _there(row, records)
+    seeds = set.intersection(*(set(r.get("seeds", ())) for r in there)) if there else set()
+    return _has_score(there) and seeds >= set(row.seeds)
+
+
+def _there(row: Row, records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if place_of(r) == (row.table, row.data, row.row)]
+
+
+def _has_score(records: Sequence[Record]) -> bool:
+    return any(record["ours"] is not None for record in records)
 
 
 def _computed(row: Row, command: str) -> list[Record]:
@@ -200,7 +211,7 @@ def _computed(row: Row, command: str) -> list[Record]:
     seconds = round(time.perf_counter() - started, 3)
     logger.info("%s · %s · %s: %.1f s", row.table, row.data, row.row, seconds)
     stamp = {"seconds": seconds, "command": command, "date": date.today().isoformat()}
-    return [record | stamp for record in found]
+    return [plain(record | stamp) for record in found]
 
 
 def _paired(path: Path, pair: Pair, records: Sequence[Record]) -> list[Record]:
@@ -221,13 +232,18 @@ def _paired(path: Path, pair: Pair, records: Sequence[Record]) -> list[Record]:
     there = [*ours.values(), *reference.values()]
     stamp = {"seconds": 0.0, "command": there[0]["command"], "pair": [pair.ours, pair.reference]}
     stamp["date"] = max(record["date"] for record in there)
-    return [record | stamp for record in made]
+    return [plain(record | stamp) for record in made]
 
 
 def _subtract(a: Record, b: Record) -> Record:
     """The record of one group's difference, by the seeds that both rows have."""
     by_seed = [
-        {s: math.nan if v is None else v for s, v in zip(r["seeds"], r["values"], strict=True)}
+        {
+            seed: math.nan if value is None else value
+            for seed, value in zip(
+                r.get("seeds") or range(len(r["values"])), r["values"], strict=True
+            )
+        }
         for r in (a, b)
     ]
     seeds = [seed for seed in by_seed[0] if seed in by_seed[1]]
@@ -245,7 +261,7 @@ def _replaced(records: Sequence[Record], row: Row | Pair, fresh: Sequence[Record
     place = (row.table, row.data, row.row)
     at = next((i for i, r in enumerate(records) if place_of(r) == place), len(records))
     stamp = {"table": row.table, "data": row.data, "row": row.row}
-    stamped = [plain(stamp | record) for record in fresh]
+    stamped = [stamp | record for record in fresh]
     return [*records[:at], *stamped, *(r for r in records[at:] if place_of(r) != place)]
 
 
@@ -255,10 +271,11 @@ HEAD = """# Results
 
 Generated from `results/` by `makedo reproduce --render`, not typed. Every figure is the mean ± the
 standard deviation over *n* seeds; *paper* is what the paper (or the source that the table names)
-reports, where it does. Where methods have settings to choose, these were chosen on validation, with
-one budget for all. Differences are paired seed by seed; a positive one means that the first method is
-better, also where lower is better; the 95 % interval (Student's t) is bold where it leaves out 0.
-Seeds share their data set: an interval says what repeating the experiment on this data would give.
+reports, where it does. Where methods have settings to choose, these were chosen on validation,
+with one budget for all. Differences are paired seed by seed; a positive one means that the first
+method is better, also where lower is better; the 95 % interval (Student's t) is bold where it
+leaves out 0. Seeds share their data set: an interval says what repeating the experiment on this
+data would give.
 """
 
 
@@ -357,11 +374,10 @@ def _footnotes(records: Sequence[Record]) -> str:
             if r.get("params")
         ]
         if chosen:
-            lines.append(f"- Chosen on validation, {_cell(data)}: {_cell('; '.join(chosen))}.")
+            lines.append(f"- Settings, {_cell(data)}: {_cell('; '.join(chosen))}.")
         for row, r in here:
             if r.get("note"):
-                note = r["note"].removesuffix(".")
-                lines.append(f"- {_cell(data)}, {_cell(row)}: {_cell(note)}.")
+                lines.append(f"- {_cell(data)}, {_cell(row)}: {_cell(clause(r['note']))}.")
     dates = sorted(r["date"] for r in records)
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     seconds = sum(r["seconds"] or 0.0 for r in rows.values())

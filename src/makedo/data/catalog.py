@@ -199,7 +199,8 @@ def _load_icd(name: str, file: Path, level: int = 4, edges: str = "all") -> Grap
             f"Data set {name!r}: edges must be 'all' or 'references'. Got {edges!r}."
         )
     codes, references = _read_icd(file)
-    nodes = codes[codes["code"].str.len() - codes["code"].str.contains(".", regex=False) <= level]
+    short = codes["code"].str.replace(".", "", regex=False).str.len() <= level
+    nodes = codes.loc[short]
     kept, parent = set(nodes["code"]), dict(zip(codes["code"], codes["parent"], strict=True))
 
     def ancestor(code: str) -> str:
@@ -209,9 +210,9 @@ def _load_icd(name: str, file: Path, level: int = 4, edges: str = "all") -> Grap
         return code
 
     pairs = [(ancestor(a), ancestor(b)) for a, b in references]
-    pairs = [pair for pair in pairs if all(pair)]
     if edges == "all":
-        pairs += [(p, c) for c, p in zip(nodes["code"], nodes["parent"], strict=True) if p]
+        pairs += zip(nodes["parent"], nodes["code"], strict=True)
+    pairs = [sorted(pair) for pair in pairs if all(pair)]  # who names whom does not matter
     graph = Graph.from_edges(
         pd.DataFrame(pairs, columns=["source", "target"]), node_id=nodes["code"].to_numpy()
     )
@@ -264,7 +265,8 @@ def _referred(diagnosis: Element) -> Iterator[str]:
 
 def _folder(what: str, licence: str, source: str, note: str = "") -> _Entry:
     lack = (
-        "makedo does not download it: set MAKEDO_DATA to a folder that has NAME/graph.npz. " + note
+        "makedo does not download it: set MAKEDO_DATA to a folder "
+        f"that has <name>/graph.npz (from {source}). {note}"
     )
     return _Entry(what, licence, _in_folder, _load_npz, lack.strip(), source)
 
@@ -314,5 +316,25 @@ CATALOG: dict[str, _Entry] = {
         "Squirrel without duplicates: 2,223 Wikipedia pages, links; 5 classes of traffic",
         "MIT",
         f"{_YANDEX}; Platonov et al. 2023",
+    ),
+    "actor": _folder(
+        "Actor: 7,600 film actors, words of their pages, co-occurrence; 5 classes",
+        "MIT (repository)",
+        f"{_YANDEX}; Pei et al. 2020",
+    ),
+    "texas": _folder(
+        "Texas: 183 pages of a university, bag of words, links; 5 classes",
+        "MIT (repository)",
+        f"{_YANDEX}; Pei et al. 2020",
+    ),
+    "cornell": _folder(
+        "Cornell: 183 pages of a university, bag of words, links; 5 classes",
+        "MIT (repository)",
+        f"{_YANDEX}; Pei et al. 2020",
+    ),
+    "twitch_de": _folder(
+        "Twitch DE: 9,498 streamers, their games, friendships; 2 classes",
+        "repository GPL-3.0, no separate data licence",
+        "benedekrozemberczki/MUSAE; Rozemberczki et al. 2021",
     ),
 }

@@ -2,20 +2,21 @@
 
 What becomes of a column, by what it holds in the rows of ``fit``:
 
-========  ==========================================  ==============================================
-kind      which columns                               features
-========  ==========================================  ==============================================
-number    numbers; text that is all numbers           itself; missing: the median, and a flag
-boolean   true and false                              0 or 1; missing: 0, and a flag
-category  text of few values or of single words       one 0/1 a value, rare ones pooled; missing: flag
-text      text of many values of several words        hashed TF-IDF of its words; missing: no words
-date      dates; text of ISO dates                    year, month, weekday, day of year, hour, time
-vector    lists of numbers, all of one length         one each; missing: 0, and a flag
-dropped   identifiers, constant and empty columns     none; named in a warning
-========  ==========================================  ==============================================
+========  =======================================  =============================================
+kind      which columns                            features
+========  =======================================  =============================================
+number    numbers; text that is all numbers        itself; missing: the median, and a flag
+boolean   true and false                           0 or 1; missing: 0, and a flag
+category  text of few values or of single words    one 0/1 a value, rare pooled; missing: a flag
+text      text of many values of several words     hashed TF-IDF of its words; missing: no words
+date      dates; text of ISO dates                 year, month, weekday, day of year, hour, time
+vector    lists of numbers, all of one length      one each; missing: 0, and a flag
+dropped   identifiers, constant or empty columns   none; named in a warning
+========  =======================================  =============================================
 
-The flag, a 0/1 feature "is missing", exists where values were missing in ``fit``.  Numbers and dates are standardised
-when other kinds stand beside them; a table of numbers, booleans and vectors only is handed on as it is.
+The flag, a 0/1 feature "is missing", exists where values were missing in ``fit``.  Numbers and dates
+are standardised when other kinds stand beside them; a table of numbers, booleans and vectors only is
+handed on as it is.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ EXPECTED = {
     "vector": "vectors",
 }
 
-Block = np.ndarray | sparse.csr_matrix
+Block = Any  # ndarray or csr_matrix (n_rows, n_features), float32
 
 
 @dataclass
@@ -103,7 +104,7 @@ def _plain_name(name: Any) -> Any:
 
 
 def _stored_kind(series: pd.Series) -> str:
-    """What pandas holds: number, boolean, date, vector or text; else the name of the type it holds."""
+    """What pandas holds: number, boolean, date, vector or text; else the type in words."""
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return "text"
@@ -190,30 +191,32 @@ def read_as(series: pd.Series, column: Column, where: str) -> Any:
 
 def _changed(column: Column, found: str, where: str) -> MakedoInputError:
     return MakedoInputError(
-        f"{where}: column '{column.name}' held {EXPECTED[column.kind]} in fit and now holds {found}. "
-        "Give the column as it was, or fit again."
+        f"{where}: column '{column.name}' held {EXPECTED[column.kind]} in fit and now holds "
+        f"{found}. Give the column as it was, or fit again."
     )
 
 
 def _numbers(series: pd.Series, column: Column, where: str) -> np.ndarray:
     stored = _stored_kind(series)
+    values: Any = series
     if stored == "text":
         texts = _texts(series)
         words = pd.Series(texts, dtype=object).str.strip().str.lower()
         if column.kind == "boolean":
             words = words.replace({"true": "1", "false": "0"})
         words = words.mask(words.isin(["none", "null", "n/a"]), None)
-        numbers = pd.to_numeric(words, errors="coerce").to_numpy(np.float64)
+        values = pd.to_numeric(words, errors="coerce")
+        numbers = values.to_numpy(np.float64)
         bad = np.flatnonzero(np.isnan(numbers) & words.notna().to_numpy())
         if len(bad):
             shown = f"text in {count(len(bad), 'row')} (first: {first([texts[bad[0]]])})"
             raise _changed(column, shown, where)
     elif stored in ("number", "boolean"):
         if pd.api.types.is_timedelta64_dtype(series.dtype):
-            series = series.dt.total_seconds()
+            values = series.dt.total_seconds()
         elif series.dtype == object and pd.api.types.infer_dtype(series) == "timedelta":
-            series = pd.to_timedelta(series).dt.total_seconds()
-        numbers = series.to_numpy(np.float64, na_value=np.nan)
+            values = pd.to_timedelta(series).dt.total_seconds()
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
     else:
         raise _changed(column, EXPECTED.get(stored, stored), where)
     _check_finite(numbers, series.index, column, where)
@@ -225,8 +228,9 @@ def _check_finite(numbers: np.ndarray, index: pd.Index, column: Column, where: s
         bad = np.flatnonzero(np.isinf(numbers.astype(np.float32)).reshape(len(numbers), -1).any(1))
     if len(bad):
         raise MakedoInputError(
-            f"{where}: column '{column.name}' has {count(len(bad), 'row')} with infinite numbers or numbers "
-            f"too large for a float32 (first: row {first(index[bad[:1]])}). Replace them, or leave them missing."
+            f"{where}: column '{column.name}' has {count(len(bad), 'row')} with infinite numbers, or "
+            f"numbers too large for a float32 (first: row {first(index[bad[:1]])}). "
+            "Replace them, or leave them missing."
         )
 
 
@@ -293,7 +297,7 @@ def _vectors(series: pd.Series, column: Column, where: str) -> np.ndarray:
 
 
 def _texts_as(series: pd.Series, column: Column, where: str) -> np.ndarray:
-    """Texts of a column that held text; other values only where they are the way that such text is read back."""
+    """Texts of a column that held text; other values only where such text may be read as them."""
     stored = _stored_kind(series)
     learnt = column.learnt
     if stored == "boolean" and learnt.get("truths"):
@@ -310,18 +314,19 @@ def _texts_as(series: pd.Series, column: Column, where: str) -> np.ndarray:
 
 def _texts(series: pd.Series) -> np.ndarray:
     """Texts as an object array, None where missing or blank; 7 and 7.0 read as "7"."""
+    nothing: Any = None
     if isinstance(series.dtype, pd.StringDtype):
         texts = series.to_numpy(dtype=object, na_value=None)
     elif series.dtype == object and pd.api.types.infer_dtype(series, skipna=True) == "string":
         texts = series.to_numpy(dtype=object)
-        texts = np.where(pd.isna(texts), None, texts)
+        texts = np.where(pd.isna(texts), nothing, texts)
     else:
         codes, distinct = pd.factorize(series.astype(object))
         words = np.array([*map(_as_text, distinct), None], dtype=object)
         texts = words[codes]
     blank = pd.Series(texts, dtype=object).str.fullmatch(r"\s*", na=False).to_numpy(dtype=bool)
     if blank.any():
-        texts = np.where(blank, None, texts)
+        texts = np.where(blank, nothing, texts)
     return texts
 
 
@@ -363,7 +368,7 @@ def _encode_date(values: np.ndarray, learnt: dict[str, Any]) -> np.ndarray:
 def _date_parts(values: np.ndarray) -> np.ndarray:
     """Parts of dates, float64 (n_rows, 6) in the order of _DATE_PARTS; time in days since 1970."""
     dates = pd.Series(values).dt
-    parts = [dates.year, dates.month, dates.dayofweek, dates.dayofyear, dates.hour]
+    parts = [dates.year, dates.month, dates.day_of_week, dates.day_of_year, dates.hour]
     days = values.astype(np.int64) / 86_400e6
     days[np.isnat(values)] = np.nan
     return np.column_stack([*[part.to_numpy(np.float64) for part in parts], days])
@@ -415,7 +420,7 @@ def _encode_vector(values: np.ndarray, learnt: dict[str, Any]) -> np.ndarray:
 
 
 def _fit_category(column: Column, values: np.ndarray, scale: bool) -> None:
-    counts = pd.Series(values, dtype=object).value_counts()
+    counts: Any = pd.Series(values, dtype=object).value_counts()
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")
     # Seen in 1 % of the rows, or in 10: enough to learn what a value means.
     least = max(1, min(10, len(values) // 100))
@@ -443,7 +448,7 @@ def _fit_category(column: Column, values: np.ndarray, scale: bool) -> None:
 
 
 def _some_numbers(texts: Any) -> bool:
-    """Whether some texts are written like numbers: another file of the column may be read as numbers."""
+    """Whether some texts look like numbers: in another file the column may be read as numbers."""
     texts = pd.Series(texts, dtype=object)
     return bool(texts.str.fullmatch(r"\s*[-+]?[0-9.]+\s*", na=False).any())
 
@@ -479,6 +484,8 @@ def _fit_text(column: Column, values: np.ndarray, scale: bool) -> None:
 def _encode_text(values: np.ndarray, learnt: dict[str, Any]) -> sparse.csr_matrix:
     tfidf = TfidfTransformer(sublinear_tf=True)
     tfidf.idf_ = learnt["idf"]
+    if not len(values):
+        return sparse.csr_matrix((0, len(learnt["used"])), dtype=np.float32)
     weights = tfidf.transform(_hash_words(values)[:, learnt["used"]])
     return sparse.csr_matrix(weights, dtype=np.float32)
 

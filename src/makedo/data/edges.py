@@ -69,8 +69,9 @@ def check_weight(weight: Any, where: str) -> np.ndarray:
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
         raise MakedoInputError(
-            f"{where}: {count(int(bad.sum()))} of {count(len(values), 'edge weight')} are negative, "
-            f"missing or infinite (first: {first(values[bad])}). Drop those edges or mend them."
+            f"{where}: {count(int(bad.sum()))} of {count(len(values), 'edge weight')} are "
+            f"negative, missing or infinite (first: {first(values[bad])}). "
+            "Drop those edges or mend them."
         )
     return values
 

@@ -1,17 +1,19 @@
-"""Tables in files: csv, tsv, jsonl and parquet (each also ``.gz``) and npz, read whole or in batches, and written.
+"""Tables in files (csv, tsv, jsonl, parquet, each also ``.gz``; npz): read, in batches, written.
 
-A file is looked at twice: first for what each column holds over the *whole* file, then for its values.  A batch
-therefore has the types that the whole file has, wherever the first missing value or the first leading zero stands.
+A file is looked at twice: for what each column holds over the *whole* file, then for its values.
+A batch therefore has the types of the whole, wherever the first missing value or leading zero is.
 
 Rules for text files, which do not say what their columns are:
 
-* A csv column is whole numbers, numbers or true/false when every value is; otherwise it stays the text that was written.
-* Any value with a leading zero (``007``) or a plus sign (``+49``) keeps its column as text: such values are identifiers.
-  So do whole numbers that a float could not hold exactly, where a value is missing or too large for 64 bits.
-* An empty field and the unquoted words NA, N/A, #N/A, NaN, nan and <NA> are missing.  The words None, none, NULL, null
-  and n/a are missing in a column whose other values are numbers or true/false, and are text in a column of text
+* A column is whole numbers, numbers or true/false when every value is; else it stays the text that
+  was written.
+* A value with a leading zero (``007``) or a plus sign (``+49``) keeps its column as text: such
+  values are identifiers.  So do whole numbers beyond 64 bits, and those beyond 2**53 in a column
+  with missing values, which a float would round.
+* An empty field and the unquoted words NA, N/A, #N/A, NaN, nan and <NA> are missing.  None, none,
+  NULL, null and n/a are missing among numbers or true/false, and are text in a column of text
   (somebody may be called Null); so is a quoted ``"NA"``.
-* The separator of a .csv is the comma; where the header has none, the semicolon, tab or bar that it has.
+* The separator of a .csv is the comma; where the header has none, the semicolon, tab or bar it has.
 * A column without a name (the row numbers that pandas writes) is left out, with a warning.
 """
 
@@ -56,8 +58,8 @@ _EXACT = 2**53  # floats hold every whole number up to here
 _BLOCK = 1 << 24  # bytes of csv parsed at once; no row may be longer
 _UNNAMED = "__index_level_"  # how pandas names an unnamed index in parquet
 
-# What a column holds over the whole file, and so what it becomes: "int", "float", "bool", "text", "keep" (as stored),
-# "bool_missing" (True, False, None) or "empty" (no value at all: a float column of NaN).
+# What each column holds over the whole file, and so becomes: "int", "float", "bool", "text",
+# "keep" (as stored), "bool_missing" (True, False, None), "empty" (no value: floats, all NaN).
 Kinds = dict[str, str]
 
 
@@ -67,7 +69,8 @@ def read_table(path: str | Path, allow_empty: bool = False) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        A file ending in one of ``suffixes_readable``.  Arrays of an npz are columns; a 2-d array is a column of vectors.
+        A file ending in one of ``suffixes_readable``.  Arrays of an npz are columns; a 2-d array is
+        a column of vectors.
     allow_empty : bool, default=False
         Whether columns without rows are accepted, as a frame of length 0.
 
@@ -79,8 +82,9 @@ def read_table(path: str | Path, allow_empty: bool = False) -> pd.DataFrame:
     Raises
     ------
     MakedoInputError
-        The file is missing, a directory, empty, cut short, not what its suffix says, or not one table: rows of
-        different length, two columns of one name.  The message names the file, and the line where there is one.
+        The file is missing, a directory, empty, cut short, not what its suffix says, or not one
+        table: rows of different length, two columns of one name.  The message names the file, and
+        the line where there is one.
     """
     source = _Source(path)
     chunks = list(source.chunks(source.all_rows))
@@ -94,8 +98,9 @@ def read_table(path: str | Path, allow_empty: bool = False) -> pd.DataFrame:
 def read_batches(path: str | Path, rows: int = 65536) -> Iterator[pd.DataFrame]:
     """Read a table in batches of ``rows`` rows, each with the types that the whole table has.
 
-    The file is checked and its types are found at once; the batches are read as they are asked for.  A file with columns
-    but no rows gives one batch of length 0.  Batches carry on the row numbers of the file as their index.
+    The file is checked and its types are found at once; the batches are read as they are asked for.
+    A file with columns but no rows gives one batch of length 0.  The index of a batch is the row
+    numbers of the file.
 
     Raises
     ------
@@ -130,8 +135,8 @@ def write_table(
     Parameters
     ----------
     frames : DataFrame or iterable of DataFrame
-        All with the same columns.  An exception of the iterable passes through and leaves the file unfinished: removing
-        it is the caller's.
+        All with the same columns.  An exception of the iterable passes through and leaves the file
+        unfinished: removing it is the caller's.
     path : str or Path
         The file to write.
     suffix_from : str or Path, optional
@@ -153,19 +158,23 @@ def write_table(
         if not packed:
             _WRITERS[kind](frames, raw)
             return
-        with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as stream:  # no clock: same bytes again
+        # Level 6, as gzip itself; no clock in it, so that the same table is the same bytes.
+        with gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
             _WRITERS[kind](frames, cast(BinaryIO, stream))
 
 
 def frame_from_arrow(table: pa.Table) -> pd.DataFrame:
-    """Arrow table to DataFrame by the rules of parquet files: whole numbers with missing values become floats."""
+    """Arrow table to DataFrame as from parquet: whole numbers with missing values are floats."""
     table = _plain(table)
     facts = _arrow_facts(table)
     return _settle(table, {name: _kind(facts[name]) for name in table.column_names})
 
 
 def text_facts(values: pa.Array | pa.ChunkedArray) -> set[str]:
-    """What a column of texts holds by the rules of csv: any of int, huge, float, bool, text, word, missing."""
+    """What a column of texts holds by the rules of csv.
+
+    Any of int, huge (for a float to hold exactly), float, bool, text, word (for missing), missing.
+    """
     facts = {"missing"} if values.null_count else set()
     values = values.drop_null()
     if len(values) == 0:
@@ -295,7 +304,10 @@ def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
         return _plain_column(column)
     if types.is_dictionary(kind):
-        return _plain_column(column.cast(kind.value_type))
+        known = [chunk.dictionary for chunk in column.chunks]
+        words = _plain_column(pa.chunked_array(known, kind.value_type))
+        parts = zip(words.chunks, column.chunks, strict=True)
+        return pa.chunked_array([part.take(chunk.indices) for part, chunk in parts], words.type)
     if types.is_large_string(kind) or types.is_time(kind) or str(kind) == "string_view":
         return column.cast(pa.string())
     if types.is_decimal(kind):
@@ -412,7 +424,7 @@ class _Source:
         twice = [name for name in dict.fromkeys(self.names) if self.names.count(name) > 1]
         if twice:
             raise self.fail(
-                f"{count(len(twice), 'column name')} twice (first: {first(twice)}). "
+                f"has {count(len(twice), 'column name')} twice (first: {first(twice)}). "
                 "Every column needs a name of its own."
             )
 
@@ -451,7 +463,8 @@ class _Source:
                     line.decode()
                 except UnicodeDecodeError as error:
                     byte = line[error.start]
-                    return f"line {number:,} is not UTF-8 text (byte 0x{byte:02x}). Save the file as UTF-8."
+                    where = f"line {number:,} is not UTF-8 text (byte 0x{byte:02x})"
+                    return f"{where}. Save the file as UTF-8."
         return "is not UTF-8 text. Save the file as UTF-8."
 
 
@@ -505,7 +518,7 @@ def _read_delimited(source: _Source) -> Reader:
 
 
 def _csv_options(delimiter: str, n_columns: int, ragged: list[Any]) -> tuple[Any, Any, Any]:
-    """Options of the parser: every column is text, rows of another length are put into ``ragged``."""
+    """Options of the parser: every column is text, rows of another length go to ``ragged``."""
     return (
         # The header is read as a row of text and dropped later, so that no name needs escaping.
         pa_csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
@@ -581,7 +594,7 @@ def _delimiter(header: str) -> str:
 
 
 def _ragged_error(source: _Source, delimiter: str, expected: int, row: Any) -> MakedoInputError:
-    """Find the line of the first row of another length (the fast parser counts rows, people count lines)."""
+    """The first row of another length, by its line: the fast parser counts rows, people lines."""
     found, line = row.actual_columns, row.number or 0
     with io.TextIOWrapper(source.open(), encoding="utf-8-sig", newline="") as text:
         records = csv.reader(text, delimiter=delimiter)
@@ -598,8 +611,8 @@ def _ragged_error(source: _Source, delimiter: str, expected: int, row: Any) -> M
 
 def _warn_unnamed(source: _Source, position: int) -> None:
     warnings.warn(
-        f"{source.name}: column {position} has no name (row numbers that pandas wrote?) and is left out. "
-        "Name it in the file to use it.",
+        f"{source.name}: column {position} has no name (row numbers that pandas wrote?) and is "
+        "left out. Name it in the file to use it.",
         MakedoWarning,
         stacklevel=5,
     )
@@ -694,13 +707,13 @@ def _read_arrays(source: _Source) -> Reader:
             arrays = {name: stored[name] for name in stored.files}
     except ValueError as error:
         raise source.fail(
-            "holds Python objects, which are never loaded, or is damaged. Save plain arrays of numbers "
-            "or of text (dtype 'U')."
+            "holds Python objects, which are never loaded, or is damaged. Save plain arrays of "
+            "numbers or of text (dtype 'U')."
         ) from error
     bad = [name for name, array in arrays.items() if array.ndim not in (1, 2)]
     if bad:
         raise source.fail(
-            f"{count(len(bad), 'array')} of neither one nor two dimensions (first: {first(bad)})."
+            f"has {count(len(bad), 'array')} of neither 1 nor 2 dimensions (first: {first(bad)})."
         )
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
@@ -743,7 +756,7 @@ def _write_delimited(
         vectors = {
             name: frame[name].map(_jsonable).map(json.dumps)
             for name in frame.columns
-            if frame[name].dtype == object and frame[name].map(_is_vector).any()
+            if frame[name].dtype == object and any(map(_is_vector, frame[name]))
         }
         texts = frame.select_dtypes(include=["object", "string"])
         ambiguous = bool(texts.isin(list(MISSING)).to_numpy().any())  # 'NA' the text: quote it
@@ -764,10 +777,18 @@ def _write_tabbed(frames: Iterator[pd.DataFrame], stream: BinaryIO) -> None:
 def _write_json_lines(frames: Iterator[pd.DataFrame], stream: BinaryIO) -> None:
     for frame in map(_with_index, frames):
         names = [str(name) for name in frame.columns]
-        columns = [frame[name].astype(object).tolist() for name in frame.columns]
+        columns = [_json_cells(frame[name]) for name in frame.columns]
         for row in zip(*columns, strict=True):
-            record = {name: _jsonable(value) for name, value in zip(names, row, strict=True)}
+            record = dict(zip(names, row, strict=True))
             stream.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
+
+
+def _json_cells(series: pd.Series) -> list[Any]:
+    if series.dtype.kind in "iub":
+        return series.tolist()
+    if isinstance(series.dtype, pd.StringDtype) or series.dtype.kind == "f":
+        return series.astype(object).where(series.notna(), cast(Any, None)).tolist()
+    return [_jsonable(value) for value in series.astype(object)]
 
 
 def _is_vector(value: Any) -> bool:

@@ -356,7 +356,8 @@ def as_graph(
     if n_rows and graph.n_nodes and is_text(row_id) != is_text(graph.node_id):
         raise MakedoInputError(
             f"{where}: its node_id (first: {first(graph.node_id)}) and the index of X "
-            f"(first: {first(row_id)}) are of different types. Read both as text, or both as numbers."
+            f"(first: {first(row_id)}) are of different types. "
+            "Read both as text, or both as numbers."
         )
     return graph.align(row_id)
 
@@ -461,3 +462,36 @@ def _by_position(graph: Graph, n_rows: int, row_id: pd.Index | None, where: str)
                 "Graph.from_edges(edges, node_id=range(n_nodes)), or reset the index of X."
             )
     return Graph(graph.indptr, graph.indices, graph.weight, row_id)
+
+
+def extend(graph: Graph, edges: Any, *, new_id: pd.Index, known_id: pd.Index, where: str = "edges") -> Graph:
+    """The graph with nodes added behind its own, and with edges between any of them.
+
+    Parameters
+    ----------
+    edges : DataFrame, or array or tensor of shape (2, n_edges)
+        A table names nodes by id.  An array holds positions: those of ``graph``, then the new nodes.
+    new_id, known_id : Index
+        Ids of the new nodes and of those of ``graph``.
+
+    Raises
+    ------
+    MakedoInputError
+        A new node has the id of a known one; an edge names a node that is neither.
+    """
+    n_new, n_all = len(new_id), graph.n_nodes + len(new_id)
+    if hasattr(edges, "columns"):
+        twice = new_id[new_id.isin(known_id)]
+        if len(twice):
+            raise MakedoInputError(
+                f"{where}: {count(len(twice), 'new node')} of {count(n_new)} have ids of the training graph "
+                f"(first: {first(twice)}). Predict those with nodes=..., or rename them."
+            )
+        ids = known_id.append(_unique_ids(new_id, "the new nodes"))
+        added = Graph.from_edges(edges, node_id=ids, where=where, nodes_where="the training graph or the new nodes")
+    else:
+        added = Graph.from_edges(edges, n_nodes=n_all, where=where)
+    both = sp.block_diag([graph.to_scipy(), sp.csr_matrix((n_new, n_new))], format="csr").maximum(added.to_scipy())
+    both = sp.csr_matrix(both)
+    both.sort_indices()
+    return Graph(both.indptr, both.indices, both.data if bool((both.data != 1).any()) else None)

@@ -44,8 +44,8 @@ def split_columns(
     frame : DataFrame of shape (n_rows, n_columns)
         Or any table with an Arrow or dataframe protocol.
     id : str, optional
-        The column (or the name of the index) of ids.  Default: ``node_id`` or ``id``, if there is one, else a pandas
-        index that is more than row numbers, else row numbers.
+        The column (or the name of the index) of ids.  Default: ``node_id`` or ``id``, if there is
+        one, else the index of the frame (row numbers, if it has no other).
     label : str, optional
         The column of labels.  Default: no labels.
     features : iterable of str, optional
@@ -85,7 +85,7 @@ def split_columns(
 
 
 def as_frame(table: Any, where: str = "table") -> pd.DataFrame:
-    """A DataFrame from any table: pandas as it is, others (polars, Arrow) by the protocol they offer.
+    """A DataFrame from any table: pandas as it is, others (polars, Arrow) by their protocol.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def as_frame(table: Any, where: str = "table") -> pd.DataFrame:
     twice = frame.columns[frame.columns.duplicated()].unique()
     if len(twice):
         raise MakedoInputError(
-            f"{where}: {count(len(twice), 'column name')} twice (first: {first(twice)}). "
+            f"{where}: has {count(len(twice), 'column name')} twice (first: {first(twice)}). "
             "Every column needs a name of its own."
         )
     odd = [name for name in frame.columns if not isinstance(name, (str, int, np.integer))]
@@ -164,9 +164,9 @@ def _require(names: Iterable[Any], frame: pd.DataFrame, where: str, role: str) -
 class TableEncoder:
     """Turn any table into a matrix of numbers, the same way each time.
 
-    The kinds of columns, and what becomes of each, are in the table at the head of this module.  ``transform`` works row
-    by row: a batch is encoded as it is within the whole.  It reads each column as the kind that ``fit`` saw, so what a
-    batch alone looks like changes nothing.
+    The kinds of columns, and what becomes of each: :mod:`makedo.data.columns`.  ``transform`` works
+    row by row: a batch is encoded as it is within the whole.  It reads each column as the kind that
+    ``fit`` saw, so what a batch alone looks like changes nothing.
 
     Attributes
     ----------
@@ -174,7 +174,8 @@ class TableEncoder:
         For each column: name, kind, done (in words), n_features, missing (rows of ``fit``).
     feature_names_out_ : list of str
     sparse_ : bool
-        Whether the matrix is sparse: below a quarter of values other than zero, with text or categories in the table.
+        Whether the matrix is sparse: there are texts or categories, and less than a quarter of its
+        values are other than zero.
 
     Requirements
     ------------
@@ -301,7 +302,7 @@ class TableEncoder:
     def _fit(self, frame: pd.DataFrame, where: str) -> Block:
         if not len(frame):
             raise MakedoInputError(f"{where}: has no rows to learn from.")
-        found = [classify(frame[name], where) for name in frame.columns]
+        found = [classify(pd.Series(frame[name]), where) for name in frame.columns]
         kinds = {column.kind for column, _ in found} - {"dropped"}
         scale = not kinds <= {"number", "boolean", "vector"}
         blocks = []
@@ -310,30 +311,15 @@ class TableEncoder:
                 FIT[column.kind](column, values, scale)
             if column.kind != "dropped":
                 blocks.append(ENCODE[column.kind](values, column.learnt))
-        self._columns = [column for column, _ in found]
-        self._report_dropped(where)
+        columns = [column for column, _ in found]
+        _report_dropped(columns, where)
+        self._columns = columns
         full = sum(
             block.nnz if sparse.issparse(block) else np.count_nonzero(block) for block in blocks
         )
         size = len(frame) * len(self.feature_names_out_)
-        self.sparse_ = bool(kinds & {"text", "category"}) and full < SPARSE_BELOW * size
+        self.sparse_ = bool(kinds & {"text", "category"} and full < SPARSE_BELOW * size)
         return self._assemble(blocks, len(frame))
-
-    def _report_dropped(self, where: str) -> None:
-        dropped = [column for column in self._columns if column.kind == "dropped"]
-        shown = ", ".join(f"'{column.name}': {column.done}" for column in dropped[:3])
-        if len(dropped) == len(self._columns):
-            raise MakedoInputError(
-                f"{where}: none of {count(len(dropped), 'column')} can be used ({shown or 'no columns'}). "
-                "Add a column that says something about the rows."
-            )
-        if dropped:
-            more = ", …" if len(dropped) > 3 else ""
-            warnings.warn(
-                f"{where}: {count(len(dropped), 'column')} left out ({shown}{more}).",
-                MakedoWarning,
-                stacklevel=4,
-            )
 
     def _known(self) -> set[Any]:
         return {column.name for column in self._columns}
@@ -357,4 +343,21 @@ def _require_fitted(columns: list[Column], frame: pd.DataFrame, where: str) -> N
         raise MakedoInputError(
             f"{where}: {count(len(gone), 'column')} of fit not found (first: {shown}). "
             "Add what is not there; unknown values may be left missing."
+        )
+
+
+def _report_dropped(columns: list[Column], where: str) -> None:
+    dropped = [column for column in columns if column.kind == "dropped"]
+    shown = ", ".join(f"'{column.name}': {column.done}" for column in dropped[:3])
+    if len(dropped) == len(columns):
+        raise MakedoInputError(
+            f"{where}: none of {count(len(dropped), 'column')} can be used "
+            f"({shown or 'no columns'}). Add a column that says something about the rows."
+        )
+    if dropped:
+        more = ", …" if len(dropped) > 3 else ""
+        warnings.warn(
+            f"{where}: {count(len(dropped), 'column')} left out ({shown}{more}).",
+            MakedoWarning,
+            stacklevel=4,
         )

@@ -9,9 +9,9 @@ MISSING = "–"
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Digits after the point for a column: three figures of the largest, two of a typical value, at most four.
+    """Digits after the point for a column: three figures of the largest, two of a typical value.
 
-    No more than the values have: 0.5 and 12.5 are written with one.
+    At most four, and no more than the values have: 0.5 and 12.5 are written with one.
     """
     finite = [v for v in values if math.isfinite(v)]
     sizes = sorted(abs(v) for v in finite if v)
@@ -26,18 +26,23 @@ def decimals(values: Iterable[float]) -> int:
 
 
 def number(value: float, digits: int | None = None, sign: bool = False) -> str:
-    """Write a number with thousands separators and a true minus: ``'1,204'``, ``'−0.5'``, ``'+6.4'``.
+    """Write a number with thousands separators and a true minus: ``'1,204'``, ``'−0.5'``.
 
     ``digits=None`` writes as many as the number needs, up to six figures.
     """
-    if math.isnan(value):
-        return MISSING
-    if digits is None:
-        text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.6g}"
-    else:
+    if not math.isfinite(value):
+        return MISSING if math.isnan(value) else "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    if digits is not None:
         text = f"{value:,.{digits}f}"
+    elif value == round(value) and abs(value) < 1e15:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:,.6g}"
+    return tidy(f"+{text}" if sign and value > 0 else text)
+
+
+def tidy(text: str) -> str:
+    """A formatted number with a true minus, and without a sign if all its digits are zero."""
     if not any(c in "123456789" for c in text):
-        text = text.lstrip("-")  # no minus before a zero
-    elif sign and value > 0:
-        text = f"+{text}"
+        text = text.lstrip("+-")
     return text.replace("-", "\N{MINUS SIGN}")

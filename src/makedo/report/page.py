@@ -1,6 +1,7 @@
-"""What a room found out, as one page that needs nothing else: verdict first, then figures and tables.
+"""What a room found out, as one page: the verdict first, then the figures and tables behind it.
 
-:class:`Report` is a plain record.  :meth:`Report.to_dict` gives it to a machine, :meth:`Report.to_html` to a reader.
+:class:`Report` is a plain record.  :meth:`Report.to_dict` gives it to a machine,
+:meth:`Report.to_html` to a reader.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from pandas.api.types import is_integer_dtype
 
 import makedo
 from makedo.core.checks import MakedoInputError, count
-from makedo.report.numbers import MISSING, decimals, number
+from makedo.report.numbers import MISSING, decimals, number, tidy
 from makedo.report.palette import DARK, LIGHT
 from makedo.report.svg import inline_svg
 
@@ -37,7 +39,7 @@ _LOOKS_NUMERIC = re.compile(r"^[+\-−±<>≤≥~]?\s?\d")
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of a report with what stands under it: text, a figure, a table, a note, in this order.
+    """One heading of a report and what stands under it, in this order: text, figure, table, note.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ class Section:
         An index is shown unless it merely counts rows.  Floats are shown to about three figures.
     table_caption : str
     formats : mapping of column to format specification
-        For columns that need another form than the default: ``{"gain": "+.1f"}``.
+        For columns that need another form than the default: ``{"gain": "+.1f", "year": "d"}``.
     note : str
         A remark in small print.
     """
@@ -69,9 +71,11 @@ class Section:
 
     def __post_init__(self) -> None:
         assert self.figure is None or self.caption, f"the figure of {self.title!r} has no sentence"
+        known = set() if self.table is None else set(_with_index(self.table).columns)
+        assert set(self.formats) <= known, f"formats of {self.title!r} name unknown columns"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON.  Of a figure only the caption: its numbers belong in a table."""
+        """Plain values, ready for JSON.  Of a figure the caption: its numbers belong in a table."""
         document: dict[str, Any] = {"title": self.title, "text": self.text}
         if self.figure is not None:
             document["figure"] = self.caption
@@ -79,7 +83,7 @@ class Section:
             frame = _with_index(self.table)
             document["table"] = {
                 "caption": self.table_caption,
-                "columns": [_column_name(name) for name in frame.columns],
+                "columns": list(frame.columns),
                 "rows": [
                     [plain(v) for v in row] for row in frame.itertuples(index=False, name=None)
                 ],
@@ -120,7 +124,8 @@ class Report:
     --------
     >>> import pandas as pd
     >>> scores = pd.DataFrame({"model": ["MLP", "Cold Brew"], "accuracy, %": [68.0, 74.4]})
-    >>> report = Report("Cold Brew on cora", "Use Cold Brew.", sections=[Section("Scores", table=scores)])
+    >>> report = Report("Cold Brew on cora", "Use Cold Brew.")
+    >>> report.sections.append(Section("Scores", table=scores))
     >>> page = report.to_html()
     >>> report.to_dict()["verdict"]
     'Use Cold Brew.'
@@ -193,15 +198,15 @@ class Report:
         return _deliver(page, path)
 
     def _repr_html_(self) -> str:
-        # A frame of its own keeps our style sheet out of the notebook and the notebook's out of the page.
+        # A frame of its own keeps the style sheets of page and notebook apart.
         return (
-            f'<iframe srcdoc="{html.escape(self.to_html())}" title="{html.escape(self.title)}" sandbox="" '
-            'style="width: 100%; height: 40rem; border: 0; resize: vertical; overflow: auto"></iframe>'
+            f'<iframe srcdoc="{html.escape(self.to_html())}" title="{html.escape(self.title)}" '
+            'sandbox="" style="width: 100%; height: 40rem; border: 0; resize: vertical"></iframe>'
         )
 
 
 def plain(value: Any) -> Any:
-    """A cell as JSON can hold it: None, bool, int, float or str.  NaN becomes None, infinity ``"inf"``."""
+    """A cell as JSON can hold it: NaN and the like become None, infinity ``"inf"``, dates text."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or value is pd.NaT or value is pd.NA:
@@ -258,18 +263,22 @@ def _fact(value: Any) -> str:
     return number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-# --- tables -----------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its index as leading columns, unless the index merely counts rows."""
-    if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
-        return frame
-    names = [("" if name is None else name) for name in frame.index.names]
-    head = pd.DataFrame({i: frame.index.get_level_values(i) for i in range(len(names))})
-    head.columns = names
+    """The frame with text as column names and its index as leading columns.
+
+    An index of integers without a name only counts rows and is left out.
+    """
     body = frame.reset_index(drop=True)
-    body.columns = [_column_name(name) for name in body.columns]
+    body.columns = [_column_name(name) for name in frame.columns]
+    if frame.index.nlevels == 1 and frame.index.name is None and is_integer_dtype(frame.index):
+        return body
+    names = ["" if name is None else str(name) for name in frame.index.names]
+    levels = [[plain(v) for v in frame.index.get_level_values(i)] for i in range(len(names))]
+    head = pd.DataFrame(dict(enumerate(levels)), dtype=object)
+    head.columns = names
     return pd.concat([head, body], axis=1)
 
 
@@ -293,7 +302,7 @@ def _table(section: Section) -> dict[str, Any]:
         numeric = bool(written) and all(_LOOKS_NUMERIC.match(text) for text in written)
         short = max(map(len, texts), default=0) <= UNBROKEN
         kind = "number" if numeric else "short" if short else "long"
-        columns.append({"name": _column_name(name), "texts": texts, "kind": kind})
+        columns.append({"name": name, "texts": texts, "kind": kind})
     left = len(frame) - len(shown)
     return {
         "columns": columns,
@@ -305,7 +314,7 @@ def _table(section: Section) -> dict[str, Any]:
 def _texts(values: list[Any], form: str | None) -> list[str]:
     """The cells of one column, all with the same number of decimals."""
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    whole = all(float(v).is_integer() for v in numbers)
+    whole = all(isinstance(v, int) or v.is_integer() for v in numbers)
     digits = 0 if whole else decimals(numbers)
 
     def text(value: Any) -> str:
@@ -315,6 +324,8 @@ def _texts(values: list[Any], form: str | None) -> list[str]:
             return "yes" if value else "no"
         if isinstance(value, str):
             return value
-        return format(value, form).replace("-", "\N{MINUS SIGN}") if form else number(value, digits)
+        if form:
+            return tidy(format(value, form))
+        return tidy(f"{value:,}") if isinstance(value, int) and whole else number(value, digits)
 
     return [text(value) for value in values]

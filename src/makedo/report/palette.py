@@ -1,9 +1,9 @@
 """The colours of page and figures, in light and in dark.
 
-Figures are drawn in the light colours; on the page each of them becomes a CSS variable of its name, so that a figure
-follows the reader's light or dark mode.  The series are those of Okabe and Ito (safe for the colour-blind).  In light
-mode their orange is darkened and in dark mode their sky blue stands for their blue: each has a contrast of at least
-3:1 with the page, and the same hue, in both modes.
+Figures are drawn in the light colours; on the page each of them becomes a CSS variable of its name,
+so that a figure follows the reader's light or dark mode.  The series are those of Okabe and Ito,
+safe for the colour-blind, in shades that have a contrast of at least 3:1 with the page in both
+modes: in the dark, for example, their sky blue stands for their blue.
 """
 
 LIGHT = {

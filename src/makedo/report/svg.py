@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from makedo.report.palette import LIGHT
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # parse_math: a label is the user's text, and a dollar sign in it is not the start of a formula.
-DRAWING = {"svg.fonttype": "none", "svg.hashsalt": "makedo", "text.parse_math": False}
+DRAWING: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "makedo",
+    "text.parse_math": False,
+}
 
 _VARIABLES = {
     **{color: f"var(--{name})" for name, color in LIGHT.items()},
@@ -27,8 +31,9 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 def inline_svg(figure: Figure, *, prefix: str, label: str) -> str:
     """Draw a figure as one ``<svg>`` element for the body of a page.
 
-    Text stays text in the page's font, our colours become CSS variables, the ground is transparent, nothing refers to
-    the outside, and every id starts with ``prefix``, so that several figures share a page.
+    Text stays text in the page's font, our colours become CSS variables, the ground is transparent,
+    nothing refers to the outside, and every id starts with ``prefix``, so that several figures
+    share a page.
 
     Parameters
     ----------
@@ -90,8 +95,11 @@ def _clean(element: ElementTree.Element, used: set[str], prefix: str) -> None:
             style = _style(_REFERENCE.sub(rf"url(#{prefix}-\1)", value))
             if style:
                 cleaned["style"] = style
-        elif name == "href" and value.startswith("#"):
-            cleaned["href"] = f"#{prefix}-{value[1:]}"
+        elif name == "href":
+            if value.startswith("#"):
+                cleaned["href"] = f"#{prefix}-{value[1:]}"
+            elif value.startswith("data:image/"):
+                cleaned["href"] = value
         elif name == "d":
             cleaned["d"] = " ".join(value.split())
         else:

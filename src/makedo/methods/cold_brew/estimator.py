@@ -25,7 +25,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,9 @@ from makedo.core.labels import encode_labels, match_labels, read_mask, split_lab
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import derive, generator, torch_seed
 from makedo.core.training import Phase, Training, history_frame
-from makedo.data.features import RowScaler, read_rows, stack_rows
-from makedo.data.graph import Graph, as_graph
+from makedo.core.diagnosis import Diagnosis
+from makedo.data.features import Matrix, RowScaler, read_rows, stack_rows
+from makedo.data.graph import Graph, as_graph, extend
 from makedo.data.table import TableEncoder
 from makedo.methods.cold_brew.routing import choose_part, choose_threshold, hide_half
 from makedo.methods.cold_brew.serving import Server, build_networks, virtual_neighborhood
@@ -51,7 +52,21 @@ from makedo.nn.features import Features
 from makedo.nn.mlp import classifier_phase
 from makedo.nn.propagation import Propagation
 
+if TYPE_CHECKING:
+    from makedo.report import Report
+
 PARTS = ("mlp", "distilled mlp", "cold brew")  # what can serve a node without edges, simplest first
+
+
+class Answer(NamedTuple):
+    """What the model says of some nodes, and why."""
+
+    ids: pd.Index
+    scaled: Matrix  # (n_rows, n_encoded)
+    degree: np.ndarray  # (n_rows,)
+    proba: np.ndarray  # (n_rows, n_classes)
+    teacher: np.ndarray | None  # the teacher's probabilities, where there is a graph to ask it with
+    by_teacher: np.ndarray  # (n_rows,) whether they were taken
 
 
 class ColdBrewClassifier(ClassifierMixin, Estimator):
@@ -459,34 +474,36 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     def predict_proba(self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None) -> np.ndarray:
         """Class probabilities (n_rows, n_classes) in the order of ``classes_``; arguments as in :meth:`predict`."""
-        return self._answer(X, nodes, edges, node_id)[0]
+        return self._answer(X, nodes, edges, node_id).proba
 
-    def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> tuple[np.ndarray, np.ndarray, pd.Index, Any]:
-        """Probabilities, whether the teacher gave them, ids, and scaled rows."""
+    def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
         check_is_fitted(self)
         owner = type(self).__name__
         if (X is None) == (nodes is None):
             raise MakedoInputError(f"{owner}: give either X (new nodes) or nodes= (ids of the training graph).")
+        threshold, teacher = max(self.degree_threshold_, 1), None
         if nodes is not None:
             ids = pd.Index(nodes)
             rows = self._positions(ids)
-            scaled = self.scaler_.transform(self.X_)
-            proba = self._cold(scaled[rows], self.part_)
-            use = self.graph_.degree[rows] >= max(self.degree_threshold_, 1)
-            if use.any():
-                proba[use] = self._server.warm(scaled, self.graph_)[rows[use]]
-            return proba, use, ids, scaled[rows]
-        matrix, ids = read_rows(self, X, allow_empty=True)
-        ids = ids if node_id is None else _as_index(owner, node_id, len(ids))
-        scaled = self.scaler_.transform(matrix)
-        proba, use = self._cold(scaled, self.part_), np.zeros(len(ids), dtype=bool)
-        if edges is not None and len(ids) and "teacher" in self.nets_:
-            graph = self.graph_.extended(edges, n_new=len(ids), new_id=ids)
-            use = graph.degree[self.graph_.n_nodes :] >= max(self.degree_threshold_, 1)
-            if use.any():
-                both = stack_rows(self.scaler_.transform(self.X_), scaled)
-                proba[use] = self._server.warm(both, graph)[self.graph_.n_nodes :][use]
-        return proba, use, ids, scaled
+            all_rows = self.scaler_.transform(self.X_)
+            scaled, degree = all_rows[rows], self.graph_.degree[rows]
+            if "teacher" in self.nets_:
+                teacher = self._server.warm(all_rows, self.graph_)[rows]
+        else:
+            matrix, ids = read_rows(self, X, allow_empty=True)
+            ids = ids if node_id is None else _as_index(owner, node_id, len(ids))
+            scaled, degree = self.scaler_.transform(matrix), np.zeros(len(ids), dtype=np.int64)
+            if edges is not None and len(ids):
+                graph = extend(self.graph_, edges, new_id=ids, known_id=self.node_id_)
+                degree = graph.degree[self.graph_.n_nodes :]
+                if "teacher" in self.nets_:
+                    all_rows = stack_rows(self.scaler_.transform(self.X_), scaled)
+                    teacher = self._server.warm(all_rows, graph)[self.graph_.n_nodes :]
+        proba = self._cold(scaled, self.part_)
+        by_teacher = degree >= threshold if teacher is not None else np.zeros(len(ids), dtype=bool)
+        if teacher is not None:
+            proba[by_teacher] = teacher[by_teacher]
+        return Answer(ids, scaled, degree, proba, teacher, by_teacher)
 
     def explain(
         self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None, n_neighbors: int = 3
@@ -499,11 +516,12 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             label, probability, route (what served the node), and the first virtual neighbours with their weights where the
             model has a bank: existing nodes that the new one resembles.
         """
-        proba, use, ids, scaled = self._answer(X, nodes, edges, node_id)
-        table = pd.DataFrame({"label": self.classes_[proba.argmax(1)], "probability": proba.max(1)}, index=ids)
-        table["route"] = np.where(use, "teacher", self.part_)
+        answer = self._answer(X, nodes, edges, node_id)
+        label = self.classes_[answer.proba.argmax(1)]
+        table = pd.DataFrame({"label": label, "probability": answer.proba.max(1)}, index=answer.ids)
+        table["route"] = np.where(answer.by_teacher, "teacher", self.part_)
         if self.bank_ is not None:
-            index, weight, _ = self._server.virtual(scaled)
+            index, weight, _ = self._server.virtual(answer.scaled)
             names = self.node_id_[self.bank_.rows.cpu().numpy()]
             for k in range(min(n_neighbors, index.shape[1])):
                 table[f"neighbor_{k + 1}"] = names[index[:, k]]
@@ -533,6 +551,55 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             raise MakedoInputError(f"{type(self).__name__}.score: no row has a label.")
         weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
         return float(np.average(proba.argmax(1)[labelled] == codes[labelled], weights=weights))
+
+    def evaluate(
+        self, X: Any = None, y: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
+    ) -> pd.DataFrame:
+        """Accuracy on labelled nodes of each part and of the routed model; arguments as in :meth:`predict`.
+
+        Returns
+        -------
+        DataFrame
+            candidate, group, mean, low, high (per cent, 95 % bootstrap interval over nodes), n.
+        """
+        from makedo.methods.cold_brew.scoring import evaluate
+
+        return evaluate(self, X, y, nodes=nodes, edges=edges, node_id=node_id)
+
+    def diagnose(self, X: Any, y: Any, *, graph: Any, node_id: Any = None) -> Diagnosis:
+        """Whether this method would help on this data: measured on labelled nodes that are held back, in under a minute.
+
+        Arguments as in :meth:`fit`; the estimator itself is not fitted.
+        """
+        from makedo.methods.cold_brew.diagnose import diagnose
+
+        return diagnose(self, X, y, graph=graph, node_id=node_id)
+
+    def report(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        nodes: Any = None,
+        edges: Any = None,
+        node_id: Any = None,
+        budget: int = 1,
+        show_rows: bool = False,
+    ) -> Report:
+        """Did it pay?  With labelled nodes, compared on them with the baselines; without, what ``fit`` stored.
+
+        Parameters
+        ----------
+        X, y, nodes, edges, node_id
+            Labelled nodes, as in :meth:`predict`.
+        budget : int, default=1
+            Configurations that each baseline may try on the validation nodes of the fit (at most 8).
+        show_rows : bool, default=False
+            Whether ids of nodes may stand in the report.
+        """
+        from makedo.methods.cold_brew.page import report
+
+        return report(self, X, y, nodes=nodes, edges=edges, node_id=node_id, budget=budget, show_rows=show_rows)
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
