@@ -277,6 +277,12 @@ def test_a_candidate_that_is_lucky_on_test_does_not_lead():
     assert over(swapped, "GNN", "MLP", valid=valid).pick() == "GNN"
 
 
+def test_a_simple_candidate_that_ours_clearly_beats_is_not_recommended():
+    scores = {"MLP": [0.5, 0.6, 0.55], "GLNN": [0.7, 0.5, 0.6], "GNN": [0.7, 0.8, 0.75]}
+    valid = {"MLP": 0.5, "GLNN": 0.9, "GNN": 0.7}  # GLNN leads on validation, MLP is as good as it
+    assert over(scores, "GNN", "MLP", valid=valid).pick() == "GLNN"
+
+
 def test_validation_of_a_group_chooses_for_that_group():
     def read(name, seed):
         hidden = {"MLP": 0.6, "GCN": 0.4, "GNN": 0.5}[name]

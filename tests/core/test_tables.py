@@ -153,7 +153,8 @@ def test_a_second_writer_is_refused(tmp_path):
 
 GOOD = {
     "table": "t", "data": "cora", "group": "all", "row": "MLP", "metric": "accuracy", "paper": None,
-    "ours": 1.0, "sd": None, "n_seeds": 1, "values": [1.0], "seconds": 0.0, "command": "", "date": "",
+    "ours": 1.0, "sd": None, "n_seeds": 1, "values": [1.0], "seconds": 0.0, "command": "",
+    "date": "",
 }  # fmt: skip
 
 
@@ -206,9 +207,12 @@ def test_a_pair_subtracts_seed_by_seed_with_the_interval_of_the_paired_t_test(tm
 
 
 def test_a_pair_of_a_metric_where_lower_is_better_gains_by_going_down(tmp_path):
-    rows = [row("mean", [3.0, 3.5], metric=RMSE), row("GP", [2.0, 2.0], metric=RMSE)]
+    rows = [
+        row("mean", [3.0, 3.5], metric=RMSE, paper=3.4),
+        row("GP", [2.0, 2.0], metric=RMSE, paper=2.4),
+    ]
     record = records_of(tmp_path, [*rows, Pair("Cold start", "cora", "GP", "mean")])[-1]
-    assert record["values"] == [1.0, 1.5]
+    assert record["values"] == [1.0, 1.5] and record["paper"] == pytest.approx(1.0)
 
 
 def test_a_pair_leaves_out_seeds_that_either_side_lacks(tmp_path):

@@ -335,6 +335,7 @@ ROWS = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(3000))
         (gzip.compress(ROWS.encode())[:2000], "t.csv.gz", "is cut short or damaged"),
         (b"\x1f\x8bjunkjunkjunk", "t.csv.gz", "is cut short or damaged"),
         ('{"a": 1}\n{"a":', "t.jsonl", "line 2 is not JSON"),
+        ('{"a": "\\ud800"}\n', "t.jsonl", "holds text that is not valid Unicode"),
         ("[1, 2]\n", "t.jsonl", "line 1 is not a JSON object"),
         ("[" * 100_000, "t.jsonl", "line 1 is not JSON"),
         (b"junk", "t.npz", "is not an npz file"),

@@ -340,6 +340,7 @@ def test_a_file_of_plain_numbers_still_finds_categories_with_leading_zeros(tmp_p
         columns=encoder.feature_names_out_,
     )
     np.testing.assert_array_equal(X["zip=12"], [1, 0])
+    np.testing.assert_array_equal(X["truth=true"], [1, 1])
 
 
 def test_empty_frames_give_no_rows():

@@ -82,6 +82,8 @@ class Phase:
         and decides which state is kept; None keeps the last.
     patience : int, optional
         Epochs without a better score after which the phase ends.
+    least_gain : float
+        Gain of the score that counts as better for ``patience``; any gain decides which state is kept.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Phase:
     batches: Callable[[np.random.Generator], Iterable[Any]] = full_batch
     validate: Callable[[], float | Mapping[str, float]] | None = None
     patience: int | None = None
+    least_gain: float = 0.0
 
 
 class Training:
@@ -198,15 +201,17 @@ class Training:
             row |= _one_epoch(phase, generator(self.random_state, phase.name, epoch))
             if phase.validate is not None:
                 row |= _validate(phase)
+                if not state.best or row["score"] > state.gain_score + phase.least_gain:
+                    state.gain_score, state.gain_epoch = row["score"], epoch
                 if not state.best or row["score"] > state.best_score:
-                    state.best_score, state.best_epoch = row["score"], epoch
+                    state.best_score = row["score"]
                     state.best = {name: tensor.clone() for name, tensor in _get_tensors(phase.modules).items()}
             row["seconds"] = state.seconds + time.perf_counter() - started
             state.rows.append(row)
             progress.advance(**{name: row[name] for name in row if name not in ("phase", "epoch", "seconds")})
             if self.on_step is not None and self.on_step(dict(row)):
                 self.stopped = True
-            patient = phase.patience is None or not state.best or epoch - state.best_epoch < phase.patience
+            patient = phase.patience is None or not state.best or epoch - state.gain_epoch < phase.patience
             if self.stopped or not patient:
                 return
             if time.perf_counter() - written > CHECKPOINT_SECONDS:
@@ -228,7 +233,7 @@ class Training:
             tensors |= {f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(phase).items()}
         header = {
             "key": self.key, "done": state.done, "rows": state.rows,
-            "best_epoch": state.best_epoch, "best_score": state.best_score,
+            "best_score": state.best_score, "gain_epoch": state.gain_epoch, "gain_score": state.gain_score,
         }  # fmt: skip
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         with replacing(path) as fresh:
@@ -255,7 +260,9 @@ class Training:
             )
         _put_tensors(phase.modules, _below("now", tensors))
         state = _State(rows=header["rows"], done=header["done"], best=_below("best", tensors))
-        state.best_epoch, state.best_score = header["best_epoch"], header["best_score"]
+        state.best_score, state.gain_epoch, state.gain_score = (
+            header[name] for name in ("best_score", "gain_epoch", "gain_score")
+        )
         state.seconds = state.rows[-1]["seconds"] if state.rows else 0.0
         if not state.done:
             _put_optimizer_tensors(phase, _below("optimizer", tensors))
@@ -268,7 +275,8 @@ class _State:
     def __init__(self, rows: list[dict[str, Any]] | None = None, done: bool = False, best: Tensors | None = None):
         self.rows, self.done = rows or [], done
         self.best: Tensors = best or {}
-        self.best_epoch, self.best_score, self.seconds = -1, 0.0, 0.0
+        self.best_score, self.seconds = 0.0, 0.0
+        self.gain_epoch, self.gain_score = -1, 0.0  # the last epoch whose gain counts for patience
 
 
 def _one_epoch(phase: Phase, rng: np.random.Generator) -> dict[str, float]:

@@ -59,7 +59,7 @@ class GraphData:
     targets: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"GraphData({self.name!r}, {self.graph!r}, {self.X.shape[1]:,} features)"
+        return f"GraphData({self.name!r}, {self.graph!r}, {self.X.get_shape()[1]:,} features)"
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ vector    lists of numbers, all of one length      one each; missing: 0, and a f
 dropped   identifiers, constant or empty columns   none; named in a warning
 ========  =======================================  =============================================
 
-The flag, a 0/1 feature "is missing", exists where values were missing in ``fit``.  Numbers and dates
-are standardised when other kinds stand beside them; a table of numbers, booleans and vectors only is
-handed on as it is.
+The flag, a 0/1 feature "is missing", exists where values were missing in ``fit``.  Numbers and
+dates are standardised when other kinds stand beside them; a table of only numbers, booleans and
+vectors is handed on as it is.
 """
 
 from __future__ import annotations
@@ -228,8 +228,8 @@ def _check_finite(numbers: np.ndarray, index: pd.Index, column: Column, where: s
         bad = np.flatnonzero(np.isinf(numbers.astype(np.float32)).reshape(len(numbers), -1).any(1))
     if len(bad):
         raise MakedoInputError(
-            f"{where}: column '{column.name}' has {count(len(bad), 'row')} with infinite numbers, or "
-            f"numbers too large for a float32 (first: row {first(index[bad[:1]])}). "
+            f"{where}: column '{column.name}' has {count(len(bad), 'row')} with infinite numbers "
+            f"or numbers too large for a float32 (first: row {first(index[bad[:1]])}). "
             "Replace them, or leave them missing."
         )
 

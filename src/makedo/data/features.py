@@ -9,18 +9,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, count, first
-from makedo.data.table import TableEncoder
+from makedo.data.table import TableEncoder, as_frame
 
 Matrix = np.ndarray | sp.csr_matrix
-
-
-def as_frame(X: Any) -> pd.DataFrame | None:
-    """A data frame of pandas, polars or Arrow as a pandas one; None for anything else."""
-    if isinstance(X, pd.DataFrame):
-        return X
-    if hasattr(X, "to_pandas") and (hasattr(X, "columns") or hasattr(X, "column_names")):
-        return X.to_pandas()
-    return None
 
 
 def read_rows(estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool = False) -> tuple[Matrix, pd.Index]:
@@ -48,18 +39,19 @@ def read_rows(estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool 
         No rows, NaN or infinite values in a matrix, another width or other columns than in ``fit``.
     """
     owner = type(estimator).__name__
-    frame = as_frame(X)
-    if frame is not None:
+    if hasattr(X, "columns") or hasattr(X, "column_names") or hasattr(X, "collect_schema"):
+        frame = as_frame(X, f"{owner}: X")
         if not len(frame) and not allow_empty:
             raise MakedoInputError(f"{owner}: X has no rows.")
         if reset:
-            estimator.table_ = TableEncoder().fit(frame)
+            estimator.table_ = TableEncoder()
             estimator.feature_names_in_ = np.array([str(c) for c in frame.columns], dtype=object)
             estimator.n_features_in_ = frame.shape[1]
-        elif estimator.table_ is None:
+            return estimator.table_.fit_transform(frame, f"{owner}: X"), frame.index
+        if estimator.table_ is None:
             _check_width(owner, frame.shape[1], estimator.n_features_in_)
             return read_rows(estimator, frame.to_numpy(), allow_empty=allow_empty)[0], frame.index
-        return estimator.table_.transform(frame), frame.index
+        return estimator.table_.transform(frame, f"{owner}: X"), frame.index
     matrix = _matrix(owner, X)
     if not matrix.shape[0] and not allow_empty:
         raise MakedoInputError(f"{owner}: X has no rows.")
@@ -121,8 +113,8 @@ class RowScaler:
     Parameters
     ----------
     how : {"auto", "rows", "columns", "none"}
-        "auto" takes rows for a matrix without negative values that is sparse or whole-numbered, columns for any other dense
-        one, none for any other sparse one.
+        "auto" takes rows for counts (whole numbers without negative ones), columns for any other dense matrix, none for
+        any other sparse one.
     """
 
     def __init__(self, how: str = "auto"):
@@ -132,7 +124,7 @@ class RowScaler:
         """Choose, and for "columns" learn mean and sd on ``rows`` (of nodes that are in the training graph)."""
         values = X.data if sp.issparse(X) else X
         if self.how == "auto":
-            counts = values.size and values.min() >= 0 and (sp.issparse(X) or bool(np.all(values == np.floor(values))))
+            counts = values.size and values.min() >= 0 and bool(np.all(values == np.floor(values)))
             self.how = "rows" if counts else "none" if sp.issparse(X) else "columns"
         self.mean: np.ndarray | None = None
         if self.how == "columns":

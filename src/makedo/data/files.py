@@ -356,6 +356,10 @@ class _Source:
 
     def frame(self, chunks: list[Any], kinds: Kinds) -> pd.DataFrame:
         """Chunks as one frame of columns of the decided kinds."""
+        with self._explained():
+            return self._frame(chunks, kinds)
+
+    def _frame(self, chunks: list[Any], kinds: Kinds) -> pd.DataFrame:
         if self.format == "jsonl":
             n_rows = [len(next(iter(chunk.values()))) if chunk else 0 for chunk in chunks]
             return pd.DataFrame(
@@ -437,6 +441,8 @@ class _Source:
             raise
         except UnicodeDecodeError as error:
             raise self.fail(self._undecodable()) from error
+        except UnicodeEncodeError as error:  # JSON can escape half a character
+            raise self.fail("holds text that is not valid Unicode (half a character).") from error
         except (EOFError, zlib.error, gzip.BadGzipFile, BadZipFile) as error:
             kind = "gzip" if self.packed else "zip"
             raise self.fail(f"is cut short or damaged ({kind}: {error}). Copy it again.") from error
@@ -777,7 +783,7 @@ def _write_tabbed(frames: Iterator[pd.DataFrame], stream: BinaryIO) -> None:
 def _write_json_lines(frames: Iterator[pd.DataFrame], stream: BinaryIO) -> None:
     for frame in map(_with_index, frames):
         names = [str(name) for name in frame.columns]
-        columns = [_json_cells(frame[name]) for name in frame.columns]
+        columns = [_json_cells(pd.Series(frame[name])) for name in frame.columns]
         for row in zip(*columns, strict=True):
             record = dict(zip(names, row, strict=True))
             stream.write((json.dumps(record, ensure_ascii=False) + "\n").encode())

@@ -191,6 +191,10 @@ class Graph:
         ids = check_ids(ids, "the rows of X")
         return self._renumber(self.node_id.get_indexer(ids), ids)
 
+    def positional(self) -> Graph:
+        """Return the same graph without ids: its nodes are known by position."""
+        return Graph(self.indptr, self.indices, self.weight)
+
     def without_edges_of(self, positions: Any) -> Graph:
         """Return the same nodes with those at ``positions`` (or in a mask) cut off."""
         cut = np.zeros(self.n_nodes, dtype=bool)
@@ -464,15 +468,21 @@ def _by_position(graph: Graph, n_rows: int, row_id: pd.Index | None, where: str)
     return Graph(graph.indptr, graph.indices, graph.weight, row_id)
 
 
-def extend(graph: Graph, edges: Any, *, new_id: pd.Index, known_id: pd.Index, where: str = "edges") -> Graph:
-    """The graph with nodes added behind its own, and with edges between any of them.
+def extend(
+    graph: Graph, edges: Any, *, new_id: pd.Index, known_id: pd.Index, where: str = "edges"
+) -> Graph:
+    """Return the graph with nodes added behind its own, and with edges between any of them.
 
     Parameters
     ----------
+    graph : Graph
     edges : DataFrame, or array or tensor of shape (2, n_edges)
-        A table names nodes by id.  An array holds positions: those of ``graph``, then the new nodes.
+        A table names nodes by id.  An array holds positions: those of ``graph``, then the new
+        nodes.
     new_id, known_id : Index
         Ids of the new nodes and of those of ``graph``.
+    where : str
+        What ``edges`` is called in messages.
 
     Raises
     ------
@@ -484,14 +494,16 @@ def extend(graph: Graph, edges: Any, *, new_id: pd.Index, known_id: pd.Index, wh
         twice = new_id[new_id.isin(known_id)]
         if len(twice):
             raise MakedoInputError(
-                f"{where}: {count(len(twice), 'new node')} of {count(n_new)} have ids of the training graph "
-                f"(first: {first(twice)}). Predict those with nodes=..., or rename them."
+                f"{where}: {count(len(twice), 'new node')} of {count(n_new)} have ids of the "
+                f"training graph (first: {first(twice)}). Predict those with nodes=..., "
+                "or rename them."
             )
-        ids = known_id.append(_unique_ids(new_id, "the new nodes"))
-        added = Graph.from_edges(edges, node_id=ids, where=where, nodes_where="the training graph or the new nodes")
+        ids = known_id.append(check_ids(new_id, "the new nodes"))
+        among = "the training graph or the new nodes"
+        added = Graph.from_edges(edges, node_id=ids, where=where, nodes_where=among)
     else:
         added = Graph.from_edges(edges, n_nodes=n_all, where=where)
-    both = sp.block_diag([graph.to_scipy(), sp.csr_matrix((n_new, n_new))], format="csr").maximum(added.to_scipy())
-    both = sp.csr_matrix(both)
+    old = sp.block_diag([graph.to_scipy(), sp.csr_matrix((n_new, n_new))], format="csr")
+    both = sp.csr_matrix(old.maximum(added.to_scipy()))
     both.sort_indices()
     return Graph(both.indptr, both.indices, both.data if bool((both.data != 1).any()) else None)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from makedo.core.training import Phase, Update
 from makedo.nn.features import FeatureLinear, Features
 
+LEAST_GAIN = 1e-3  # accuracy that counts as an improvement when patience is counted
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
@@ -142,7 +143,7 @@ def classifier_phase(
 
     return Phase(
         name, {"net": net}, [Update(optimizer, loss)], max_epochs, distilled if distils else labelled,
-        validate if len(valid) else None, patience,
+        validate if len(valid) else None, patience, LEAST_GAIN,
     )  # fmt: skip
 
 

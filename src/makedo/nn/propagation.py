@@ -40,12 +40,16 @@ class _Rows:
         )
 
 
-def _rows_of(matrix: sp.csr_matrix) -> _Rows:
-    return _Rows(
-        torch.from_numpy(matrix.indptr.astype(np.int64)),
-        torch.from_numpy(matrix.indices.astype(np.int64)),
-        torch.from_numpy(matrix.data.astype(np.float32)),
-    )
+def _canonical(matrix: Any) -> sp.csr_matrix:
+    """Return a float32 CSR matrix of its own, column numbers ascending and each there once."""
+    matrix = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _rows_of(matrix: Any) -> _Rows:
+    """Share the arrays of a CSR (or, as the rows of its transpose, CSC) matrix."""
+    return _Rows(*(torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data)))
 
 
 # --- a fixed matrix times features ---------------------------------------------------------------
@@ -90,10 +94,8 @@ class Propagation:
     """
 
     def __init__(self, matrix: Any):
-        matrix = sp.csr_matrix(matrix)
-        matrix.sum_duplicates()
-        transposed = sp.csr_matrix(matrix.T)
-        transposed.sort_indices()
+        matrix = _canonical(matrix)
+        transposed = matrix.tocsc()
         symmetric = matrix.shape[0] == matrix.shape[1] and all(
             np.array_equal(getattr(matrix, part), getattr(transposed, part))
             for part in ("indptr", "indices", "data")
@@ -135,12 +137,14 @@ class SparseFeatures:
     """
 
     def __init__(self, matrix: Any, device: Any = "cpu"):
-        matrix = sp.csr_matrix(matrix, dtype=np.float32)
-        matrix.sum_duplicates()
-        self.matrix, self.device = matrix, torch.device(device)
-        self.shape = (int(matrix.shape[0]), int(matrix.shape[1]))
+        self._set(_canonical(matrix), torch.device(device))
+
+    def _set(self, matrix: sp.csr_matrix, device: torch.device) -> SparseFeatures:
+        self._matrix, self.device = matrix, device
+        self.shape: tuple[int, int] = matrix.get_shape()
         self._rows = _rows_of(matrix).to(device)
-        self._columns: tuple[_Rows, Tensor] | None = None
+        self._columns: _Rows | None = None
+        return self
 
     @property
     def values(self) -> Tensor:
@@ -148,29 +152,24 @@ class SparseFeatures:
         return self._rows.values
 
     @property
-    def columns(self) -> tuple[_Rows, Tensor]:
-        """The transpose by rows, and which of ``values`` each of its entries is."""
+    def columns(self) -> _Rows:
+        """The rows of the transpose; its values are the numbers of the entries, not the entries."""
         if self._columns is None:
-            order = sp.csr_matrix(
-                (np.arange(self.matrix.nnz), self.matrix.indices, self.matrix.indptr), self.shape
-            ).tocsc()
-            entry = torch.from_numpy(order.data.astype(np.int64)).to(self.device)
-            by_column = _Rows(
-                torch.from_numpy(order.indptr.astype(np.int64)).to(self.device),
-                torch.from_numpy(order.indices.astype(np.int64)).to(self.device),
-                self.values[entry],
-            )
-            self._columns = by_column, entry
+            matrix = self._matrix
+            number = np.arange(matrix.nnz, dtype=matrix.indices.dtype)
+            numbered = sp.csr_matrix((number, matrix.indices, matrix.indptr), self.shape)
+            self._columns = _rows_of(numbered.tocsc()).to(self.device)
         return self._columns
 
     def rows(self, positions: Any) -> SparseFeatures:
         """Return some of the rows, in this order; keep the result if the subset is fixed."""
         positions = positions.cpu().numpy() if isinstance(positions, Tensor) else positions
-        return SparseFeatures(self.matrix[positions], self.device)
+        part = sp.csr_matrix(self._matrix[positions])
+        return object.__new__(SparseFeatures)._set(part, self.device)
 
     def to(self, device: Any) -> SparseFeatures:
         """Return the same on another device."""
-        return SparseFeatures(self.matrix, device)
+        return object.__new__(SparseFeatures)._set(self._matrix, torch.device(device))
 
     def dropout(self, p: float, generator: torch.Generator | None = None) -> Tensor:
         """Return ``values`` with a fresh share ``p`` of them zero and the others scaled up.
@@ -197,14 +196,14 @@ class _SparseLinear(torch.autograd.Function):
     def forward(
         ctx: Any, weight: Tensor, features: SparseFeatures, values: Tensor | None
     ) -> Tensor:
-        ctx.features, ctx.values = features, values
-        return features._rows.times(weight, values)
+        ctx.features, ctx.values = features, features.values if values is None else values
+        return features._rows.times(weight, ctx.values)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        by_column, entry = ctx.features.columns
-        values = None if ctx.values is None else ctx.values.index_select(0, entry)
-        return by_column.times(grads[0], values), None, None
+        columns = ctx.features.columns
+        values = ctx.values.index_select(0, columns.values)
+        return columns.times(grads[0], values), None, None
 
 
 def sparse_linear(features: SparseFeatures, weight: Tensor, values: Tensor | None = None) -> Tensor:

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import offset_copy
 
-from makedo.report.numbers import decimals, number
 from makedo.report.palette import INK, MUTED, PAPER, RULE
 from makedo.report.svg import DRAWING
+from makedo.report.writing import decimals, number, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -255,10 +255,8 @@ def every_nth(widths: Sequence[float], slot: float) -> int:
 
 
 def words(text: Any) -> str:
-    """A label on one line, without control characters, which SVG cannot hold."""
-    text = str(text).encode("utf-8", "replace").decode("utf-8")
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cn") else c for c in text)
-    return " ".join(text.split())
+    """A label on one line."""
+    return " ".join(printable(str(text)).split())
 
 
 def width_of(text: Any, bold: bool = False) -> float:

@@ -39,8 +39,8 @@ from makedo.report.drawing import (
     wrap,
     write,
 )
-from makedo.report.numbers import decimals, number
 from makedo.report.palette import INK, MARKERS, MUTED, PAPER, RULE, SERIES, WASH
+from makedo.report.writing import decimals, number
 
 BETTER, WORSE = SERIES[0], SERIES[1]
 

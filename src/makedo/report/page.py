@@ -25,9 +25,9 @@ from pandas.api.types import is_integer_dtype
 
 import makedo
 from makedo.core.checks import MakedoInputError, count
-from makedo.report.numbers import MISSING, decimals, number, tidy
 from makedo.report.palette import DARK, LIGHT
 from makedo.report.svg import inline_svg
+from makedo.report.writing import MISSING, decimals, number, printable, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -223,8 +223,7 @@ def _deliver(text: str, path: str | Path | None) -> str:
             raise MakedoInputError(
                 f"{path}: the folder {str(path.parent)!r} does not exist. Create it first."
             )
-        # A lone surrogate, which a mangled file name can hold, has no UTF-8.
-        path.write_bytes(text.encode("utf-8", "replace"))
+        path.write_text(text, encoding="utf-8", errors="replace")
     return text
 
 
@@ -234,6 +233,8 @@ def _template():
         loader=PackageLoader("makedo.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        # Markup is ours and clean
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -246,7 +247,7 @@ def _template():
 
 def _with_code(text: str) -> Markup:
     """Escape a text and set what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(printable(text)))))
 
 
 def _picture(section: Section, prefix: str) -> Markup:
@@ -301,7 +302,7 @@ def _table(section: Section) -> dict[str, Any]:
         written = [text for text in texts if text != MISSING]
         numeric = bool(written) and all(_LOOKS_NUMERIC.match(text) for text in written)
         short = max(map(len, texts), default=0) <= UNBROKEN
-        kind = "number" if numeric else "short" if short else "long"
+        kind = "long" if not short else "number" if numeric else "short"
         columns.append({"name": name, "texts": texts, "kind": kind})
     left = len(frame) - len(shown)
     return {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from makedo.report.palette import LIGHT
+from makedo.report.writing import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +66,9 @@ def inline_svg(figure: Figure, *, prefix: str, label: str) -> str:
     ):  # the page's CSS sizes it; the view box keeps its shape
         root.attrib.pop(name, None)
     width = root.get("viewBox", "0 0 440 300").split()[2]
-    root.attrib.update({"role": "img", "aria-label": label, "style": f"--width: {width}"})
+    root.attrib.update(
+        {"role": "img", "aria-label": printable(label), "style": f"--width: {width}"}
+    )
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -17,7 +17,7 @@ from makedo.core.labels import encode_labels
 from makedo.core.seeds import generator
 from makedo.data.degrees import homophily
 from makedo.data.features import read_rows
-from makedo.data.graph import Graph, as_graph
+from makedo.data.graph import as_graph
 from makedo.methods.cold_brew.fcr import measured_fcr
 from makedo.methods.cold_brew.routing import hide_half
 
@@ -44,8 +44,7 @@ def diagnose(model: ColdBrewClassifier, X: Any, y: Any, *, graph: Any, node_id: 
     X, ids = read_rows(model, X, reset=True)
     ids = ids if node_id is None else _index(node_id)
     codes, classes = encode_labels(owner, y, len(ids))
-    known = as_graph(graph, n_rows=len(ids), row_id=ids)
-    known = Graph(known.indptr, known.indices, known.weight)  # by position from here on
+    known = as_graph(graph, n_rows=len(ids), row_id=ids).positional()
     labelled = np.flatnonzero(codes >= 0)
     figures: dict[str, Any] = {
         "nodes": len(ids), "edges": known.n_edges, "labelled nodes": len(labelled), "classes": len(classes),

@@ -122,7 +122,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
     validation_fraction : float, default=0.2
         Share of the labelled nodes that is held back when ``fit`` gets no ``valid_mask``.
     normalize : {"auto", "rows", "columns", "none"}, default="auto"
-        Counts and sparse features to row sum 1, dense ones to mean 0 and sd 1 over the nodes of the training graph.
+        "auto": counts to row sum 1, other dense features to mean 0 and sd 1 over the nodes of the training graph.
     random_state : int, default=0
     device : str, default="auto"
         "auto" is cuda, else mps, else cpu.
@@ -530,7 +530,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     def virtual_neighbors(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Ids of the K virtual neighbours of each row of X and their weights, both (n_rows, K), best first."""
-        scaled = self._scaled(X)
+        scaled = self.scaler_.transform(self._encoded(X))
         self._check_bank()
         index, weight, _ = self._server.virtual(scaled)
         assert self.bank_ is not None
@@ -538,7 +538,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """What the student makes of the rows of X: [ẽ, ê] side by side, (n_rows, 2 · width)."""
-        scaled = self._scaled(X)
+        scaled = self.scaler_.transform(self._encoded(X))
         self._check_bank()
         return self._server.virtual(scaled)[2]
 
@@ -610,9 +610,9 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
     def _cold(self, scaled: Any, part: str) -> np.ndarray:
         return self._server.cold(scaled, part, len(self.classes_))
 
-    def _scaled(self, X: Any) -> Any:
+    def _encoded(self, X: Any) -> Matrix:
         check_is_fitted(self)
-        return self.scaler_.transform(read_rows(self, X, allow_empty=True)[0])
+        return read_rows(self, X, allow_empty=True)[0]
 
     def _check_bank(self) -> None:
         if self.bank_ is None:

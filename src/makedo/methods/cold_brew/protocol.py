@@ -57,8 +57,7 @@ def strict_cold_start(
     random_state: int = 0,
 ) -> ColdStart:
     """Take the edges from the ``share`` of nodes of lowest degree; head and tail are as large (paper, section 4.1)."""
-    plain = Graph(graph.indptr, graph.indices, graph.weight)  # by position from here on
-    parts = degree_splits(plain, share, share, share, random_state=derive(random_state, "degree ties"))
+    parts = degree_splits(graph.positional(), share, share, share, random_state=derive(random_state, "degree ties"))
     test = test[y[test] >= 0]
     nodes = {"isolated": parts.isolated, "collateral": parts.collateral, "tail": parts.tail, "head": parts.head}
     groups = {name: np.intersect1d(test, found) for name, found in nodes.items()} | {"all": np.sort(test)}

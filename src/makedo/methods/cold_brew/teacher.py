@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update
 from makedo.nn.features import FeatureLinear, Features
-from makedo.nn.mlp import accuracy_and_loss
+from makedo.nn.mlp import LEAST_GAIN, accuracy_and_loss
 from makedo.nn.propagation import Propagation
 
 
@@ -108,7 +108,7 @@ def teacher_phase(
         return error + penalty * net.structural_penalty().to(error.device) if rows_of_nodes else error
 
     validate = None if len(valid) == 0 else lambda: accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
-    return Phase(name, {"net": net}, [Update(optimizer, loss)], max_epochs, validate=validate, patience=patience)
+    return Phase(name, {"net": net}, [Update(optimizer, loss)], max_epochs, validate=validate, patience=patience, least_gain=LEAST_GAIN)
 
 
 @torch.inference_mode()

@@ -1,11 +1,18 @@
-"""How numbers are written in tables and figures."""
+"""How numbers and texts are written on the page and in figures."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 MISSING = "–"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """The text without what HTML and SVG cannot hold: control characters and lone surrogates."""
+    return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def decimals(values: Iterable[float]) -> int:

@@ -1,0 +1,393 @@
+"""The command line ``makedo``: its own commands, and each room's verbs, mounted when asked for.
+
+``makedo --help`` and ``makedo list`` read ROOMS; they import no room, no torch, no scikit-learn and
+no pandas.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+import makedo
+from makedo.core.checks import MakedoInputError, first
+from makedo.core.console import run
+from makedo.core.diagnosis import VERDICTS, Diagnosis
+from makedo.core.outputs import print_json
+from makedo.core.persistence import replacing
+from makedo.core.settings import Settings
+from makedo.core.verbs import House, Table, call, command_name, mount
+from makedo.methods import ROOMS
+
+ROOM_PACKAGES = "makedo.methods"
+DEMO_DIR = "makedo-demo"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (default: that of the process) and return its exit code."""
+    return run(root, sys.argv[1:] if arguments is None else arguments)
+
+
+def files() -> Any:
+    """The reader and writer of tables; imports pandas."""
+    return import_module("makedo.data.files")
+
+
+class Room(click.Group):
+    """The verbs of one room, imported when one of them is asked for."""
+
+    def __init__(self, room: str):
+        record = ROOMS[room]
+        text = (
+            f"{record['title']}: {record['trouble']}.\n\nYou give {record['gives']}.\n\n"
+            f"You get {record['gets']}.\n\n{record['paper']}"
+        )
+        super().__init__(
+            command_name(room), help=text, short_help=record["trouble"], invoke_without_command=True
+        )
+        self.callback = show_help
+        self.room = room
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the room's order."""
+        return list(self._verbs())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one verb."""
+        return self._verbs().get(command_name(cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs, each with its whole first sentence."""
+        write_commands(formatter, "Verbs", self._verbs())
+
+    def _verbs(self) -> dict[str, click.Command]:
+        if not self.commands:
+            self.commands = mount(self.room, part(self.room, "commands"), House(files, makedo.load))
+        return dict(self.commands)
+
+
+class Root(click.Group):
+    """The commands of the house and, as commands of their own, its rooms."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands of the house, then the rooms."""
+        return [*self.commands, *map(command_name, ROOMS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of the house or a room; nothing of the room is imported yet."""
+        room = cmd_name.replace("-", "_")
+        return Room(room) if room in ROOMS else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the two lists: the methods, and what they share."""
+        rooms = {command_name(room): Room(room) for room in ROOMS}
+        write_commands(formatter, "Methods", rooms)
+        write_commands(formatter, "Commands", self.commands)
+
+
+def write_commands(
+    formatter: click.HelpFormatter, heading: str, commands: Mapping[str, click.Command]
+) -> None:
+    """Write a list of commands, each with its whole first sentence."""
+    with formatter.section(heading):
+        formatter.write_dl([(name, one.get_short_help_str(300)) for name, one in commands.items()])
+
+
+def part(room: str, name: str) -> Any:
+    """Import a room's module, such as its ``commands`` or ``demo``."""
+    package = f"{ROOM_PACKAGES}.{room}"
+    if find_spec(f"{package}.{name}") is None:
+        raise MakedoInputError(f"{command_name(room)} has no {name} yet.")
+    return import_module(f"{package}.{name}")
+
+
+def find_room(name: str) -> str:
+    """The ROOMS name of a method as the user typed it."""
+    room = name.replace("-", "_")
+    if room not in ROOMS:
+        raise MakedoInputError(
+            f"There is no method {name!r}. There are: {', '.join(map(command_name, ROOMS))}."
+        )
+    return room
+
+
+@click.pass_context
+def show_help(context: click.Context) -> None:
+    """Without a verb, say what there is."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@click.group(
+    cls=Root, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(makedo.__version__, prog_name="makedo", message="%(prog)s %(version)s")
+def root() -> None:
+    """Make do with the data you have: methods for learning when data falls short."""
+    show_help()
+
+
+# --- what there is -------------------------------------------------------------------------------
+
+
+@root.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def list_rooms(as_json: bool) -> None:
+    """The methods, one line each, and what is installed for them."""
+    lacking = {room: lacking_packages(record["extra"]) for room, record in ROOMS.items()}
+    if as_json:
+        print_json({room: {**record, "lacking": lacking[room]} for room, record in ROOMS.items()})
+        return
+    width = max(map(len, ROOMS))
+    for room, record in ROOMS.items():
+        ready = f'pip install "makedo[{record["extra"]}]"' if lacking[room] else "ready"
+        click.echo(f"{command_name(room):<{width}}  {record['trouble']}  [{ready}]")
+
+
+def lacking_packages(extra: str) -> list[str]:
+    """The packages of an extra of makedo that are not installed."""
+    try:
+        requirements = metadata.requires("makedo") or []
+    except metadata.PackageNotFoundError:  # run from a source tree
+        return []
+    names = [
+        re.split(r"[^\w.-]", one)[0]
+        for one in requirements
+        if re.search(rf"extra == ['\"]{extra}['\"]", one)
+    ]
+    return [name for name in names if not _is_installed(name)]
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@root.group()
+def data() -> None:
+    """Named data sets: what there is, and where it lies."""
+
+
+@data.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def list_data(as_json: bool) -> None:
+    """The catalogue: name, where it was found, licence, what it is."""
+    records = [vars(record) for record in import_module("makedo.data.catalog").available()]
+    if as_json:
+        print_json(records)
+        return
+    width = max(len(record["name"]) for record in records)
+    for record in records:
+        place = f"{record['name']:<{width}}  {record['where']:<8}"
+        click.echo(f"{place}  {record['what']}  [{record['licence']}]")
+
+
+@data.command("get")
+@click.argument("name")
+def get_data(name: str) -> None:
+    """Make sure that a data set is here; show its licence and its path."""
+    catalog = import_module("makedo.data.catalog")
+    place = catalog.path(name)
+    record = next(record for record in catalog.available() if record.name == name)
+    click.echo(f"{record.what}\nLicence: {record.licence}\n{place}")
+
+
+@data.command("path")
+@click.argument("name")
+def show_path(name: str) -> None:
+    """The file that a data set is read from."""
+    click.echo(import_module("makedo.data.catalog").path(name))
+
+
+# --- what the rooms do ---------------------------------------------------------------------------
+
+
+@root.command()
+@click.argument("method", required=False)
+@click.option(
+    "--out",
+    default=DEMO_DIR,
+    show_default=True,
+    metavar="DIR",
+    help="folder for the report and the model",
+)
+@click.option("--quiet", is_flag=True, help="no progress")
+def demo(method: str | None, out: str, quiet: bool) -> None:
+    """Fit, compare and report on real data that installs with makedo; print the report's path."""
+    module = part(find_room(method or next(iter(ROOMS))), "demo")
+    click.echo(module.run(Path(out), quiet))
+
+
+@root.command()
+@click.argument("method", required=False)
+@click.option("--table", metavar="NAME", help="one of the method's tables (default: all)")
+@click.option("--seeds", type=click.IntRange(1), help="number of seeds (default: the table's own)")
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="DIR",
+    help="folder of the measured rows",
+)
+@click.option(
+    "--render", is_flag=True, help="write RESULTS.md beside that folder, and measure nothing"
+)
+def reproduce(
+    method: str | None, table: str | None, seeds: int | None, results: str, render: bool
+) -> None:
+    """Measure a paper's tables again: rows that are already measured are kept."""
+    if render == (method is not None):
+        raise click.UsageError("give either a method or --render")
+    tables = import_module("makedo.core.tables")
+    if method is None:
+        page = Path(results).absolute().parent / "RESULTS.md"
+        with replacing(page) as fresh:
+            fresh.write_text(tables.render(results, ROOMS), encoding="utf-8")
+        click.echo(page)
+        return
+    room = find_room(method)
+    module = part(room, "reproduce")
+    names = list(module.tables())
+    if table is not None and table not in names:
+        raise MakedoInputError(
+            f"{command_name(room)} has no table {table!r}. It has {first(names, 99)}."
+        )
+    for name in names if table is None else [table]:
+        line = f"makedo reproduce {command_name(room)} --table {name}"
+        line += f" --seeds {seeds}" if seeds else ""
+        tables.run_table(room, module.rows(name, seeds), results, command=line)
+    click.echo(tables.render(results, {room: ROOMS[room]}))
+
+
+# --- which of them fits --------------------------------------------------------------------------
+
+
+@root.command()
+@click.argument("paths", nargs=-1, required=True, metavar="FILES…")
+@click.option(
+    "--as",
+    "roles",
+    multiple=True,
+    metavar="ROLE=FILE",
+    help="what a file is, such as edges=links.csv",
+)
+@click.option("--label", help="column of labels")
+@click.option("--id", "id_", help="column of ids (default: node_id or id)")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.option("--quiet", is_flag=True, help="no progress")
+def diagnose(
+    paths: tuple[str, ...],
+    roles: tuple[str, ...],
+    label: str | None,
+    id_: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Which of the methods fit this data: one verdict a method, with what it would bring."""
+    named = read_roles(roles)
+    read = files().read_table
+    tables = {path: Table(Path(path), read) for path in dict.fromkeys([*paths, *named.values()])}
+    found = import_module("makedo.data.roles").find_roles(
+        {path: table.frame for path, table in tables.items()}, id_
+    )
+    given: dict[str, Any] = {"settings": Settings(quiet=quiet)}
+    given |= {name: value for name, value in (("label", label), ("id", id_)) if value is not None}
+    answers = {}
+    for room, record in ROOMS.items():
+        taken, reason = assign(record["files"].split(), found, named)
+        answers[room] = (
+            cannot_tell(reason)
+            if reason
+            else ask(room, given | {k: tables[p] for k, p in taken.items()})
+        )
+    order = sorted(answers, key=lambda room: VERDICTS.index(answers[room].verdict))
+    if as_json:
+        print_json(
+            {
+                "files": found | {p: role for role, p in named.items()},
+                **{r: answers[r].to_dict() for r in order},
+            }
+        )
+        return
+    width = max(map(len, answers))
+    for room in order:
+        click.echo(f"{command_name(room):<{width}}  {verdict_line(answers[room])}")
+
+
+def read_roles(pairs: Sequence[str]) -> dict[str, str]:
+    """The files that the user named for roles, from ``role=file``."""
+    known = {role for record in ROOMS.values() for role in record["files"].split()}
+    named = {}
+    for pair in pairs:
+        role, _, path = pair.partition("=")
+        if role not in known or not path:
+            raise MakedoInputError(
+                f"--as {pair}: give it as role=FILE; the roles are {first(sorted(known), 99)}."
+            )
+        named[role] = path
+    return named
+
+
+def assign(
+    wanted: list[str], found: dict[str, str], named: dict[str, str]
+) -> tuple[dict[str, str], str]:
+    """The file for each role that a room wants, and why there is none for one of them.
+
+    A role goes to the file that the user named for it, ``edges`` to the only edge list, and the
+    only other role to the only other table.
+    """
+    taken = {role: path for role, path in named.items() if role in wanted}
+    free = [path for path in found if path not in named.values()]
+    edges = [path for path in free if found[path] == "edges"]
+    if "edges" in wanted and "edges" not in taken and len(edges) == 1:
+        taken["edges"] = edges[0]
+    open_roles = [role for role in wanted if role not in taken]
+    rows = [path for path in free if found[path] != "edges"]
+    if len(open_roles) == 1 and open_roles != ["edges"] and len(rows) == 1:
+        taken[open_roles[0]] = rows[0]
+    lacking = [role for role in wanted if role not in taken]
+    return (
+        taken,
+        f"It takes a file for {' and '.join(lacking)}; say which with --as {lacking[0]}=FILE."
+        if lacking
+        else "",
+    )
+
+
+def ask(room: str, given: dict[str, Any]) -> Diagnosis:
+    """A room's diagnosis; what keeps it from one becomes the advice."""
+    try:
+        verb = next(verb for verb in part(room, "commands").VERBS if verb.__name__ == "diagnose")
+        return call(verb, given)
+    except (MakedoInputError, ImportError) as error:
+        return cannot_tell(str(error))
+
+
+def cannot_tell(reason: str) -> Diagnosis:
+    """The diagnosis of a room that could not look at the data."""
+    return Diagnosis("cannot tell", advice=reason)
+
+
+def verdict_line(answer: Diagnosis) -> str:
+    """A diagnosis in one line."""
+    gain = ""
+    if answer.expected_gain is not None:
+        between = (
+            "" if answer.interval is None else " ({:+.1f} to {:+.1f})".format(*answer.interval)
+        )
+        gain = f" {answer.expected_gain:+.1f}{between} {answer.unit}."
+    return f"{answer.verdict}.{gain} {answer.advice}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

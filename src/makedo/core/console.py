@@ -1,0 +1,100 @@
+"""How a command speaks and ends: results on stdout, notes and errors on stderr, an exit code.
+
+========  ==========================================================================================
+exit      when
+========  ==========================================================================================
+0         done
+1         a fault of ours or of a library: one line; ``MAKEDO_TRACEBACK=1`` shows where
+2         the user's data, files or options cannot be used: one line, what, where and what to do
+130       Ctrl-C; a fit that was stopped has saved its best state
+========  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from makedo.core.checks import InterruptedWarning, MakedoInputError, MakedoWarning
+
+logger = logging.getLogger("makedo")
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; errors become one line on stderr.
+
+    Parameters
+    ----------
+    command : click.Command
+        The root command.
+    arguments : sequence of str
+        Without the program's name.
+    """
+    with _notes() as seen:
+        try:
+            with command.make_context("makedo", list(arguments)) as context:
+                command.invoke(context)
+            sys.stdout.flush()
+        except click.exceptions.Exit as end:  # --help and --version end here
+            return end.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            return _say("stopped.", 130)
+        except click.UsageError as error:
+            line = error.ctx.command_path if error.ctx else "makedo"
+            return _say(f"{error.format_message().rstrip('.')}. See: {line} --help", 2)
+        except (click.ClickException, MakedoInputError) as error:
+            return _say(str(error), 2)
+        except BrokenPipeError:  # the reader of stdout has gone, as in `makedo list | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is reported)
+            text = f": {error}" if str(error) else ""
+            return _say(
+                f"fault: {type(error).__name__}{text}. MAKEDO_TRACEBACK=1 shows where it happened.",
+                1,
+            )
+    return 130 if InterruptedWarning in seen else 0
+
+
+def _say(message: str, code: int) -> int:
+    if os.environ.get("MAKEDO_TRACEBACK"):
+        traceback.print_exc()
+    click.echo(f"makedo: {' '.join(message.split())}", err=True)
+    return code
+
+
+@contextmanager
+def _notes() -> Iterator[set[type[Warning]]]:
+    """Log lines and warnings go to stderr, a line each; gives the kinds of warning that came up."""
+    said: set[str] = set()
+    kinds: set[type[Warning]] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
+        kinds.add(category)
+        text = " ".join(str(message).split())
+        if not issubclass(category, MakedoWarning):
+            text = f"{category.__name__}: {text}"
+        if text not in said:  # scoring in batches would say it once a batch
+            said.add(text)
+            click.echo(f"makedo: note: {text}", err=True)
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MakedoWarning)
+            warnings.showwarning = show
+            yield kinds
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,188 @@
+"""The verbs of ``makedo cold-brew``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from makedo.core.checks import MakedoInputError, count, first
+from makedo.core.diagnosis import Diagnosis
+from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
+from makedo.data.graph import Graph
+from makedo.data.table import split_columns
+from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HELP = {
+    "nodes": "table with one row a node: id, features, label",
+    "edges": "table with one row an edge: the ids of its two nodes, and perhaps a weight",
+    "source": "column of edges with one end (default: source, else the first)",
+    "target": "column of edges with the other end (default: target, else the second)",
+    "split": "column of nodes that says train, valid or test (default: we split off validation nodes)",
+    "unknown_nodes": "what to do with edges that name nodes which are not in the node table",
+    "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from there",
+    "budget": "configurations that each baseline may try (at most 8)",
+    "neighbors": "virtual neighbours shown for each node",
+}
+Unknown = Literal["error", "drop"]
+
+
+def diagnose(
+    *, nodes: Table, edges: Table, label: str, id: str | None = None, features: list[str] | None = None,
+    source: str | None = None, target: str | None = None, unknown_nodes: Unknown = "error",
+) -> Diagnosis:  # fmt: skip
+    """Measure whether a graph method would help on nodes without edges, in about a minute."""
+    X, y, _ = _read_nodes(nodes, id, label, features)
+    graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
+    return ColdBrewClassifier().diagnose(X, y, graph=graph)
+
+
+def fit(
+    *, nodes: Table, edges: Table, label: str, id: str | None = None, features: list[str] | None = None,
+    split: str | None = None, source: str | None = None, target: str | None = None, unknown_nodes: Unknown = "error",
+    checkpoint: Path | None = None, settings: Settings,
+) -> Fitted:  # fmt: skip
+    """Learn from a node table and an edge list; the model then serves nodes with and without edges."""
+    X, y, masks = _read_nodes(nodes, id, label, features, split)
+    graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
+    return settings.build(ColdBrewClassifier).fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
+
+
+def predict(
+    model: Model, *, nodes: Batches, edges: Table | None = None, id: str | None = None,
+    source: str | None = None, target: str | None = None, neighbors: int = 3,
+) -> Rows:  # fmt: skip
+    """Name the class of each node: new ones by their features, and by their edges where these are given."""
+    frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
+    for X in _numbered(frames, id, nodes.name):
+        yield _explained(model, X, _ends(edges, source, target), neighbors).reset_index(names=X.index.name or "node")
+
+
+def evaluate(
+    model: Model, *, nodes: Table, label: str, edges: Table | None = None, id: str | None = None,
+    source: str | None = None, target: str | None = None,
+) -> Rows:  # fmt: skip
+    """Compare predictions with labels, part by part."""
+    X, y, _ = _read_nodes(nodes, id, label, None)
+    return model.evaluate(y=y, edges=_ends(edges, source, target), **_given(model, X, nodes.name))
+
+
+def report(
+    model: Model, *, nodes: Table | None = None, label: str | None = None, edges: Table | None = None,
+    id: str | None = None, source: str | None = None, target: str | None = None, budget: int = 1, show_rows: bool = False,
+) -> Page:  # fmt: skip
+    """Did it pay?  On labelled nodes, beside the baselines; without nodes, what the fit stored."""
+    if nodes is None:
+        return model.report(show_rows=show_rows)
+    if label is None:
+        raise MakedoInputError(f"{nodes.name}: --label must name the column of labels to compare with.")
+    X, y, _ = _read_nodes(nodes, id, label, None)
+    where = _given(model, X, nodes.name)
+    return model.report(y=y, edges=_ends(edges, source, target), budget=budget, show_rows=show_rows, **where)
+
+
+VERBS = [diagnose, fit, predict, evaluate, report]
+
+
+# --- files to arguments -----------------------------------------------------------------------------------------------
+
+
+def _read_nodes(
+    nodes: Table, id: str | None, label: str | None, features: list[str] | None, split: str | None = None
+) -> tuple[pd.DataFrame, Any, dict[str, np.ndarray]]:
+    """Features indexed by id, labels, and the masks that a split column says."""
+    frame = nodes.frame
+    if not len(frame):
+        raise MakedoInputError(f"{nodes.name}: the table has no rows.")
+    _, y, X = split_columns(frame, id=id, label=label, features=features, other=[split] if split else [], where=nodes.name)
+    if not X.shape[1]:
+        raise MakedoInputError(f"{nodes.name}: no column is left to learn from besides id and label.")
+    if split is None:
+        return X, y, {}
+    return X, y, _read_split(frame, split, y, nodes.name)
+
+
+def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str, np.ndarray]:
+    if split not in frame:
+        raise MakedoInputError(f"{where}: no column {split!r} for --split. There are {first(frame.columns, 20)}.")
+    words = frame[split].astype("object").map(lambda word: str(word).strip().lower())
+    words = words.replace({"val": "valid", "validation": "valid"})
+    if len(odd := words[~words.isin(["train", "valid", "test"])]):
+        raise MakedoInputError(
+            f"{where}: column {split!r} has {count(len(odd), 'value')} other than train, valid and test (first: {first(odd.unique())})."
+        )
+    train, valid = (words == "train").to_numpy(), (words == "valid").to_numpy()
+    labelled = y.notna().to_numpy()
+    never = pd.Series(y.to_numpy()[labelled & ~train]).value_counts().drop(y.to_numpy()[labelled & train], errors="ignore")
+    if len(never):
+        listed = ", ".join(f"{label!r} ({count(int(n), 'node')})" for label, n in never.head(3).items())
+        raise MakedoInputError(
+            f"{where}: column {split!r} leaves {count(len(never), 'class', 'classes')} out of train ({listed}). "
+            "Give each class a training node, or empty the labels of those nodes."
+        )
+    return {"train_mask": train} | ({"valid_mask": valid} if valid.any() else {})
+
+
+def _read_edges(
+    edges: Table, source: str | None, target: str | None, ids: pd.Index, nodes_where: str, unknown_nodes: str
+) -> Graph:
+    frame = _ends(edges, source, target)
+    return Graph.from_edges(frame, node_id=ids, unknown_nodes=unknown_nodes, where=edges.name, nodes_where=nodes_where)
+
+
+def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.DataFrame | None:
+    """The edge table with its ends named as asked."""
+    if edges is None:
+        return None
+    frame = edges.frame
+    for name, wanted in (("source", source), ("target", target)):
+        if wanted is not None:
+            if wanted not in frame:
+                raise MakedoInputError(f"{edges.name}: no column {wanted!r} for --{name}. There are {first(frame.columns, 20)}.")
+            frame = frame.drop(columns=[name] if wanted != name and name in frame else []).rename(columns={wanted: name})
+    return frame
+
+
+def _numbered(frames: Any, id: str | None, where: str) -> Iterator[pd.DataFrame]:
+    """The features of each batch, indexed by id or, without ids, by row number in the whole file."""
+    start = 0
+    for frame in frames:
+        _, _, X = split_columns(frame, id=id, where=where)
+        yield X.set_axis(X.index + start, axis=0) if isinstance(X.index, pd.RangeIndex) else X
+        start += len(X)
+
+
+def _known(model: Any, X: pd.DataFrame) -> np.ndarray:
+    """Which rows are nodes of the training graph: by id, where both have ids."""
+    if isinstance(X.index, pd.RangeIndex) or isinstance(model.node_id_, pd.RangeIndex):
+        return np.zeros(len(X), dtype=bool)
+    return X.index.isin(model.node_id_)
+
+
+def _explained(model: Any, X: pd.DataFrame, edges: pd.DataFrame | None, neighbors: int) -> pd.DataFrame:
+    """Predictions for a batch; nodes of the training graph are served as such."""
+    known = _known(model, X)
+    parts = []
+    if known.any():
+        parts.append(model.explain(nodes=X.index[known], n_neighbors=neighbors))
+    if not known.all() or not len(X):
+        parts.append(model.explain(X[~known], edges=edges, n_neighbors=neighbors))
+    return pd.concat(parts).loc[X.index] if len(parts) > 1 else parts[0]
+
+
+def _given(model: Any, X: pd.DataFrame, where: str) -> dict[str, Any]:
+    """The rows as new nodes or as nodes of the training graph."""
+    known = _known(model, X)
+    if known.all():
+        return {"nodes": X.index}
+    if known.any():
+        raise MakedoInputError(
+            f"{where}: {count(int(known.sum()))} of {count(len(X), 'node')} are nodes of the training graph "
+            f"(first: {first(X.index[known])}), the others are new. Give them in two files."
+        )
+    return {"X": X}

@@ -1,0 +1,273 @@
+"""The report of a fitted model: what serves which node, whether it pays, and how sure that is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from makedo.core.checks import MakedoInputError, count
+from makedo.core.compare import Comparison, compare_rows
+from makedo.core.seeds import generator
+from makedo.methods.cold_brew.baselines import candidates
+from makedo.methods.cold_brew.fcr import FCR, measured_fcr
+from makedo.methods.cold_brew.scoring import ROUTED, right_by_part
+
+if TYPE_CHECKING:
+    from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+    from makedo.report import Report, Section
+
+logger = logging.getLogger("makedo")
+FCR_ZONES = ((50, "the graph matters more"), (100, "features matter more"), (150, "features beat the graph"))
+ACCURACY = "accuracy, %"
+
+
+def report(
+    model: ColdBrewClassifier, X: Any, y: Any, *, nodes: Any, edges: Any, node_id: Any, budget: int, show_rows: bool
+) -> Report:
+    """See :meth:`ColdBrewClassifier.report`."""
+    from makedo.report import Report
+
+    check_is_fitted(model)
+    if (X is not None or nodes is not None) and y is None:
+        raise MakedoInputError(f"{type(model).__name__}.report: give the labels y of the nodes, or no data at all.")
+    if y is None:
+        right, degree, valid, note = *_stored(model), {}, "Measured on the validation nodes of the fit."
+    else:
+        right, degree = right_by_part(model, X, y, nodes=nodes, edges=edges, node_id=node_id)
+        baselines, valid = _baselines(model, X, nodes, right[ROUTED], y, budget)
+        right = baselines | {ROUTED: right[ROUTED]}
+        note = f"Measured on {count(int((~np.isnan(right[ROUTED])).sum()), 'labelled node')} that were given."
+    groups = {"without edges": degree == 0, "with edges": degree > 0, "all": degree >= 0}
+    groups = {name: mask for name, mask in groups.items() if mask.any()}
+    if len(groups) == 2:  # one kind of node only: "all" is the same
+        del groups["all"]
+    scores = compare_rows(right, reference=next(iter(right)), ours=ROUTED, groups=groups, valid=valid)
+    fcr = validation_fcr(model)
+    sections = [
+        comparison_section(scores, note),
+        difference_section(scores),
+        *degree_sections(right, degree),
+        *([] if fcr is None else [fcr_section(fcr)]),
+        parts_section(model),
+        *([neighbors_section(model, X, nodes)] if show_rows and y is not None and model.bank_ is not None else []),
+        curves_section(model),
+    ]
+    return Report(
+        title="Cold Brew: nodes that nothing links to",
+        verdict=scores.verdict(noun="nodes"),
+        summary=[_routing_sentence(model)] + ([fcr.reading] if fcr is not None else []),
+        facts={
+            "training nodes": model.graph_.n_nodes,
+            "edges": model.graph_.n_edges,
+            "without edges": f"{100 * float((model.graph_.degree == 0).mean()):.0f} %",
+            "classes": len(model.classes_),
+            "nodes compared": int((~np.isnan(right[ROUTED])).sum()),
+        },
+        sections=sections,
+    )
+
+
+def _routing_sentence(model: ColdBrewClassifier) -> str:
+    threshold = model.degree_threshold_
+    if np.isinf(threshold):
+        warm = "also where a node has edges (the graph network was clearly worse there)"
+    else:
+        warm = f"the graph network serves nodes of degree {max(threshold, 1):g} and above"
+    chosen = f"Nodes without edges are served by the part “{model.part_}”"
+    if len(model.part_scores_) > 1:
+        scores = ", ".join(f"{part} {100 * score:.1f} %" for part, score in model.part_scores_.items())
+        chosen += f", chosen on validation nodes whose edges were hidden ({scores})"
+    return f"{chosen}; {warm}."
+
+
+def _stored(model: ColdBrewClassifier) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The parts on the validation nodes, with the degree at which they were served."""
+    frame = model.validation_
+    if not len(frame):
+        raise MakedoInputError(
+            f"{type(model).__name__}.report: the fit had no validation nodes, so nothing is stored to report. Give labelled nodes."
+        )
+    degree = frame["degree"].where(~frame["edges_hidden"], 0).to_numpy()
+    right = {part: frame[part].to_numpy(float) for part in model.part_scores_}
+    routed = right[model.part_]
+    if "teacher" in frame:
+        right["teacher"] = np.where(degree > 0, frame["teacher"].to_numpy(float), np.nan)
+        routed = np.where(degree >= max(model.degree_threshold_, 1), frame["teacher"].to_numpy(float), routed)
+    return right | {ROUTED: routed}, degree
+
+
+def _baselines(
+    model: ColdBrewClassifier, X: Any, nodes: Any, ours: np.ndarray, y: Any, budget: int
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Each baseline, fitted on what the model was fitted on: right per given node, and its validation accuracy.
+
+    Baselines see new nodes without edges; nodes of the training graph with theirs.
+    """
+    from makedo.core.labels import match_labels
+
+    answer_rows = model._positions(pd.Index(nodes)) if nodes is not None else None
+    matrix = None if X is None else model._encoded(X)
+    codes = match_labels(type(model).__name__, y, model.classes_, len(ours))
+    frame = model.validation_
+    hidden = frame.loc[frame["edges_hidden"], "row"].to_numpy()
+    graph = model.graph_.positional()
+    fit = {
+        "graph": graph.without_edges_of(hidden),
+        "train_mask": np.isin(np.arange(graph.n_nodes), model.train_),
+        "valid_mask": np.isin(np.arange(graph.n_nodes), model.valid_),
+    }
+    right, valid = {}, {}
+    for candidate in candidates():
+        if candidate.name.startswith(ROUTED):
+            continue
+        started, best, best_score = time.perf_counter(), None, -1.0
+        for configuration in candidate.grid[:budget]:
+            fitted = candidate.make(random_state=model.random_state, **configuration).fit(model.X_, model.y_, **fit)
+            score = float((fitted.predict(nodes=model.valid_) == model.y_[model.valid_]).mean()) if len(model.valid_) else 0.0
+            if score > best_score:
+                best, best_score = fitted, score
+        assert best is not None
+        said = best.predict(nodes=answer_rows) if matrix is None else best.predict(matrix)
+        right[candidate.name] = np.where(codes == -1, np.nan, said == codes)
+        valid[candidate.name] = best_score
+        if model.verbose:
+            logger.info("report: %s  %.1f s", candidate.name, time.perf_counter() - started)
+    routed = _stored(model)[0][ROUTED] if len(frame) else np.array([0.0])
+    return right, valid | {ROUTED: float(routed.mean())}
+
+
+def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
+    """Feature contribution ratio on the validation nodes that keep their edges; None where it cannot be had."""
+    from makedo.baselines.label_propagation import LabelPropagation
+
+    frame = model.validation_
+    kept = frame[~frame["edges_hidden"]]
+    if len(kept) < 10 or "teacher" not in frame or "mlp" not in frame:
+        return None
+    rows = kept["row"].to_numpy()
+    train = np.isin(np.arange(model.graph_.n_nodes), model.train_)
+    spread = LabelPropagation().fit(model.X_, model.y_, graph=model.graph_.positional(), train_mask=train)
+    lp = spread.predict(nodes=rows) == model.y_[rows]
+    rng = generator(model.random_state, "fcr")
+    return measured_fcr(kept["teacher"].to_numpy(bool), kept["mlp"].to_numpy(bool), lp, rng)
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
+
+
+def comparison_section(scores: Comparison, note: str, title: str = "How good is it?") -> Section:
+    """Accuracy of every candidate in every group."""
+    from makedo.report import Section, figures
+
+    table = scores.table()
+    return Section(
+        title,
+        text=note,
+        figure=figures.comparison(table, label=ACCURACY, ours=scores.ours, reference=scores.reference, digits=1),
+        caption=f"Accuracy with its 95 % interval, by group of nodes; the dotted line is {scores.reference}.",
+        table=_readable(table),
+        table_caption="Accuracy in per cent; low and high are the ends of its 95 % interval.",
+    )
+
+
+def difference_section(scores: Comparison, title: str = "Does it pay?") -> Section:
+    """What ours gains over each other candidate."""
+    from makedo.report import Section, figures
+
+    return Section(
+        title,
+        figure=figures.paired_differences(scores.differences(), label="gain in accuracy, points", digits=1),
+        caption="What Cold Brew gains over each alternative on the same nodes, with 95 % intervals; left of zero it loses.",
+    )
+
+
+def degree_sections(right: dict[str, np.ndarray], degree: np.ndarray) -> list[Section]:
+    """Accuracy against degree, where there are several degrees."""
+    from makedo.report import Section, figures
+
+    if len(np.unique(degree)) < 2:
+        return []
+    shown = {name: r for name, r in right.items() if not np.isnan(r[degree == 0]).all() or not (degree == 0).any()}
+    table = figures.score_by_bin(degree, shown)
+    return [
+        Section(
+            "Who is served well?",
+            figure=figures.score_against(table, label=ACCURACY, bin_label="edges of the node", ours=ROUTED),
+            caption="Accuracy by the number of edges of a node, with 95 % intervals.",
+        )
+    ]
+
+
+def fcr_section(fcr: FCR) -> Section:
+    """Feature contribution ratio and its parts."""
+    from makedo.report import Section, figures
+
+    figure = figures.ratio_bar(
+        fcr.ratio, label="feature contribution ratio", zones=FCR_ZONES, interval=(fcr.low, fcr.high),
+        parts={"graph network": 100 * fcr.z_gnn, "MLP on features": 100 * fcr.z_mlp, "label propagation": 100 * fcr.z_lp},
+        parts_label=ACCURACY,
+    )  # fmt: skip
+    note = " Label propagation beats the graph network here: tune the latter." if fcr.lp_beats_gnn else ""
+    return Section(
+        "Graph or features?",
+        text=fcr.reading + note,
+        figure=figure,
+        caption=f"Where the signal lies, measured on {count(fcr.n_nodes, 'validation node')} that keep their edges; "
+        "the line is the 95 % bootstrap interval.",
+    )
+
+
+def parts_section(model: ColdBrewClassifier) -> Section:
+    """What each part of the model was worth on nodes with hidden edges."""
+    from makedo.report import Section
+
+    hidden = model.validation_["edges_hidden"]
+    table = pd.DataFrame(
+        [(part, 100 * score, "serves" if part == model.part_ else "") for part, score in model.part_scores_.items()],
+        columns=["part", ACCURACY, "nodes without edges"],
+    )
+    return Section(
+        "What serves nodes without edges?",
+        text=_routing_sentence(model),
+        table=table,
+        table_caption=f"Accuracy on {count(int(hidden.sum()), 'validation node')} whose edges were hidden; these chose the part.",
+    )
+
+
+def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
+    """Virtual neighbours of the first given node."""
+    from makedo.report import Section, figures
+
+    matrix = model._encoded(X) if X is not None else model.X_[model._positions(pd.Index(nodes)[:1])]
+    index, weight, _ = model._server.virtual(model.scaler_.transform(matrix[:1]))
+    assert model.bank_ is not None
+    rows = model.bank_.rows.cpu().numpy()[index[0]]
+    values = pd.Series(weight[0], index=model.node_id_[rows].astype(str))
+    kinds = [str(model.classes_[c]) if c >= 0 else "unlabelled" for c in model.y_[rows]]
+    return Section(
+        "Whom does it resemble?",
+        figure=figures.ranked_bars(values, label="weight", kinds=kinds),
+        caption="Virtual neighbours of the first given node: known nodes that the student takes it to resemble, with their weights.",
+    )
+
+
+def curves_section(model: ColdBrewClassifier) -> Section:
+    """How training went."""
+    from makedo.report import Section, figures
+
+    return Section(
+        "How did training go?",
+        figure=figures.curves(model.history_, labels={"loss": "loss", "valid_accuracy": "validation accuracy"}),
+        caption="Loss and validation accuracy by epoch and phase; the dot marks the state that was kept.",
+    )
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in ("candidate", "group", "mean", "sd", "low", "high", "n", "size") if name in table]
+    table = table[columns]
+    return table.loc[:, table.notna().any()].rename(columns={"mean": ACCURACY, "n": "seeds" if "size" in columns and table["sd"].notna().any() else "nodes"})
