@@ -15,7 +15,9 @@ __version__ = "0.1.0"
 
 # Public names are imported at first use (PEP 562): `import makedo` costs no torch, scikit-learn or pandas.
 _HOMES = {
-    name: f"makedo.methods.{room}" for room, record in ROOMS.items() for name in record["classes"].split()
+    name: f"makedo.methods.{room}"
+    for room, record in ROOMS.items()
+    for name in record["classes"].split()
 } | {"Graph": "makedo.data.graph", "MakedoInputError": "makedo.core.checks"}
 
 __all__ = ["load", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

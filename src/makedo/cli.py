@@ -273,7 +273,7 @@ def reproduce(
 
 
 @root.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILES…")
+@click.argument("paths", nargs=-1, metavar="FILES…")
 @click.option(
     "--as",
     "roles",
@@ -295,6 +295,8 @@ def diagnose(
 ) -> None:
     """Which of the methods fit this data: one verdict a method, with what it would bring."""
     named = read_roles(roles)
+    if not (paths or named):
+        raise click.UsageError("name the files to look at")
     read = files().read_table
     tables = {path: Table(Path(path), read) for path in dict.fromkeys([*paths, *named.values()])}
     found = import_module("makedo.data.roles").find_roles(
@@ -302,22 +304,10 @@ def diagnose(
     )
     given: dict[str, Any] = {"settings": Settings(quiet=quiet)}
     given |= {name: value for name, value in (("label", label), ("id", id_)) if value is not None}
-    answers = {}
-    for room, record in ROOMS.items():
-        taken, reason = assign(record["files"].split(), found, named)
-        answers[room] = (
-            cannot_tell(reason)
-            if reason
-            else ask(room, given | {k: tables[p] for k, p in taken.items()})
-        )
+    answers = {room: ask(room, found, named, tables, given) for room in ROOMS}
     order = sorted(answers, key=lambda room: VERDICTS.index(answers[room].verdict))
     if as_json:
-        print_json(
-            {
-                "files": found | {p: role for role, p in named.items()},
-                **{r: answers[r].to_dict() for r in order},
-            }
-        )
+        print_json({room: answers[room].to_dict() for room in order})
         return
     width = max(map(len, answers))
     for room in order:
@@ -338,44 +328,58 @@ def read_roles(pairs: Sequence[str]) -> dict[str, str]:
     return named
 
 
+def ask(
+    room: str,
+    found: Mapping[str, str],
+    named: Mapping[str, str],
+    tables: Mapping[str, Table],
+    given: Mapping[str, Any],
+) -> Diagnosis:
+    """A room's diagnosis; what keeps it from one becomes the advice."""
+    try:
+        files_of = assign(ROOMS[room]["files"].split(), found, named)
+        verb = next(verb for verb in part(room, "commands").VERBS if verb.__name__ == "diagnose")
+        return call(verb, {**given, **{role: tables[path] for role, path in files_of.items()}})
+    except (MakedoInputError, ImportError) as error:
+        return Diagnosis("cannot tell", advice=str(error))
+
+
 def assign(
-    wanted: list[str], found: dict[str, str], named: dict[str, str]
-) -> tuple[dict[str, str], str]:
-    """The file for each role that a room wants, and why there is none for one of them.
+    roles: Sequence[str], found: Mapping[str, str], named: Mapping[str, str]
+) -> dict[str, str]:
+    """The file for each role that a room wants.
 
     A role goes to the file that the user named for it, ``edges`` to the only edge list, and the
     only other role to the only other table.
+
+    Parameters
+    ----------
+    roles : sequence of str
+        What the room takes.
+    found : dict of str to {"edges", "rows"}
+        For each file what it is.
+    named : dict of str to str
+        The file of each role that the user named.
+
+    Raises
+    ------
+    MakedoInputError
+        A role has no file.
     """
-    taken = {role: path for role, path in named.items() if role in wanted}
-    free = [path for path in found if path not in named.values()]
-    edges = [path for path in free if found[path] == "edges"]
-    if "edges" in wanted and "edges" not in taken and len(edges) == 1:
-        taken["edges"] = edges[0]
-    open_roles = [role for role in wanted if role not in taken]
-    rows = [path for path in free if found[path] != "edges"]
-    if len(open_roles) == 1 and open_roles != ["edges"] and len(rows) == 1:
-        taken[open_roles[0]] = rows[0]
-    lacking = [role for role in wanted if role not in taken]
-    return (
-        taken,
-        f"It takes a file for {' and '.join(lacking)}; say which with --as {lacking[0]}=FILE."
-        if lacking
-        else "",
-    )
-
-
-def ask(room: str, given: dict[str, Any]) -> Diagnosis:
-    """A room's diagnosis; what keeps it from one becomes the advice."""
-    try:
-        verb = next(verb for verb in part(room, "commands").VERBS if verb.__name__ == "diagnose")
-        return call(verb, given)
-    except (MakedoInputError, ImportError) as error:
-        return cannot_tell(str(error))
-
-
-def cannot_tell(reason: str) -> Diagnosis:
-    """The diagnosis of a room that could not look at the data."""
-    return Diagnosis("cannot tell", advice=reason)
+    taken = {role: path for role, path in named.items() if role in roles}
+    free = {path: kind for path, kind in found.items() if path not in named.values()}
+    edges = [path for path, kind in free.items() if kind == "edges"]
+    rows = [path for path, kind in free.items() if kind != "edges"]
+    if "edges" in roles and len(edges) == 1:
+        taken.setdefault("edges", edges[0])
+    others = [role for role in roles if role not in taken and role != "edges"]
+    if len(others) == 1 and len(rows) == 1:
+        taken[others[0]] = rows[0]
+    if lacking := [role for role in roles if role not in taken]:
+        raise MakedoInputError(
+            f"needs a file for {' and '.join(lacking)}; say which with --as {lacking[0]}=FILE."
+        )
+    return taken
 
 
 def verdict_line(answer: Diagnosis) -> str:

@@ -73,7 +73,9 @@ def test_a_difference_without_interval_is_hollow():
 def test_names_at_the_ends_of_lines_do_not_touch(below):
     names = [f"model {i}" for i in range(6)]
     means = [50 + 0.01 * i for i in range(6)]
-    rows = [(n, b, m, 50 - below, 60 - below) for n, m in zip(names, means, strict=True) for b in "xyz"]
+    rows = [
+        (n, b, m, 50 - below, 60 - below) for n, m in zip(names, means, strict=True) for b in "xyz"
+    ]
     table = pd.DataFrame(rows, columns=["candidate", "bin", "mean", "low", "high"])
     figure = figures.score_against(table, label="accuracy, %", bin_label="degree")
     axes = figure.axes[0]

@@ -93,7 +93,9 @@ class Number:
         noun = "an integer" if self.integer else "a number"
         left = "(" if self.open_low or self.low == -math.inf else "["
         right = ")" if self.open_high or self.high == math.inf else "]"
-        return f"{noun} in {left}{self.low:g}, {self.high:g}{right}{' or None' if self.none else ''}"
+        return (
+            f"{noun} in {left}{self.low:g}, {self.high:g}{right}{' or None' if self.none else ''}"
+        )
 
 
 @dataclass(frozen=True)

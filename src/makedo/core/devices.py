@@ -21,7 +21,11 @@ def pick_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise MakedoInputError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'. Got {device!r}.") from error
+        raise MakedoInputError(
+            f"device must be 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'. Got {device!r}."
+        ) from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise MakedoInputError(f"device {device!r} was asked for, but this torch sees no GPU. Use device='auto'.")
+        raise MakedoInputError(
+            f"device {device!r} was asked for, but this torch sees no GPU. Use device='auto'."
+        )
     return chosen

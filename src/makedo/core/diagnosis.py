@@ -50,11 +50,19 @@ class Diagnosis:
     def __str__(self) -> str:
         lines = [f"{self.verdict.capitalize()}. {self.advice}"]
         if self.expected_gain is not None:
-            between = "" if self.interval is None else " ({:+.1f} to {:+.1f})".format(*self.interval)
+            between = (
+                "" if self.interval is None else " ({:+.1f} to {:+.1f})".format(*self.interval)
+            )
             lines.append(f"Expected gain: {self.expected_gain:+.1f}{between} {self.unit}.")
         width = max((len(name) for name in self.figures), default=0)
         for name, value in self.figures.items():
-            shown = f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            shown = (
+                f"{value:.3g}"
+                if isinstance(value, float)
+                else f"{value:,}"
+                if isinstance(value, int)
+                else value
+            )
             lines.append(f"  {name:<{width}}  {shown}")
         if self.command:
             lines.append(f"Next: {self.command}")

@@ -44,8 +44,14 @@ class Estimator(BaseEstimator):
     def _restore(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`_state` gave; objects arrive as their state and have to be built here."""
         for name, value in state.items():
-            if not (name.endswith("_") and name.isidentifier()) or name.startswith("_") or hasattr(type(self), name):
-                raise MakedoInputError(f"model.json holds {name!r}, which is not something {type(self).__name__} learns.")
+            if (
+                not (name.endswith("_") and name.isidentifier())
+                or name.startswith("_")
+                or hasattr(type(self), name)
+            ):
+                raise MakedoInputError(
+                    f"model.json holds {name!r}, which is not something {type(self).__name__} learns."
+                )
             setattr(self, name, value)
 
     def _card(self) -> str:
@@ -65,7 +71,9 @@ class Estimator(BaseEstimator):
         import makedo
 
         check_is_fitted(self)
-        parameters = "\n".join(f"- {name}: {value!r}" for name, value in self.get_params(deep=False).items())
+        parameters = "\n".join(
+            f"- {name}: {value!r}" for name, value in self.get_params(deep=False).items()
+        )
         card = (
             f"# {type(self).__name__}\n\n{self._card().strip()}\n\nMade by makedo {makedo.__version__}. Load it in Python with "
             f"`makedo.load(path)`, or give the directory to `makedo {self.room.replace('_', '-')} predict`.\n\n"
@@ -77,4 +85,6 @@ class Estimator(BaseEstimator):
     def load(cls, path: str | Path, **objects: Any) -> Any:
         """Read a model directory that ``save`` of this class wrote; :func:`makedo.load` reads any."""
         room = cls.__module__.split(".")[2]
-        return load_model(path, lambda r, name: cls if (r, name) == (room, cls.__name__) else None, **objects)
+        return load_model(
+            path, lambda r, name: cls if (r, name) == (room, cls.__name__) else None, **objects
+        )

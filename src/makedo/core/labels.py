@@ -30,16 +30,22 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
         y = y.detach().cpu().numpy()
     values = pd.Series(np.asarray(y) if not hasattr(y, "array") else y).reset_index(drop=True)
     if np.ndim(np.asarray(y)) != 1 and np.shape(np.asarray(y))[1:] != (1,):
-        raise MakedoInputError(f"{owner}: y must have one column. Got shape {np.shape(np.asarray(y))}.")
+        raise MakedoInputError(
+            f"{owner}: y must have one column. Got shape {np.shape(np.asarray(y))}."
+        )
     if len(values) != n_rows:
-        raise MakedoInputError(f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}.")
+        raise MakedoInputError(
+            f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}."
+        )
     labelled = values.notna().to_numpy(dtype=bool, copy=True)
     integers = labelled.any() and _are_integers(values[labelled])
     if integers:
         minus_one = (values == -1).fillna(False).to_numpy(dtype=bool)
         labelled &= ~minus_one
     if not labelled.any():
-        raise MakedoInputError(f"{owner}: no row has a label (NaN, None and, for integer classes, -1 mean unlabelled).")
+        raise MakedoInputError(
+            f"{owner}: no row has a label (NaN, None and, for integer classes, -1 mean unlabelled)."
+        )
     known = values[labelled]
     if integers:
         known = known.astype(np.int64)
@@ -47,10 +53,18 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
         classes, codes_of_known = np.unique(known.to_numpy(), return_inverse=True)
     except TypeError as error:
         kinds = sorted({type(label).__name__ for label in known})
-        raise MakedoInputError(f"{owner}: the labels mix kinds ({', '.join(kinds)}). Use one, for example text.") from error
+        raise MakedoInputError(
+            f"{owner}: the labels mix kinds ({', '.join(kinds)}). Use one, for example text."
+        ) from error
     if len(classes) == 1:
-        why = " The label -1 means unlabelled; rename it if it is a class." if integers and minus_one.any() else ""
-        raise MakedoInputError(f"{owner}: all {count(int(labelled.sum()))} labels are {first(classes)}; two classes are needed.{why}")
+        why = (
+            " The label -1 means unlabelled; rename it if it is a class."
+            if integers and minus_one.any()
+            else ""
+        )
+        raise MakedoInputError(
+            f"{owner}: all {count(int(labelled.sum()))} labels are {first(classes)}; two classes are needed.{why}"
+        )
     codes = np.full(n_rows, -1, dtype=np.int64)
     codes[labelled] = codes_of_known
     return codes, classes
@@ -62,7 +76,9 @@ def _are_integers(known: Any) -> bool:
         return True
     if known.dtype.kind == "f":
         return bool(np.all(known == np.floor(known)))
-    return known.dtype == object and all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in known)
+    return known.dtype == object and all(
+        isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in known
+    )
 
 
 def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.ndarray:
@@ -73,13 +89,18 @@ def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.nda
         y = y.detach().cpu().numpy()
     values = pd.Series(np.asarray(y) if not hasattr(y, "array") else y).reset_index(drop=True)
     if len(values) != n_rows:
-        raise MakedoInputError(f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}.")
+        raise MakedoInputError(
+            f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}."
+        )
     labelled = values.notna().to_numpy(dtype=bool, copy=True)
     if classes.dtype.kind in "iu":
         labelled &= ~(values == -1).fillna(False).to_numpy(dtype=bool)
     place = {label: i for i, label in enumerate(classes.tolist())}
     codes = np.full(n_rows, -1, dtype=np.int64)
-    codes[labelled] = [place.get(label.item() if isinstance(label, np.generic) else label, -2) for label in values[labelled]]
+    codes[labelled] = [
+        place.get(label.item() if isinstance(label, np.generic) else label, -2)
+        for label in values[labelled]
+    ]
     return codes
 
 
@@ -115,7 +136,9 @@ def split_labelled(
         if train_mask is None:
             train &= ~valid
         if (train & valid).any():
-            raise MakedoInputError(f"{owner}: {count(int((train & valid).sum()), 'node')} in both train_mask and valid_mask.")
+            raise MakedoInputError(
+                f"{owner}: {count(int((train & valid).sum()), 'node')} in both train_mask and valid_mask."
+            )
     else:
         valid = np.zeros_like(train)
         for c in np.unique(y[train]):
@@ -123,5 +146,7 @@ def split_labelled(
             valid[members[: min(round(fraction * len(members)), len(members) - 1)]] = True
         train &= ~valid
     if not train.any():
-        raise MakedoInputError(f"{owner}: no labelled node is left to learn from; train_mask must select some.")
+        raise MakedoInputError(
+            f"{owner}: no labelled node is left to learn from; train_mask must select some."
+        )
     return np.flatnonzero(train), np.flatnonzero(valid)

@@ -121,7 +121,11 @@ def write_tables(columns: dict[str, Any], path: Path) -> None:
 
     lists = {}
     for name, values in columns.items():
-        array = pa.Array.from_pandas(values) if hasattr(values, "index") and not isinstance(values, list) else pa.array(values)
+        array = (
+            pa.Array.from_pandas(values)
+            if hasattr(values, "index") and not isinstance(values, list)
+            else pa.array(values)
+        )
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         lists[name] = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
@@ -204,14 +208,22 @@ def save_model(model: Estimator, path: str | Path, state: dict[str, Any], card: 
     import makedo
 
     path = Path(path)
-    if path.exists() and not (path / "model.json").is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise MakedoInputError(f"{path} exists and is not a model directory of makedo. Choose another place to save to.")
+    if (
+        path.exists()
+        and not (path / "model.json").is_file()
+        and not (path.is_dir() and not any(path.iterdir()))
+    ):
+        raise MakedoInputError(
+            f"{path} exists and is not a model directory of makedo. Choose another place to save to."
+        )
     header = {
         "format_version": FORMAT_VERSION,
         "makedo": makedo.__version__,
         "room": model.room,
         "class": type(model).__name__,
-        "parameters": {name: _plain(model, name, value) for name, value in model.get_params(deep=False).items()},
+        "parameters": {
+            name: _plain(model, name, value) for name, value in model.get_params(deep=False).items()
+        },
         "fingerprint": getattr(model, "fingerprint_", ""),
     }
     with replacing(path) as fresh:
@@ -236,7 +248,9 @@ def _plain(model: Estimator, name: str, value: Any) -> Any:
     return value
 
 
-def load_model(path: str | Path, find_class: Callable[[str, str], type | None], **objects: Any) -> Any:
+def load_model(
+    path: str | Path, find_class: Callable[[str, str], type | None], **objects: Any
+) -> Any:
     """Read a model directory.
 
     Parameters
@@ -252,7 +266,9 @@ def load_model(path: str | Path, find_class: Callable[[str, str], type | None], 
     room, name = document.get("room"), document.get("class")
     cls = find_class(room, name) if isinstance(room, str) and isinstance(name, str) else None
     if cls is None:
-        raise MakedoInputError(f"{path}: model.json names the model {name!r} of {room!r}, which this makedo does not have.")
+        raise MakedoInputError(
+            f"{path}: model.json names the model {name!r} of {room!r}, which this makedo does not have."
+        )
     parameters = document.get("parameters")
     if not isinstance(parameters, dict):
         raise MakedoInputError(f"{path}: model.json holds no parameters. Save the model again.")
@@ -260,7 +276,9 @@ def load_model(path: str | Path, find_class: Callable[[str, str], type | None], 
                   for key, value in parameters.items()} | objects  # fmt: skip
     known = set(cls._get_param_names())  # type: ignore[attr-defined]
     if unknown := [key for key in parameters if key not in known]:
-        raise MakedoInputError(f"{path}: model.json has parameters that {name} does not take ({first(unknown)}).")
+        raise MakedoInputError(
+            f"{path}: model.json has parameters that {name} does not take ({first(unknown)})."
+        )
     state = read_state(path, document)
     model = cls(**parameters)
     try:
@@ -279,14 +297,20 @@ def load_model(path: str | Path, find_class: Callable[[str, str], type | None], 
 
 def _read_document(path: Path) -> dict[str, Any]:
     if not (path / "model.json").is_file():
-        what = "is not a model directory (it has no model.json)" if path.exists() else "does not exist"
+        what = (
+            "is not a model directory (it has no model.json)" if path.exists() else "does not exist"
+        )
         raise MakedoInputError(f"{path} {what}. Give the directory that fit or save wrote.")
     try:
         document = json.loads((path / "model.json").read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise MakedoInputError(f"{path}: model.json is not valid JSON ({_one_line(error)}). Save the model again.") from error
+        raise MakedoInputError(
+            f"{path}: model.json is not valid JSON ({_one_line(error)}). Save the model again."
+        ) from error
     if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
-        raise MakedoInputError(f"{path}: model.json has no format_version, so it is not a model of makedo.")
+        raise MakedoInputError(
+            f"{path}: model.json has no format_version, so it is not a model of makedo."
+        )
     if document["format_version"] > FORMAT_VERSION:
         raise MakedoInputError(
             f"{path} was written by makedo {document.get('makedo')!s:.20} in format {document['format_version']}; this makedo "
@@ -308,5 +332,7 @@ def fingerprint(*values: Any) -> str:
 
     for name, column in sorted(columns.items()):
         digest.update(name.encode())
-        digest.update(pd.util.hash_pandas_object(pd.Series(column), index=False).to_numpy().tobytes())
+        digest.update(
+            pd.util.hash_pandas_object(pd.Series(column), index=False).to_numpy().tobytes()
+        )
     return digest.hexdigest()

@@ -49,7 +49,9 @@ class Progress:
         if not self.verbose:
             return
         self._figures = "  ".join(
-            f"{name} {value:.4g}" for name, value in figures.items() if isinstance(value, (int, float))
+            f"{name} {value:.4g}"
+            for name, value in figures.items()
+            if isinstance(value, (int, float))
         )
         if self._bar is not None:
             rate = f"{self.done / max(time.perf_counter() - self.started, 1e-9):.0f}/s"
@@ -62,7 +64,9 @@ class Progress:
 
     def _log(self) -> None:
         seconds = time.perf_counter() - self.started
-        logger.info("%s %d/%d  %.1f s  %s", self.name, self.done, self.total, seconds, self._figures)
+        logger.info(
+            "%s %d/%d  %.1f s  %s", self.name, self.done, self.total, seconds, self._figures
+        )
 
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:

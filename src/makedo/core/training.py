@@ -34,7 +34,9 @@ from makedo.core.persistence import replacing
 from makedo.core.progress import Progress
 from makedo.core.seeds import derive, generator, torch_seed
 
-CHECKPOINT_SECONDS = 1.0  # state is written after the first epoch that ends this long after the last writing
+CHECKPOINT_SECONDS = (
+    1.0  # state is written after the first epoch that ends this long after the last writing
+)
 Tensors = dict[str, Tensor]
 
 
@@ -205,13 +207,21 @@ class Training:
                     state.gain_score, state.gain_epoch = row["score"], epoch
                 if not state.best or row["score"] > state.best_score:
                     state.best_score = row["score"]
-                    state.best = {name: tensor.clone() for name, tensor in _get_tensors(phase.modules).items()}
+                    state.best = {
+                        name: tensor.clone() for name, tensor in _get_tensors(phase.modules).items()
+                    }
             row["seconds"] = state.seconds + time.perf_counter() - started
             state.rows.append(row)
-            progress.advance(**{name: row[name] for name in row if name not in ("phase", "epoch", "seconds")})
+            progress.advance(
+                **{name: row[name] for name in row if name not in ("phase", "epoch", "seconds")}
+            )
             if self.on_step is not None and self.on_step(dict(row)):
                 self.stopped = True
-            patient = phase.patience is None or not state.best or epoch - state.gain_epoch < phase.patience
+            patient = (
+                phase.patience is None
+                or not state.best
+                or epoch - state.gain_epoch < phase.patience
+            )
             if self.stopped or not patient:
                 return
             if time.perf_counter() - written > CHECKPOINT_SECONDS:
@@ -221,21 +231,31 @@ class Training:
     # --- checkpoints ----------------------------------------------------------------------------------------------------
 
     def _file(self, phase: Phase) -> Path | None:
-        return None if self.checkpoint_dir is None else self.checkpoint_dir / f"{phase.name}.safetensors"
+        return (
+            None
+            if self.checkpoint_dir is None
+            else self.checkpoint_dir / f"{phase.name}.safetensors"
+        )
 
     def _write(self, phase: Phase, state: _State) -> None:
         path = self._file(phase)
         if path is None:
             return
         tensors = {f"now.{name}": tensor for name, tensor in _get_tensors(phase.modules).items()}
-        if not state.done:  # a finished phase ends in its best state and needs no optimiser any more
+        if (
+            not state.done
+        ):  # a finished phase ends in its best state and needs no optimiser any more
             tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-            tensors |= {f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(phase).items()}
+            tensors |= {
+                f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(phase).items()
+            }
         header = {
             "key": self.key, "done": state.done, "rows": state.rows,
             "best_score": state.best_score, "gain_epoch": state.gain_epoch, "gain_score": state.gain_score,
         }  # fmt: skip
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        tensors = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()
+        }
         with replacing(path) as fresh:
             save_file(tensors, fresh, metadata={"makedo": json.dumps(header)})
             with open(fresh, "rb") as file:
@@ -272,7 +292,12 @@ class Training:
 class _State:
     """How far a phase has come."""
 
-    def __init__(self, rows: list[dict[str, Any]] | None = None, done: bool = False, best: Tensors | None = None):
+    def __init__(
+        self,
+        rows: list[dict[str, Any]] | None = None,
+        done: bool = False,
+        best: Tensors | None = None,
+    ):
         self.rows, self.done = rows or [], done
         self.best: Tensors = best or {}
         self.best_score, self.seconds = 0.0, 0.0
@@ -292,7 +317,10 @@ def _one_epoch(phase: Phase, rng: np.random.Generator) -> dict[str, float]:
             update.optimizer.step()
             sums[i] = sums[i].to(loss.device) + loss.detach()
         n_batches += 1
-    losses = {update.name: float(total) / n_batches for update, total in zip(phase.updates, sums, strict=True)}
+    losses = {
+        update.name: float(total) / n_batches
+        for update, total in zip(phase.updates, sums, strict=True)
+    }
     if bad := [name for name, value in losses.items() if not np.isfinite(value)]:
         raise MakedoInputError(
             f"Training phase {phase.name!r} diverged: {bad[0]} is {losses[bad[0]]}. Lower the learning rate or scale the features."
@@ -311,7 +339,9 @@ def _validate(phase: Phase) -> dict[str, float]:
 
 
 def _get_tensors(modules: Mapping[str, nn.Module]) -> Tensors:
-    return {f"{m}.{name}": t for m, module in modules.items() for name, t in module.state_dict().items()}
+    return {
+        f"{m}.{name}": t for m, module in modules.items() for name, t in module.state_dict().items()
+    }
 
 
 def _put_tensors(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
@@ -320,7 +350,11 @@ def _put_tensors(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
 
 
 def _below(prefix: str, tensors: Tensors) -> Tensors:
-    return {name.removeprefix(prefix + "."): t for name, t in tensors.items() if name.startswith(prefix + ".")}
+    return {
+        name.removeprefix(prefix + "."): t
+        for name, t in tensors.items()
+        if name.startswith(prefix + ".")
+    }
 
 
 def _optimizer_tensors(phase: Phase) -> Tensors:
@@ -345,4 +379,6 @@ def _put_optimizer_tensors(phase: Phase, tensors: Tensors) -> None:
 
 def history_frame(history: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows of a training as the ``history_`` of an estimator."""
-    return pd.DataFrame(list(history) or None, columns=None if history else ["phase", "epoch", "loss", "seconds"])
+    return pd.DataFrame(
+        list(history) or None, columns=None if history else ["phase", "epoch", "loss", "seconds"]
+    )

@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,6 +229,7 @@ def _load_icd(name: str, file: Path, level: int = 4, edges: str = "all") -> Grap
     )  # fmt: skip
 
 
+@lru_cache(maxsize=1)  # takes a second or two, and the demo asks for two graphs of it
 def _read_icd(file: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """All codes (code, text, chapter, parent or ""), and the other codes that a code refers to."""
     import xml.etree.ElementTree as ElementTree

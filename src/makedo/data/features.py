@@ -14,7 +14,9 @@ from makedo.data.table import TableEncoder, as_frame
 Matrix = np.ndarray | sp.csr_matrix
 
 
-def read_rows(estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool = False) -> tuple[Matrix, pd.Index]:
+def read_rows(
+    estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool = False
+) -> tuple[Matrix, pd.Index]:
     """The rows of X as float32, and their ids.
 
     A data frame goes through a :class:`TableEncoder`, which ``reset=True`` fits and keeps as ``estimator.table_``: text,
@@ -69,7 +71,9 @@ def read_rows(estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool 
 
 def _check_width(owner: str, found: int, expected: int) -> None:
     if found != expected:
-        raise MakedoInputError(f"{owner}: X has {count(found, 'column')}, fit saw {count(expected)}. Give the same columns.")
+        raise MakedoInputError(
+            f"{owner}: X has {count(found, 'column')}, fit saw {count(expected)}. Give the same columns."
+        )
 
 
 def _matrix(owner: str, X: Any) -> Matrix:
@@ -88,9 +92,13 @@ def _matrix(owner: str, X: Any) -> Matrix:
             ) from error
         values = matrix
     if matrix.ndim != 2:
-        raise MakedoInputError(f"{owner}: X must have two dimensions (rows, columns). Got shape {matrix.shape}.")
+        raise MakedoInputError(
+            f"{owner}: X must have two dimensions (rows, columns). Got shape {matrix.shape}."
+        )
     if not np.isfinite(values).all():
-        bad = ~np.isfinite(matrix.toarray() if sp.issparse(matrix) and matrix.shape[0] < 10_000 else values)
+        bad = ~np.isfinite(
+            matrix.toarray() if sp.issparse(matrix) and matrix.shape[0] < 10_000 else values
+        )
         where = ""
         if bad.ndim == 2:
             columns = np.flatnonzero(bad.any(0))
@@ -104,7 +112,9 @@ def _matrix(owner: str, X: Any) -> Matrix:
 
 def stack_rows(above: Matrix, below: Matrix) -> Matrix:
     """One matrix on top of another, both sparse or both dense."""
-    return sp.vstack([above, below], format="csr") if sp.issparse(above) else np.vstack([above, below])
+    return (
+        sp.vstack([above, below], format="csr") if sp.issparse(above) else np.vstack([above, below])
+    )
 
 
 class RowScaler:
@@ -129,7 +139,9 @@ class RowScaler:
         self.mean: np.ndarray | None = None
         if self.how == "columns":
             if sp.issparse(X):
-                raise MakedoInputError('normalize="columns" would fill a sparse X. Use "rows" or "none".')
+                raise MakedoInputError(
+                    'normalize="columns" would fill a sparse X. Use "rows" or "none".'
+                )
             seen = (X if rows is None else X[rows]).astype(np.float64)
             sd = seen.std(0)
             self.mean = seen.mean(0).astype(np.float32)
@@ -153,7 +165,11 @@ class RowScaler:
 
     def to_state(self) -> dict[str, Any]:
         """Plain values for a model directory."""
-        return {"how": self.how, "mean": self.mean, "scale": None if self.mean is None else self.scale}
+        return {
+            "how": self.how,
+            "mean": self.mean,
+            "scale": None if self.mean is None else self.scale,
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> RowScaler:

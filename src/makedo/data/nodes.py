@@ -140,4 +140,6 @@ def find_nodes(owner: str, known: pd.Index, nodes: Any) -> np.ndarray:
 
 def _first_of(mask: Any, graph: Any, *names: str) -> Any:
     """Return the mask that was passed, else the one that a PyG graph carries."""
-    return next((m for m in (mask, *(getattr(graph, name, None) for name in names)) if m is not None), None)
+    return next(
+        (m for m in (mask, *(getattr(graph, name, None) for name in names)) if m is not None), None
+    )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update
+from makedo.nn.dropout import dropout
 from makedo.nn.features import FeatureLinear, Features
 from makedo.nn.mlp import accuracy_and_loss
 from makedo.nn.propagation import Propagation
@@ -51,12 +52,12 @@ class GCN(nn.Module):
         self, features: Features, propagation: Callable[[Tensor], Tensor] = alone
     ) -> Tensor:
         """Return scores of classes before the softmax."""
-        x, z = features, None
-        for layer in self.layers:
-            if z is not None:
-                x = Features(F.relu(z))
-            z = propagation(layer(x, dropout=self.dropout, bias=False)) + layer.bias
-        assert z is not None
+        first, *others = self.layers
+        z = propagation(first(features, dropout=self.dropout, bias=False)) + first.bias
+        for layer in others:
+            x = F.relu(z)  # (n_nodes, hidden)
+            x = dropout(x, self.dropout) if self.training else x
+            z = propagation(layer(Features(x), bias=False)) + layer.bias
         return z
 
 

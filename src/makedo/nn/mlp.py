@@ -68,7 +68,11 @@ def accuracy_and_loss(logits: Tensor, y: Tensor) -> dict[str, float]:
     """Validation figures of a classifier; the score is the accuracy, and among equal accuracies the loss decides."""
     accuracy = float((logits.argmax(1) == y).float().mean())
     loss = float(F.cross_entropy(logits, y))
-    return {"score": accuracy - 1e-4 * min(loss, 100.0), "valid_accuracy": accuracy, "valid_loss": loss}
+    return {
+        "score": accuracy - 1e-4 * min(loss, 100.0),
+        "valid_accuracy": accuracy,
+        "valid_loss": loss,
+    }
 
 
 def classifier_phase(
@@ -103,7 +107,9 @@ def classifier_phase(
     batch_size : int
         Rows a step.  An epoch passes once over the rows that carry the loss: soft ones where there are any, else labelled.
     """
-    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
 
     def inputs(rows: Tensor) -> tuple[Features, Tensor | None]:
         return features.rows(rows), None if extra is None else extra[rows]
@@ -118,7 +124,11 @@ def classifier_phase(
     def distilled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         assert soft_rows is not None
         for rows in soft_rows[_permuted(rng, len(soft_rows), train)].split(batch_size):
-            hard = train if len(train) <= batch_size else train[_permuted(rng, len(train), train)[:batch_size]]
+            hard = (
+                train
+                if len(train) <= batch_size
+                else train[_permuted(rng, len(train), train)[:batch_size]]
+            )
             hard = hard if distill < 1 else hard[:0]
             both = torch.cat([hard, rows])  # one pass for both terms
             yield inputs(both), both, len(hard)
@@ -126,7 +136,9 @@ def classifier_phase(
     def loss(batch: tuple[Any, Tensor, int]) -> Tensor:
         given, rows, n_hard = batch
         logits = net(*given)
-        hard = F.cross_entropy(logits[:n_hard], y[rows[:n_hard]]) if n_hard else logits.new_zeros(())
+        hard = (
+            F.cross_entropy(logits[:n_hard], y[rows[:n_hard]]) if n_hard else logits.new_zeros(())
+        )
         if n_hard == len(rows):
             return hard
         assert soft is not None

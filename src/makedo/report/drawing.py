@@ -56,11 +56,30 @@ def place(figure: Figure, *, left: float, top: float, width: float, height: floa
     return ax
 
 
-def value_axis(axis: Any, ax: Axes, ticks: int = 6) -> None:
-    """A few round ticks with pale grid lines."""
-    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    ax.grid(axis=axis.axis_name, color=RULE, linewidth=0.8)
+def value_axis(ax: Axes, axis: str, *, most: int = 6) -> None:
+    """Ticks at round values with pale grid lines: at most so many, and on x as many as fit.
+
+    Call it when the limits are final.
+    """
+    low, high = ax.get_xlim() if axis == "x" else ax.get_ylim()
+    length = ax.get_position().width * WIDTH
+    for bins in range(most, 0, -1):
+        ticks = MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        labels = [number(tick) for tick in ticks]
+        widths = [width_of(label) * SMALL / TEXT + 4 for label in labels]
+        slot = (ticks[1] - ticks[0]) / (high - low) * length if len(ticks) > 1 else length
+        if axis == "y" or every_nth(widths, slot) == 1:
+            break
+    scale = ax.xaxis if axis == "x" else ax.yaxis
+    scale.set_ticks(ticks, labels=labels)
+    scale.grid(color=RULE, linewidth=0.8)
+
+
+def count_axis(ax: Axes, most: int) -> None:
+    """Ticks at a few whole numbers on x, without grid."""
+    ax.xaxis.set_major_locator(MaxNLocator(most, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
 def write(
@@ -142,7 +161,7 @@ def dots(
             ax.set_xlim(low, high)
             ax.set_ylim(len(panel.rows) - 0.5, -0.5)
             ax.set_yticks([])
-            value_axis(ax.xaxis, ax)
+            value_axis(ax, "x")
             ax.tick_params(labelbottom=panel is panels[-1])
             if zero:
                 ax.axvline(0, color=MUTED, linewidth=1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from makedo.report.drawing import (
     NOTE,
@@ -26,6 +26,7 @@ from makedo.report.drawing import (
     Panel,
     Row,
     bars,
+    count_axis,
     cut,
     dots,
     drawing,
@@ -171,12 +172,12 @@ def score_against(table: pd.DataFrame, *, label: str, bin_label: str, ours: str 
                 text = cut(name, right - 18)
                 ends.append(End(float(seen[-1]), text, color, marker, name == ours))
         ax.set_xlim(-0.45, len(bins) - 0.55)
-        value_axis(ax.yaxis, ax)
+        value_axis(ax, "y")
         shown = ["" if i % every else words(b) for i, b in enumerate(bins)]
         ax.set_xticks(range(len(bins)), labels=shown)
         name_ends(ax, figure, ends)
         write(ax, 0, 1, label, dx=-left, dy=12, **NOTE)
-        write(ax, 0, 0, bin_label, dx=-left, dy=-35, va="top", **NOTE)
+        write(ax, 0, 0, bin_label, dx=-left, dy=-35 if "size" in table else -20, va="top", **NOTE)
         if "size" in table:
             write(ax, 0, 0, "n", dx=-left, dy=-20, va="top", **TINY)
             for i in range(0, len(bins), every):
@@ -317,9 +318,8 @@ def _curve(ax: Any, seen: pd.DataFrame, x: str, column: str, color: str, kept: i
         kept = 0
     if kept is not None:
         ax.plot(seen.at[kept, x], seen.at[kept, column], markersize=6.5, clip_on=False, **dot)
-    value_axis(ax.yaxis, ax, ticks=3)
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    value_axis(ax, "y", most=3)
+    count_axis(ax, most=4 if ax.get_position().width > 0.3 else 3)
 
 
 def ranked_bars(

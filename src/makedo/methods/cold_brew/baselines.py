@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 

@@ -50,7 +50,9 @@ def fit(
     """Learn from a node table and an edge list; the model then serves nodes with and without edges."""
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    return settings.build(ColdBrewClassifier).fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
+    return settings.build(ColdBrewClassifier).fit(
+        X, y, graph=graph, checkpoint_dir=checkpoint, **masks
+    )
 
 
 def predict(
@@ -60,7 +62,9 @@ def predict(
     """Name the class of each node: new ones by their features, and by their edges where these are given."""
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
     for X in _numbered(frames, id, nodes.name):
-        yield _explained(model, X, _ends(edges, source, target), neighbors).reset_index(names=X.index.name or "node")
+        yield _explained(model, X, _ends(edges, source, target), neighbors).reset_index(
+            names=X.index.name or "node"
+        )
 
 
 def evaluate(
@@ -80,10 +84,14 @@ def report(
     if nodes is None:
         return model.report(show_rows=show_rows)
     if label is None:
-        raise MakedoInputError(f"{nodes.name}: --label must name the column of labels to compare with.")
+        raise MakedoInputError(
+            f"{nodes.name}: --label must name the column of labels to compare with."
+        )
     X, y, _ = _read_nodes(nodes, id, label, None)
     where = _given(model, X, nodes.name)
-    return model.report(y=y, edges=_ends(edges, source, target), budget=budget, show_rows=show_rows, **where)
+    return model.report(
+        y=y, edges=_ends(edges, source, target), budget=budget, show_rows=show_rows, **where
+    )
 
 
 VERBS = [diagnose, fit, predict, evaluate, report]
@@ -93,15 +101,28 @@ VERBS = [diagnose, fit, predict, evaluate, report]
 
 
 def _read_nodes(
-    nodes: Table, id: str | None, label: str | None, features: list[str] | None, split: str | None = None
+    nodes: Table,
+    id: str | None,
+    label: str | None,
+    features: list[str] | None,
+    split: str | None = None,
 ) -> tuple[pd.DataFrame, Any, dict[str, np.ndarray]]:
     """Features indexed by id, labels, and the masks that a split column says."""
     frame = nodes.frame
     if not len(frame):
         raise MakedoInputError(f"{nodes.name}: the table has no rows.")
-    _, y, X = split_columns(frame, id=id, label=label, features=features, other=[split] if split else [], where=nodes.name)
+    _, y, X = split_columns(
+        frame,
+        id=id,
+        label=label,
+        features=features,
+        other=[split] if split else [],
+        where=nodes.name,
+    )
     if not X.shape[1]:
-        raise MakedoInputError(f"{nodes.name}: no column is left to learn from besides id and label.")
+        raise MakedoInputError(
+            f"{nodes.name}: no column is left to learn from besides id and label."
+        )
     if split is None:
         return X, y, {}
     return X, y, _read_split(frame, split, y, nodes.name)
@@ -109,7 +130,9 @@ def _read_nodes(
 
 def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str, np.ndarray]:
     if split not in frame:
-        raise MakedoInputError(f"{where}: no column {split!r} for --split. There are {first(frame.columns, 20)}.")
+        raise MakedoInputError(
+            f"{where}: no column {split!r} for --split. There are {first(frame.columns, 20)}."
+        )
     words = frame[split].astype("object").map(lambda word: str(word).strip().lower())
     words = words.replace({"val": "valid", "validation": "valid"})
     if len(odd := words[~words.isin(["train", "valid", "test"])]):
@@ -118,9 +141,15 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
         )
     train, valid = (words == "train").to_numpy(), (words == "valid").to_numpy()
     labelled = y.notna().to_numpy()
-    never = pd.Series(y.to_numpy()[labelled & ~train]).value_counts().drop(y.to_numpy()[labelled & train], errors="ignore")
+    never = (
+        pd.Series(y.to_numpy()[labelled & ~train])
+        .value_counts()
+        .drop(y.to_numpy()[labelled & train], errors="ignore")
+    )
     if len(never):
-        listed = ", ".join(f"{label!r} ({count(int(n), 'node')})" for label, n in never.head(3).items())
+        listed = ", ".join(
+            f"{label!r} ({count(int(n), 'node')})" for label, n in never.head(3).items()
+        )
         raise MakedoInputError(
             f"{where}: column {split!r} leaves {count(len(never), 'class', 'classes')} out of train ({listed}). "
             "Give each class a training node, or empty the labels of those nodes."
@@ -129,10 +158,17 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
 
 
 def _read_edges(
-    edges: Table, source: str | None, target: str | None, ids: pd.Index, nodes_where: str, unknown_nodes: str
+    edges: Table,
+    source: str | None,
+    target: str | None,
+    ids: pd.Index,
+    nodes_where: str,
+    unknown_nodes: str,
 ) -> Graph:
     frame = _ends(edges, source, target)
-    return Graph.from_edges(frame, node_id=ids, unknown_nodes=unknown_nodes, where=edges.name, nodes_where=nodes_where)
+    return Graph.from_edges(
+        frame, node_id=ids, unknown_nodes=unknown_nodes, where=edges.name, nodes_where=nodes_where
+    )
 
 
 def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.DataFrame | None:
@@ -143,8 +179,12 @@ def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.Dat
     for name, wanted in (("source", source), ("target", target)):
         if wanted is not None:
             if wanted not in frame:
-                raise MakedoInputError(f"{edges.name}: no column {wanted!r} for --{name}. There are {first(frame.columns, 20)}.")
-            frame = frame.drop(columns=[name] if wanted != name and name in frame else []).rename(columns={wanted: name})
+                raise MakedoInputError(
+                    f"{edges.name}: no column {wanted!r} for --{name}. There are {first(frame.columns, 20)}."
+                )
+            frame = frame.drop(columns=[name] if wanted != name and name in frame else []).rename(
+                columns={wanted: name}
+            )
     return frame
 
 
@@ -164,7 +204,9 @@ def _known(model: Any, X: pd.DataFrame) -> np.ndarray:
     return X.index.isin(model.node_id_)
 
 
-def _explained(model: Any, X: pd.DataFrame, edges: pd.DataFrame | None, neighbors: int) -> pd.DataFrame:
+def _explained(
+    model: Any, X: pd.DataFrame, edges: pd.DataFrame | None, neighbors: int
+) -> pd.DataFrame:
     """Predictions for a batch; nodes of the training graph are served as such."""
     known = _known(model, X)
     parts = []

@@ -27,18 +27,24 @@ LABELLED, NEW = 0.05, 0.1  # shares of all codes
 
 def run(out: Path, quiet: bool = False) -> Path:
     """Fit, compare and report on the ICD-10-CM code graph; return the report's path."""
-    from makedo.methods.cold_brew.page import comparison_section, difference_section
     from makedo.report import Section
 
     out.mkdir(parents=True, exist_ok=True)
     codes, references = catalog.load("icd10cm"), catalog.load("icd10cm", edges="references")
     X, y, new = problem(codes)
     say = (lambda *_: None) if quiet else logger.info
-    say("ICD-10-CM: %r; %d labelled, %d new codes", codes.graph, int(y.notna().sum()), int(new.sum()))
+    say(
+        "ICD-10-CM: %r; %d labelled, %d new codes",
+        codes.graph,
+        int(y.notna().sum()),
+        int(new.sum()),
+    )
 
     diagnosis = diagnose(codes, X, y, new, say)
     model = fit(codes, X, y, new, verbose=0 if quiet else 1)
-    truth = pd.Series(codes.y, index=X.index).map(lambda c: codes.classes[c] if codes.classes else c)
+    truth = pd.Series(codes.y, index=X.index).map(
+        lambda c: codes.classes[c] if codes.classes else c
+    )
     say("Predicting %d codes that nothing links to", int(new.sum()))
     explained = model.explain(X[new])
     explained.insert(0, "text", X["text"][new])
@@ -53,14 +59,18 @@ def run(out: Path, quiet: bool = False) -> Path:
     other_report = other.report(X[new], truth[new])
     scores, differences = (other_report.sections[i] for i in (0, 1))
 
-    report.title = "Cold Brew demo: which chapter does a diagnosis code belong to that nothing links to yet?"
+    report.title = (
+        "Cold Brew demo: which chapter does a diagnosis code belong to that nothing links to yet?"
+    )
     report.command = "makedo demo cold-brew"
     report.summary = [
         "ICD-10-CM has 22 chapters. We kept the chapter of 5 % of the codes, took a tenth of all codes out of the graph, and "
         "asked for their chapter by their text alone, as for a code that is proposed today.",
         *report.summary,
     ]
-    report.sections[:0] = [diagnosis_section("What diagnose says before anything is fitted", diagnosis)]
+    report.sections[:0] = [
+        diagnosis_section("What diagnose says before anything is fitted", diagnosis)
+    ]
     report.sections += [
         Section(
             "The same codes, cross references only",
@@ -91,12 +101,16 @@ def problem(codes: GraphData, random_state: int = 0) -> tuple[pd.DataFrame, pd.S
     return X, y, new
 
 
-def fit(codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series, verbose: int) -> ColdBrewClassifier:
+def fit(
+    codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series, verbose: int
+) -> ColdBrewClassifier:
     """Learn on the codes that are not new; the graph is joined by code, so that the new ones are not in it."""
     return ColdBrewClassifier(verbose=verbose).fit(X[~new], y[~new], graph=codes.graph)
 
 
-def diagnose(codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series, say: Any) -> Diagnosis:
+def diagnose(
+    codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series, say: Any
+) -> Diagnosis:
     """What can be known before fitting, from the labelled codes alone."""
     started = time.perf_counter()
     found = ColdBrewClassifier().diagnose(X[~new], y[~new], graph=codes.graph)
@@ -108,10 +122,18 @@ def diagnosis_section(title: str, diagnosis: Diagnosis) -> Any:
     """A diagnosis as a section of the report."""
     from makedo.report import Section
 
-    between = "" if diagnosis.interval is None else " ({:+.1f} to {:+.1f})".format(*diagnosis.interval)
-    gain = "" if diagnosis.expected_gain is None else f" Expected gain: {diagnosis.expected_gain:+.1f}{between} {diagnosis.unit}."
+    between = (
+        "" if diagnosis.interval is None else " ({:+.1f} to {:+.1f})".format(*diagnosis.interval)
+    )
+    gain = (
+        ""
+        if diagnosis.expected_gain is None
+        else f" Expected gain: {diagnosis.expected_gain:+.1f}{between} {diagnosis.unit}."
+    )
     table = pd.DataFrame(
         [(name, f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value)
          for name, value in diagnosis.figures.items()], columns=["figure", "value"],
     )  # fmt: skip
-    return Section(title, text=f"{diagnosis.verdict.capitalize()}. {diagnosis.advice}{gain}", table=table)
+    return Section(
+        title, text=f"{diagnosis.verdict.capitalize()}. {diagnosis.advice}{gain}", table=table
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import clone
 
 from makedo.baselines.label_propagation import LabelPropagation
-from makedo.core.checks import MakedoInputError, MakedoWarning, count
+from makedo.core.checks import MakedoWarning, count
 from makedo.core.compare import paired_rows
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.labels import encode_labels
@@ -32,7 +32,9 @@ UNIT = "points of accuracy on nodes without edges, over an MLP on the features"
 COMMAND = "makedo cold-brew fit --nodes NODES --edges EDGES --label LABEL --out model/"
 
 
-def diagnose(model: ColdBrewClassifier, X: Any, y: Any, *, graph: Any, node_id: Any = None) -> Diagnosis:
+def diagnose(
+    model: ColdBrewClassifier, X: Any, y: Any, *, graph: Any, node_id: Any = None
+) -> Diagnosis:
     """Hold back labelled nodes, take the edges from half of them, fit on the rest, and compare.
 
     The gain is that of the part which the fit itself would choose, over a plain MLP, on the nodes without edges; the feature
@@ -54,7 +56,9 @@ def diagnose(model: ColdBrewClassifier, X: Any, y: Any, *, graph: Any, node_id: 
     }  # fmt: skip
 
     def answer(verdict: str, advice: str, **more: Any) -> Diagnosis:
-        return Diagnosis(verdict, figures=figures, advice=advice, seconds=time.perf_counter() - started, **more)
+        return Diagnosis(
+            verdict, figures=figures, advice=advice, seconds=time.perf_counter() - started, **more
+        )
 
     if known.n_edges == 0:
         return answer("does not apply", "The graph has no edges: use a classifier on the features.")
@@ -64,14 +68,20 @@ def diagnose(model: ColdBrewClassifier, X: Any, y: Any, *, graph: Any, node_id: 
     hidden, kept = hide_half(test, known.degree, rng)
     if len(labelled) < FEWEST or len(kept) < 10 or len(np.unique(codes[train])) < 2:
         return answer(
-            "cannot tell", f"{count(len(labelled), 'labelled node')} are too few to measure anything; label at least {FEWEST}."
+            "cannot tell",
+            f"{count(len(labelled), 'labelled node')} are too few to measure anything; label at least {FEWEST}.",
         )
-    figures |= {"measured on nodes without edges": len(hidden), "measured on nodes with edges": len(kept)}
+    figures |= {
+        "measured on nodes without edges": len(hidden),
+        "measured on nodes with edges": len(kept),
+    }
     shown = np.full_like(codes, -1)
     shown[train] = codes[train]
     rest = known.without_edges_of(hidden)
     if rest.n_edges == 0:
-        return answer("cannot tell", "Hardly a node has an edge: nothing can be held back to measure with.")
+        return answer(
+            "cannot tell", "Hardly a node has an edge: nothing can be held back to measure with."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)  # classes that only the held-back nodes have
         model.fit(X, shown, graph=rest)
@@ -96,14 +106,35 @@ def diagnose(model: ColdBrewClassifier, X: Any, y: Any, *, graph: Any, node_id: 
         "with edges: label propagation, %": 100 * fcr.z_lp,
         "feature contribution ratio, %": fcr.ratio, "its interval, %": f"{fcr.low:.0f} to {fcr.high:.0f}",
     }  # fmt: skip
-    more: dict[str, Any] = {"expected_gain": gain.gain, "interval": gain.interval, "unit": UNIT, "command": COMMAND}
+    more: dict[str, Any] = {
+        "expected_gain": gain.gain,
+        "interval": gain.interval,
+        "unit": UNIT,
+        "command": COMMAND,
+    }
     low, high = gain.interval or (-np.inf, np.inf)
     if low > 0:
-        return answer("applies", f"{fcr.reading} A student of the graph serves nodes without edges better than their features alone.", **more)
+        return answer(
+            "applies",
+            f"{fcr.reading} A student of the graph serves nodes without edges better than their features alone.",
+            **more,
+        )
     if high < SMALL_GAIN or (gain.gain < SMALL_GAIN and graph_gain.gain < SMALL_GAIN):
-        little = "The graph adds little to the features here" if graph_gain.gain < 2 * SMALL_GAIN else "What the graph adds does not carry over to nodes without edges"
-        return answer("does not apply", f"{little}: a classifier on the features is as good and simpler.", **more)
-    return answer("may help", f"{fcr.reading} On nodes without edges the gain is not clear yet; fit, and let the report decide.", **more)
+        little = (
+            "The graph adds little to the features here"
+            if graph_gain.gain < 2 * SMALL_GAIN
+            else "What the graph adds does not carry over to nodes without edges"
+        )
+        return answer(
+            "does not apply",
+            f"{little}: a classifier on the features is as good and simpler.",
+            **more,
+        )
+    return answer(
+        "may help",
+        f"{fcr.reading} On nodes without edges the gain is not clear yet; fit, and let the report decide.",
+        **more,
+    )
 
 
 def _index(ids: Any) -> Any:

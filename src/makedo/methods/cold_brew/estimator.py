@@ -22,7 +22,6 @@ What differs from the paper, and why (the authors' code differs from the paper i
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -33,16 +32,17 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count, first
+from makedo.core.checks import Choice, Either, MakedoInputError, Number, count
 from makedo.core.devices import pick_device
+from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
-from makedo.core.labels import encode_labels, match_labels, read_mask, split_labelled
+from makedo.core.labels import match_labels
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import derive, generator, torch_seed
 from makedo.core.training import Phase, Training, history_frame
-from makedo.core.diagnosis import Diagnosis
 from makedo.data.features import Matrix, RowScaler, read_rows, stack_rows
-from makedo.data.graph import Graph, as_graph, extend
+from makedo.data.graph import Graph, extend
+from makedo.data.nodes import find_nodes, node_index, read_nodes
 from makedo.data.table import TableEncoder
 from makedo.methods.cold_brew.routing import choose_part, choose_threshold, hide_half
 from makedo.methods.cold_brew.serving import Server, build_networks, virtual_neighborhood
@@ -313,44 +313,47 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         """
         self._check_parameters()
         owner = type(self).__name__
-        X, ids = read_rows(self, X, reset=True)
-        self.node_id_ = ids if node_id is None else _as_index(owner, node_id, len(ids))
-        self.y_, self.classes_ = encode_labels(owner, y, len(ids))
-        self.graph_ = as_graph(graph, n_rows=len(ids), row_id=self.node_id_)
-        self.X_, self.n_encoded_ = X, X.shape[1]
-        self.train_, self.valid_ = split_labelled(
-            owner, self.y_,
-            read_mask(owner, _first_of(train_mask, graph, "train_mask"), "train_mask", len(ids)),
-            read_mask(owner, _first_of(valid_mask, graph, "valid_mask", "val_mask"), "valid_mask", len(ids)),
-            self.validation_fraction, generator(self.random_state, "validation"),
+        nodes = read_nodes(
+            self, X, y, graph=graph, node_id=node_id, train_mask=train_mask, valid_mask=valid_mask,
+            validation_fraction=self.validation_fraction, random_state=self.random_state,
         )  # fmt: skip
-        self._check_learnable()
-        hidden, kept = hide_half(self.valid_, self.graph_.degree, generator(self.random_state, "hidden edges"))
-        training_graph = self.graph_.without_edges_of(hidden)
+        assert nodes.graph is not None
+        self.X_, self.y_, self.classes_, self.node_id_ = nodes.X, nodes.y, nodes.classes, nodes.id
+        self.graph_, self.train_, self.valid_ = nodes.graph, nodes.train, nodes.valid
+        hidden, kept = hide_half(
+            nodes.valid, nodes.graph.degree, generator(self.random_state, "hidden edges")
+        )
+        training_graph = nodes.graph.without_edges_of(hidden)
         connected = np.flatnonzero(training_graph.degree > 0)
         if len(connected) == 0:
-            raise MakedoInputError(f"{owner}: hiding the edges of {count(len(hidden), 'validation node')} left no edge.")
-        self.scaler_ = RowScaler(self.normalize).fit(X, connected)
+            raise MakedoInputError(
+                f"{owner}: hiding the edges of {count(len(hidden), 'validation node')} left no edge."
+            )
+        self.scaler_ = RowScaler(self.normalize).fit(nodes.X, connected)
 
-        checkpoint_key = (self.get_params(), X, self.y_, self.graph_, self.train_, self.valid_)
+        self.fingerprint_ = fingerprint(nodes.X, nodes.y, nodes.graph, nodes.train, nodes.valid)
         with Training(
             owner, random_state=self.random_state, verbose=self.verbose, checkpoint_dir=checkpoint_dir,
-            key="" if checkpoint_dir is None else fingerprint(*checkpoint_key), on_step=on_step,
+            key=fingerprint(self.get_params(), self.fingerprint_), on_step=on_step,
         ) as training:  # fmt: skip
             self._train(training, training_graph, connected, hidden, kept)
         self.history_ = history_frame(training.history)
-        self.fingerprint_ = fingerprint(X, self.y_, self.graph_)
         self._route(hidden, kept)
         return self
 
     def _train(
-        self, training: Training, graph: Graph, connected: np.ndarray, hidden: np.ndarray, kept: np.ndarray
+        self,
+        training: Training,
+        graph: Graph,
+        connected: np.ndarray,
+        hidden: np.ndarray,
+        kept: np.ndarray,
     ) -> None:
         """Run the phases in order; a part whose training was stopped before it began is left out of ``nets_``."""
         device = pick_device(self.device)
         x = Features.of(self.scaler_.transform(self.X_), device)
         with torch_seed(derive(self.random_state, "initial weights")):
-            nets = build_networks(self, len(x), self.n_encoded_, len(self.classes_))
+            nets = build_networks(self, len(x), self.X_.shape[1], len(self.classes_))
         nets = {name: net.to(device) for name, net in nets.items()}
         y, train, rows, no_edges, edges = (
             torch.from_numpy(a).to(device) for a in (self.y_, self.train_, connected, hidden, kept)
@@ -371,14 +374,23 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             return name in self.nets_
 
         if "mlp" in nets:
-            epochs = {"max_epochs": self.max_epochs, "patience": self.patience}  # it sees labelled rows only
-            run(classifier_phase("mlp", nets["mlp"], x, y, train, no_edges, **student | epochs), "mlp")
+            epochs = {
+                "max_epochs": self.max_epochs,
+                "patience": self.patience,
+            }  # it sees labelled rows only
+            run(
+                classifier_phase("mlp", nets["mlp"], x, y, train, no_edges, **student | epochs),
+                "mlp",
+            )
 
         net = nets["teacher"]
         assert isinstance(net, StructuralGCN)
         propagation = Propagation(graph.normalized()).to(device)
         if not run(
-            teacher_phase(net, x, propagation, y, train, edges, penalty=self.structural_penalty, **teacher), "teacher"
+            teacher_phase(
+                net, x, propagation, y, train, edges, penalty=self.structural_penalty, **teacher
+            ),
+            "teacher",
         ):
             return
         with torch.no_grad():
@@ -398,12 +410,17 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             with torch.no_grad():
                 full = Propagation(self.graph_.normalized()).to(device)
                 judged = (embedding_bank(net(x, full), self.bank)[no_edges] - mean) / scale
-            if not run(part1_phase(nets["part 1"], x, rows, bank.values, no_edges, judged, **student), "part 1"):
+            if not run(
+                part1_phase(nets["part 1"], x, rows, bank.values, no_edges, judged, **student),
+                "part 1",
+            ):
                 return
             own = torch.full((len(x),), -1, device=device)
             own[rows] = torch.arange(len(rows), device=device)
             with torch.no_grad():
-                extra = virtual_neighborhood(nets["part 1"], x, bank, self.n_neighbors, self.temperature, own)[2]
+                extra = virtual_neighborhood(
+                    nets["part 1"], x, bank, self.n_neighbors, self.temperature, own
+                )[2]
             if run(classifier_phase(
                 "part 2", nets["part 2"], x, y, train, no_edges, extra=extra, distill=self.distill, **soft, **student
             ), "part 2"):  # fmt: skip
@@ -411,21 +428,33 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     def _route(self, hidden: np.ndarray, kept: np.ndarray) -> None:
         """Choose what serves nodes without edges and from which degree the teacher serves (validation nodes only)."""
-        ready = [part for part in PARTS if part in self.nets_ or (part == "cold brew" and self.bank_ is not None)]
+        ready = [
+            part
+            for part in PARTS
+            if part in self.nets_ or (part == "cold brew" and self.bank_ is not None)
+        ]
         ready = ready or ["teacher"]  # the training was stopped before any student had begun
         valid = np.concatenate([hidden, kept])
         scaled = self.scaler_.transform(self.X_)
-        right = {part: self._cold(scaled[valid], part).argmax(1) == self.y_[valid] for part in ready}
-        self.part_, self.part_scores_ = choose_part({part: r[: len(hidden)] for part, r in right.items()})
+        right = {
+            part: self._cold(scaled[valid], part).argmax(1) == self.y_[valid] for part in ready
+        }
+        self.part_, self.part_scores_ = choose_part(
+            {part: r[: len(hidden)] for part, r in right.items()}
+        )
         frame = pd.DataFrame({"row": valid, "degree": self.graph_.degree[valid]})
         frame["edges_hidden"] = np.arange(len(valid)) < len(hidden)
         for part in ready:
             frame[part] = right[part]
         if "teacher" in self.nets_:
-            frame["teacher"] = self._server.warm(scaled, self.graph_)[valid].argmax(1) == self.y_[valid]
+            frame["teacher"] = (
+                self._server.warm(scaled, self.graph_)[valid].argmax(1) == self.y_[valid]
+            )
             on_kept = frame[~frame["edges_hidden"]]
             self.degree_threshold_ = choose_threshold(
-                on_kept["degree"].to_numpy(), on_kept["teacher"].to_numpy(), on_kept[self.part_].to_numpy()
+                on_kept["degree"].to_numpy(),
+                on_kept["teacher"].to_numpy(),
+                on_kept[self.part_].to_numpy(),
             )
         else:
             self.degree_threshold_ = float("inf")
@@ -433,25 +462,11 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             self.degree_threshold_ = float(self.degree_threshold)
         self.validation_ = frame
 
-    def _check_learnable(self) -> None:
-        owner = type(self).__name__
-        if self.graph_.n_edges == 0:
-            raise MakedoInputError(
-                f"{owner}: no node of the graph has an edge, so there is nothing for a graph method to learn. "
-                "Use a classifier on the features alone."
-            )
-        never = np.setdiff1d(np.arange(len(self.classes_)), self.y_[self.train_])
-        if len(never):
-            warnings.warn(
-                f"{owner}: {count(len(never), 'class', 'classes')} without a training node ({first(self.classes_[never])}): "
-                "never predicted, and scored as wrong.",
-                MakedoWarning,
-                stacklevel=3,
-            )
-
     # --- predicting -----------------------------------------------------------------------------------------------------
 
-    def predict(self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None) -> np.ndarray:
+    def predict(
+        self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
+    ) -> np.ndarray:
         """Classes of new nodes, or of nodes of the training graph.
 
         Parameters
@@ -470,9 +485,13 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         -------
         ndarray of shape (n_rows,)
         """
-        return self.classes_[self.predict_proba(X, nodes=nodes, edges=edges, node_id=node_id).argmax(1)]
+        return self.classes_[
+            self.predict_proba(X, nodes=nodes, edges=edges, node_id=node_id).argmax(1)
+        ]
 
-    def predict_proba(self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None) -> np.ndarray:
+    def predict_proba(
+        self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
+    ) -> np.ndarray:
         """Class probabilities (n_rows, n_classes) in the order of ``classes_``; arguments as in :meth:`predict`."""
         return self._answer(X, nodes, edges, node_id).proba
 
@@ -480,7 +499,9 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         owner = type(self).__name__
         if (X is None) == (nodes is None):
-            raise MakedoInputError(f"{owner}: give either X (new nodes) or nodes= (ids of the training graph).")
+            raise MakedoInputError(
+                f"{owner}: give either X (new nodes) or nodes= (ids of the training graph)."
+            )
         threshold, teacher = max(self.degree_threshold_, 1), None
         if nodes is not None:
             ids = pd.Index(nodes)
@@ -491,7 +512,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
                 teacher = self._server.warm(all_rows, self.graph_)[rows]
         else:
             matrix, ids = read_rows(self, X, allow_empty=True)
-            ids = ids if node_id is None else _as_index(owner, node_id, len(ids))
+            ids = ids if node_id is None else node_index(owner, node_id, len(ids))
             scaled, degree = self.scaler_.transform(matrix), np.zeros(len(ids), dtype=np.int64)
             if edges is not None and len(ids):
                 graph = extend(self.graph_, edges, new_id=ids, known_id=self.node_id_)
@@ -506,7 +527,13 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         return Answer(ids, scaled, degree, proba, teacher, by_teacher)
 
     def explain(
-        self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None, n_neighbors: int = 3
+        self,
+        X: Any = None,
+        *,
+        nodes: Any = None,
+        edges: Any = None,
+        node_id: Any = None,
+        n_neighbors: int = 3,
     ) -> pd.DataFrame:
         """Predictions with their reasons: one row per node, arguments as in :meth:`predict`.
 
@@ -553,7 +580,13 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         return float(np.average(proba.argmax(1)[labelled] == codes[labelled], weights=weights))
 
     def evaluate(
-        self, X: Any = None, y: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        nodes: Any = None,
+        edges: Any = None,
+        node_id: Any = None,
     ) -> pd.DataFrame:
         """Accuracy on labelled nodes of each part and of the routed model; arguments as in :meth:`predict`.
 
@@ -599,7 +632,16 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         """
         from makedo.methods.cold_brew.page import report
 
-        return report(self, X, y, nodes=nodes, edges=edges, node_id=node_id, budget=budget, show_rows=show_rows)
+        return report(
+            self,
+            X,
+            y,
+            nodes=nodes,
+            edges=edges,
+            node_id=node_id,
+            budget=budget,
+            show_rows=show_rows,
+        )
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
@@ -621,14 +663,8 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
                 'interrupted). Fit with cold_part="auto" or "cold brew".'
             )
 
-    def _positions(self, ids: pd.Index) -> np.ndarray:
-        rows = self.node_id_.get_indexer(ids)
-        if (rows < 0).any():
-            raise MakedoInputError(
-                f"{type(self).__name__}: {count(int((rows < 0).sum()))} of {count(len(ids), 'node')} are not in the training "
-                f"graph (first: {first(ids[rows < 0])}). Give their features as X instead."
-            )
-        return rows
+    def _positions(self, ids: Any) -> np.ndarray:
+        return find_nodes(type(self).__name__, self.node_id_, ids)
 
     def _restore(self, state: dict[str, Any]) -> None:
         tensors, bank = state.pop("nets_"), state.pop("bank_")
@@ -637,12 +673,16 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.table_ = None if table is None else TableEncoder.from_state(table)
         self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
         device = pick_device(self.device)
-        nets = build_networks(self, self.graph_.n_nodes, self.n_encoded_, len(self.classes_))
+        nets = build_networks(self, self.graph_.n_nodes, self.X_.shape[1], len(self.classes_))
         self.nets_ = {name: nets[name].to(device) for name in tensors}
         for name, net in self.nets_.items():
             net.load_state_dict(tensors[name])
             net.eval()
-        self.bank_ = None if bank is None else Bank(bank["rows"].to(device), bank["values"].to(device), bank["score"])
+        self.bank_ = (
+            None
+            if bank is None
+            else Bank(bank["rows"].to(device), bank["values"].to(device), bank["score"])
+        )
 
     def _card(self) -> str:
         scores = ", ".join(f"{part} {score:.3f}" for part, score in self.part_scores_.items())
@@ -653,15 +693,3 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             "`weights.safetensors` and `tables.parquet` hold the features, edges, labels and ids of the training nodes: "
             "keep this directory as private as that data."
         )
-
-
-def _first_of(mask: Any, graph: Any, *names: str) -> Any:
-    """The mask that was passed, else the one that a PyG graph carries."""
-    return next((m for m in (mask, *(getattr(graph, name, None) for name in names)) if m is not None), None)
-
-
-def _as_index(owner: str, ids: Any, n_rows: int) -> pd.Index:
-    index = pd.Index(ids)
-    if len(index) != n_rows:
-        raise MakedoInputError(f"{owner}: node_id has {count(len(index), 'id')}, X has {count(n_rows, 'row')}.")
-    return index

@@ -61,7 +61,9 @@ class FCR:
     def reading(self) -> str:
         """What the ratio and its interval say, in words."""
         if math.isnan(self.ratio):
-            return "Graph, features and neighbours' labels do equally well: the ratio is not defined."
+            return (
+                "Graph, features and neighbours' labels do equally well: the ratio is not defined."
+            )
         if self.low >= 100:
             return "The features alone beat the graph: use a classifier on the features."
         if self.high < 50:
@@ -82,7 +84,10 @@ def measured_fcr(
     """
     right = np.stack([gnn, mlp, lp]).astype(float)  # (3, n_nodes)
     n = right.shape[1]
-    ratios = [feature_contribution_ratio(*right[:, rng.integers(n, size=n)].mean(1)) for _ in range(n_boot)]
+    ratios = [
+        feature_contribution_ratio(*right[:, rng.integers(n, size=n)].mean(1))
+        for _ in range(n_boot)
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all resamples undefined
         low, high = np.nanpercentile(ratios, [2.5, 97.5])

@@ -22,21 +22,39 @@ if TYPE_CHECKING:
     from makedo.report import Report, Section
 
 logger = logging.getLogger("makedo")
-FCR_ZONES = ((50, "the graph matters more"), (100, "features matter more"), (150, "features beat the graph"))
+FCR_ZONES = (
+    (50, "the graph matters more"),
+    (100, "features matter more"),
+    (150, "features beat the graph"),
+)
 ACCURACY = "accuracy, %"
 
 
 def report(
-    model: ColdBrewClassifier, X: Any, y: Any, *, nodes: Any, edges: Any, node_id: Any, budget: int, show_rows: bool
+    model: ColdBrewClassifier,
+    X: Any,
+    y: Any,
+    *,
+    nodes: Any,
+    edges: Any,
+    node_id: Any,
+    budget: int,
+    show_rows: bool,
 ) -> Report:
     """See :meth:`ColdBrewClassifier.report`."""
     from makedo.report import Report
 
     check_is_fitted(model)
     if (X is not None or nodes is not None) and y is None:
-        raise MakedoInputError(f"{type(model).__name__}.report: give the labels y of the nodes, or no data at all.")
+        raise MakedoInputError(
+            f"{type(model).__name__}.report: give the labels y of the nodes, or no data at all."
+        )
     if y is None:
-        right, degree, valid, note = *_stored(model), {}, "Measured on the validation nodes of the fit."
+        right, degree, valid, note = (
+            *_stored(model),
+            {},
+            "Measured on the validation nodes of the fit.",
+        )
     else:
         right, degree = right_by_part(model, X, y, nodes=nodes, edges=edges, node_id=node_id)
         baselines, valid = _baselines(model, X, nodes, right[ROUTED], y, budget)
@@ -46,7 +64,9 @@ def report(
     groups = {name: mask for name, mask in groups.items() if mask.any()}
     if len(groups) == 2:  # one kind of node only: "all" is the same
         del groups["all"]
-    scores = compare_rows(right, reference=next(iter(right)), ours=ROUTED, groups=groups, valid=valid)
+    scores = compare_rows(
+        right, reference=next(iter(right)), ours=ROUTED, groups=groups, valid=valid
+    )
     fcr = validation_fcr(model)
     sections = [
         comparison_section(scores, note),
@@ -54,7 +74,11 @@ def report(
         *degree_sections(right, degree),
         *([] if fcr is None else [fcr_section(fcr)]),
         parts_section(model),
-        *([neighbors_section(model, X, nodes)] if show_rows and y is not None and model.bank_ is not None else []),
+        *(
+            [neighbors_section(model, X, nodes)]
+            if show_rows and y is not None and model.bank_ is not None
+            else []
+        ),
         curves_section(model),
     ]
     return Report(
@@ -80,7 +104,9 @@ def _routing_sentence(model: ColdBrewClassifier) -> str:
         warm = f"the graph network serves nodes of degree {max(threshold, 1):g} and above"
     chosen = f"Nodes without edges are served by the part “{model.part_}”"
     if len(model.part_scores_) > 1:
-        scores = ", ".join(f"{part} {100 * score:.1f} %" for part, score in model.part_scores_.items())
+        scores = ", ".join(
+            f"{part} {100 * score:.1f} %" for part, score in model.part_scores_.items()
+        )
         chosen += f", chosen on validation nodes whose edges were hidden ({scores})"
     return f"{chosen}; {warm}."
 
@@ -97,7 +123,9 @@ def _stored(model: ColdBrewClassifier) -> tuple[dict[str, np.ndarray], np.ndarra
     routed = right[model.part_]
     if "teacher" in frame:
         right["teacher"] = np.where(degree > 0, frame["teacher"].to_numpy(float), np.nan)
-        routed = np.where(degree >= max(model.degree_threshold_, 1), frame["teacher"].to_numpy(float), routed)
+        routed = np.where(
+            degree >= max(model.degree_threshold_, 1), frame["teacher"].to_numpy(float), routed
+        )
     return right | {ROUTED: routed}, degree
 
 
@@ -127,8 +155,14 @@ def _baselines(
             continue
         started, best, best_score = time.perf_counter(), None, -1.0
         for configuration in candidate.grid[:budget]:
-            fitted = candidate.make(random_state=model.random_state, **configuration).fit(model.X_, model.y_, **fit)
-            score = float((fitted.predict(nodes=model.valid_) == model.y_[model.valid_]).mean()) if len(model.valid_) else 0.0
+            fitted = candidate.make(random_state=model.random_state, **configuration).fit(
+                model.X_, model.y_, **fit
+            )
+            score = (
+                float((fitted.predict(nodes=model.valid_) == model.y_[model.valid_]).mean())
+                if len(model.valid_)
+                else 0.0
+            )
             if score > best_score:
                 best, best_score = fitted, score
         assert best is not None
@@ -151,7 +185,9 @@ def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
         return None
     rows = kept["row"].to_numpy()
     train = np.isin(np.arange(model.graph_.n_nodes), model.train_)
-    spread = LabelPropagation().fit(model.X_, model.y_, graph=model.graph_.positional(), train_mask=train)
+    spread = LabelPropagation().fit(
+        model.X_, model.y_, graph=model.graph_.positional(), train_mask=train
+    )
     lp = spread.predict(nodes=rows) == model.y_[rows]
     rng = generator(model.random_state, "fcr")
     return measured_fcr(kept["teacher"].to_numpy(bool), kept["mlp"].to_numpy(bool), lp, rng)
@@ -168,7 +204,9 @@ def comparison_section(scores: Comparison, note: str, title: str = "How good is 
     return Section(
         title,
         text=note,
-        figure=figures.comparison(table, label=ACCURACY, ours=scores.ours, reference=scores.reference, digits=1),
+        figure=figures.comparison(
+            table, label=ACCURACY, ours=scores.ours, reference=scores.reference, digits=1
+        ),
         caption=f"Accuracy with its 95 % interval, by group of nodes; the dotted line is {scores.reference}.",
         table=_readable(table),
         table_caption="Accuracy in per cent; low and high are the ends of its 95 % interval.",
@@ -181,7 +219,9 @@ def difference_section(scores: Comparison, title: str = "Does it pay?") -> Secti
 
     return Section(
         title,
-        figure=figures.paired_differences(scores.differences(), label="gain in accuracy, points", digits=1),
+        figure=figures.paired_differences(
+            scores.differences(), label="gain in accuracy, points", digits=1
+        ),
         caption="What Cold Brew gains over each alternative on the same nodes, with 95 % intervals; left of zero it loses.",
     )
 
@@ -192,12 +232,18 @@ def degree_sections(right: dict[str, np.ndarray], degree: np.ndarray) -> list[Se
 
     if len(np.unique(degree)) < 2:
         return []
-    shown = {name: r for name, r in right.items() if not np.isnan(r[degree == 0]).all() or not (degree == 0).any()}
+    shown = {
+        name: r
+        for name, r in right.items()
+        if not np.isnan(r[degree == 0]).all() or not (degree == 0).any()
+    }
     table = figures.score_by_bin(degree, shown)
     return [
         Section(
             "Who is served well?",
-            figure=figures.score_against(table, label=ACCURACY, bin_label="edges of the node", ours=ROUTED),
+            figure=figures.score_against(
+                table, label=ACCURACY, bin_label="edges of the node", ours=ROUTED
+            ),
             caption="Accuracy by the number of edges of a node, with 95 % intervals.",
         )
     ]
@@ -212,7 +258,11 @@ def fcr_section(fcr: FCR) -> Section:
         parts={"graph network": 100 * fcr.z_gnn, "MLP on features": 100 * fcr.z_mlp, "label propagation": 100 * fcr.z_lp},
         parts_label=ACCURACY,
     )  # fmt: skip
-    note = " Label propagation beats the graph network here: tune the latter." if fcr.lp_beats_gnn else ""
+    note = (
+        " Label propagation beats the graph network here: tune the latter."
+        if fcr.lp_beats_gnn
+        else ""
+    )
     return Section(
         "Graph or features?",
         text=fcr.reading + note,
@@ -228,7 +278,10 @@ def parts_section(model: ColdBrewClassifier) -> Section:
 
     hidden = model.validation_["edges_hidden"]
     table = pd.DataFrame(
-        [(part, 100 * score, "serves" if part == model.part_ else "") for part, score in model.part_scores_.items()],
+        [
+            (part, 100 * score, "serves" if part == model.part_ else "")
+            for part, score in model.part_scores_.items()
+        ],
         columns=["part", ACCURACY, "nodes without edges"],
     )
     return Section(
@@ -262,12 +315,23 @@ def curves_section(model: ColdBrewClassifier) -> Section:
 
     return Section(
         "How did training go?",
-        figure=figures.curves(model.history_, labels={"loss": "loss", "valid_accuracy": "validation accuracy"}),
+        figure=figures.curves(
+            model.history_, labels={"loss": "loss", "valid_accuracy": "validation accuracy"}
+        ),
         caption="Loss and validation accuracy by epoch and phase; the dot marks the state that was kept.",
     )
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [name for name in ("candidate", "group", "mean", "sd", "low", "high", "n", "size") if name in table]
+    columns = [
+        name
+        for name in ("candidate", "group", "mean", "sd", "low", "high", "n", "size")
+        if name in table
+    ]
     table = table[columns]
-    return table.loc[:, table.notna().any()].rename(columns={"mean": ACCURACY, "n": "seeds" if "size" in columns and table["sd"].notna().any() else "nodes"})
+    return table.loc[:, table.notna().any()].rename(
+        columns={
+            "mean": ACCURACY,
+            "n": "seeds" if "size" in columns and table["sd"].notna().any() else "nodes",
+        }
+    )

@@ -57,10 +57,19 @@ def strict_cold_start(
     random_state: int = 0,
 ) -> ColdStart:
     """Take the edges from the ``share`` of nodes of lowest degree; head and tail are as large (paper, section 4.1)."""
-    parts = degree_splits(graph.positional(), share, share, share, random_state=derive(random_state, "degree ties"))
+    parts = degree_splits(
+        graph.positional(), share, share, share, random_state=derive(random_state, "degree ties")
+    )
     test = test[y[test] >= 0]
-    nodes = {"isolated": parts.isolated, "collateral": parts.collateral, "tail": parts.tail, "head": parts.head}
-    groups = {name: np.intersect1d(test, found) for name, found in nodes.items()} | {"all": np.sort(test)}
+    nodes = {
+        "isolated": parts.isolated,
+        "collateral": parts.collateral,
+        "tail": parts.tail,
+        "head": parts.head,
+    }
+    groups = {name: np.intersect1d(test, found) for name, found in nodes.items()} | {
+        "all": np.sort(test)
+    }
     return ColdStart(X, y, parts.graph, train[y[train] >= 0], valid[y[valid] >= 0], groups)
 
 
@@ -69,24 +78,37 @@ def run(model: Any, seed: int, problem: ColdStart) -> Outcome:
     n = len(problem.y)
     hidden, kept = hide_half(problem.valid, problem.graph.degree, generator(seed, "hidden edges"))
     masks = {"train_mask": _mask(problem.train, n), "valid_mask": _mask(problem.valid, n)}
-    if isinstance(model, ColdBrewClassifier):  # hides the same nodes by itself, as its random_state is the seed
+    if isinstance(
+        model, ColdBrewClassifier
+    ):  # hides the same nodes by itself, as its random_state is the seed
         model.fit(problem.X, problem.y, graph=problem.graph, **masks)
         checked = model.validation_.set_index("row")
         cold = checked.loc[hidden, model.part_].to_numpy()
-        routed = np.where(checked["degree"] >= max(model.degree_threshold_, 1), checked["teacher"], checked[model.part_])
+        routed = np.where(
+            checked["degree"] >= max(model.degree_threshold_, 1),
+            checked["teacher"],
+            checked[model.part_],
+        )
         warm = routed[~checked["edges_hidden"].to_numpy()]
     else:
         model.fit(problem.X, problem.y, graph=problem.graph.without_edges_of(hidden), **masks)
         cold, warm = (model.predict(nodes=rows) == problem.y[rows] for rows in (hidden, kept))
     test = problem.groups["all"]
-    right = dict(zip(test.tolist(), (model.predict(nodes=test) == problem.y[test]).tolist(), strict=True))
-    scores = {name: _mean([right[i] for i in rows.tolist()]) for name, rows in problem.groups.items()}
+    right = dict(
+        zip(test.tolist(), (model.predict(nodes=test) == problem.y[test]).tolist(), strict=True)
+    )
+    scores = {
+        name: _mean([right[i] for i in rows.tolist()]) for name, rows in problem.groups.items()
+    }
     both = np.concatenate([cold, warm])
     return Outcome(
         valid=_mean(both),
         groups=scores,
         sizes={name: len(rows) for name, rows in problem.groups.items()},
-        valid_groups={name: _mean(cold if name in COLD else both if name == "all" else warm) for name in scores},
+        valid_groups={
+            name: _mean(cold if name in COLD else both if name == "all" else warm)
+            for name in scores
+        },
     )
 
 

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-THRESHOLDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)  # degrees from which the teacher may serve; above all: never
+THRESHOLDS = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    12,
+    16,
+    24,
+    32,
+    64,
+)  # degrees from which the teacher may serve; above all: never
 
 
-def hide_half(valid: np.ndarray, degree: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def hide_half(
+    valid: np.ndarray, degree: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Split validation nodes into those that lose their edges and those that keep them.
 
     Nodes that have no edges anyway stand with the first.  A node without edges says nothing of the teacher, and a threshold
@@ -33,7 +47,9 @@ def choose_part(correct: dict[str, np.ndarray]) -> tuple[str, dict[str, float]]:
 
     correct: part -> bool ndarray (n_hidden,).  Without such nodes the part named last is taken.
     """
-    scores = {part: float(right.mean()) if len(right) else float("nan") for part, right in correct.items()}
+    scores = {
+        part: float(right.mean()) if len(right) else float("nan") for part, right in correct.items()
+    }
     if any(np.isnan(score) for score in scores.values()):
         return list(scores)[-1], scores
     return max(scores, key=lambda part: scores[part]), scores
@@ -64,4 +80,8 @@ def choose_threshold(degree: np.ndarray, teacher: np.ndarray, cold: np.ndarray) 
 
 
 def _standard_error(differences: np.ndarray) -> float:
-    return float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else np.inf
+    return (
+        float(differences.std(ddof=1) / np.sqrt(len(differences)))
+        if len(differences) > 1
+        else np.inf
+    )

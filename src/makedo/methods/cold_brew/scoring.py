@@ -19,7 +19,13 @@ ROUTED = "Cold Brew"  # the whole model: whatever serves each node
 
 
 def right_by_part(
-    model: ColdBrewClassifier, X: Any, y: Any, *, nodes: Any = None, edges: Any = None, node_id: Any = None
+    model: ColdBrewClassifier,
+    X: Any,
+    y: Any,
+    *,
+    nodes: Any = None,
+    edges: Any = None,
+    node_id: Any = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Whether each part of the model is right on each node, and the degree of the node.
 

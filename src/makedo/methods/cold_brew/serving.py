@@ -24,22 +24,39 @@ ROWS = 8192  # rows scored at once
 MLP_WIDTH = 128
 
 
-def build_networks(model: ColdBrewClassifier, n_nodes: int, n_features: int, n_classes: int) -> dict[str, nn.Module]:
+def build_networks(
+    model: ColdBrewClassifier, n_nodes: int, n_features: int, n_classes: int
+) -> dict[str, nn.Module]:
     """Untrained networks of every part that ``model`` trains; the caller seeds torch.
 
     The plain MLP has one narrow layer without normalisation and dropout on its input: with few labels that is the
     stronger one, so it is the fairer candidate.
     """
     width = n_classes if model.bank == "output" else model.hidden * (model.n_layers - 1) + n_classes
-    wanted = ("mlp", "distilled mlp", "cold brew") if model.cold_part == "auto" else (model.cold_part,)
+    wanted = (
+        ("mlp", "distilled mlp", "cold brew") if model.cold_part == "auto" else (model.cold_part,)
+    )
     student: dict[str, Any] = {"hidden": model.student_hidden, "dropout": model.student_dropout}
     nets: dict[str, nn.Module] = {}
     if "mlp" in wanted:
         nets["mlp"] = FeatureMLP(
-            n_features, 0, MLP_WIDTH, n_classes, dropout=0.5, input_dropout=0.5, norm=False, activation="relu"
+            n_features,
+            0,
+            MLP_WIDTH,
+            n_classes,
+            dropout=0.5,
+            input_dropout=0.5,
+            norm=False,
+            activation="relu",
         )
     nets["teacher"] = StructuralGCN(
-        n_nodes, n_features, model.hidden, n_classes, model.n_layers, model.dropout, model.structural
+        n_nodes,
+        n_features,
+        model.hidden,
+        n_classes,
+        model.n_layers,
+        model.dropout,
+        model.structural,
     )
     if "distilled mlp" in wanted:
         nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, **student)
@@ -50,7 +67,12 @@ def build_networks(model: ColdBrewClassifier, n_nodes: int, n_features: int, n_c
 
 
 def virtual_neighborhood(
-    part1: nn.Module, x: Features, bank: Bank, n_neighbors: int, temperature: float, own: Tensor | None = None
+    part1: nn.Module,
+    x: Features,
+    bank: Bank,
+    n_neighbors: int,
+    temperature: float,
+    own: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Virtual neighbours of rows, and what part 2 sees beside the features.
 
@@ -76,8 +98,15 @@ class Server:
         Of the look-up.
     """
 
-    def __init__(self, nets: Mapping[str, nn.Module], bank: Bank | None, n_neighbors: int, temperature: float):
-        self.nets, self.bank, self.n_neighbors, self.temperature = nets, bank, n_neighbors, temperature
+    def __init__(
+        self, nets: Mapping[str, nn.Module], bank: Bank | None, n_neighbors: int, temperature: float
+    ):
+        self.nets, self.bank, self.n_neighbors, self.temperature = (
+            nets,
+            bank,
+            n_neighbors,
+            temperature,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -85,17 +114,24 @@ class Server:
 
     def blocks(self, X: Matrix) -> list[Features]:
         """The rows in blocks that fit into memory."""
-        return [Features.of(X[start : start + ROWS], self.device) for start in range(0, X.shape[0], ROWS)]
+        return [
+            Features.of(X[start : start + ROWS], self.device)
+            for start in range(0, X.shape[0], ROWS)
+        ]
 
     @torch.inference_mode()
     def virtual(self, X: Matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Index, weight and extra of :func:`virtual_neighborhood` for the rows of X, as arrays."""
         assert self.bank is not None
         parts = [
-            virtual_neighborhood(self.nets["part 1"], x, self.bank, self.n_neighbors, self.temperature)
+            virtual_neighborhood(
+                self.nets["part 1"], x, self.bank, self.n_neighbors, self.temperature
+            )
             for x in self.blocks(X)
         ]
-        index, weight, extra = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+        index, weight, extra = (
+            torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)
+        )
         return index, weight, extra
 
     @torch.inference_mode()
@@ -119,7 +155,10 @@ class Server:
     @torch.inference_mode()
     def warm(self, X: Matrix, graph: Graph) -> np.ndarray:
         """The teacher's probabilities for all nodes of ``graph``, of which the first are those of the training graph."""
-        x, propagation = Features.of(X, self.device), Propagation(graph.normalized()).to(self.device)
+        x, propagation = (
+            Features.of(X, self.device),
+            Propagation(graph.normalized()).to(self.device),
+        )
         return self.nets["teacher"](x, propagation)[-1].softmax(1).cpu().numpy()
 
 

@@ -67,16 +67,30 @@ def part1_phase(
     batch_size: int,
 ) -> Phase:
     """ξ₁: mean squared error of ê_i to the bank row of node i over ``rows``.  target (n_rows, width) is in their order."""
-    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
 
     def loss(batch: Tensor) -> Tensor:
         batch = batch.to(rows.device)
         return F.mse_loss(net(features.rows(rows[batch])), target[batch])
 
     valid_features = features.rows(valid_rows)
-    validate = None if len(valid_rows) == 0 else lambda: -float(F.mse_loss(net(valid_features), valid_target))
+    validate = (
+        None
+        if len(valid_rows) == 0
+        else lambda: -float(F.mse_loss(net(valid_features), valid_target))
+    )
     batches = shuffled(len(rows), batch_size)
-    return Phase("student part 1", {"net": net}, [Update(optimizer, loss)], max_epochs, batches, validate, patience)
+    return Phase(
+        "student part 1",
+        {"net": net},
+        [Update(optimizer, loss)],
+        max_epochs,
+        batches,
+        validate,
+        patience,
+    )
 
 
 @torch.inference_mode()

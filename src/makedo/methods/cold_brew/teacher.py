@@ -52,14 +52,22 @@ class StructuralGCN(nn.Module):
         super().__init__()
         widths = [hidden] * (n_layers - 1) + [n_outputs]
         self.layers = nn.ModuleList(
-            FeatureLinear(d_in, d_out) for d_in, d_out in zip([n_features, *widths[:-1]], widths, strict=True)
+            FeatureLinear(d_in, d_out)
+            for d_in, d_out in zip([n_features, *widths[:-1]], widths, strict=True)
         )
-        has_rows = {"first": {0}, "last": {n_layers - 1}, "all": set(range(n_layers)), None: set()}[structural]
-        self.E = nn.ParameterDict({str(k): nn.Parameter(torch.zeros(n_nodes, widths[k])) for k in sorted(has_rows)})
+        has_rows = {"first": {0}, "last": {n_layers - 1}, "all": set(range(n_layers)), None: set()}[
+            structural
+        ]
+        self.E = nn.ParameterDict(
+            {str(k): nn.Parameter(torch.zeros(n_nodes, widths[k])) for k in sorted(has_rows)}
+        )
         self.dropout = dropout
 
     def forward(
-        self, features: Features, propagation: Callable[[Tensor], Tensor], n_known: int | None = None
+        self,
+        features: Features,
+        propagation: Callable[[Tensor], Tensor],
+        n_known: int | None = None,
     ) -> list[Tensor]:
         """``n_known`` rows, the first ones, are nodes of the training graph (default: as many as E has); others have E_i = 0."""
         outputs: list[Tensor] = []
@@ -105,10 +113,24 @@ def teacher_phase(
     def loss(_: None) -> Tensor:
         logits = net(features, propagation)[-1]
         error = F.cross_entropy(logits[train], y[train])
-        return error + penalty * net.structural_penalty().to(error.device) if rows_of_nodes else error
+        return (
+            error + penalty * net.structural_penalty().to(error.device) if rows_of_nodes else error
+        )
 
-    validate = None if len(valid) == 0 else lambda: accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
-    return Phase(name, {"net": net}, [Update(optimizer, loss)], max_epochs, validate=validate, patience=patience, least_gain=LEAST_GAIN)
+    validate = (
+        None
+        if len(valid) == 0
+        else lambda: accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
+    )
+    return Phase(
+        name,
+        {"net": net},
+        [Update(optimizer, loss)],
+        max_epochs,
+        validate=validate,
+        patience=patience,
+        least_gain=LEAST_GAIN,
+    )
 
 
 @torch.inference_mode()
