@@ -3,9 +3,11 @@
 The layer is Y = A X W + b with A normalised, d -> d.  PyG's ``GCNConv`` normalises ``edge_index``
 at every call, as it does when used the usual way; "PyG, torch CSR" is the same layer fed a
 normalised CSR tensor that is kept, its fast path.  "gather + index_add_" is message passing by
-hand.  All give the same output and gradients, which is checked before anything is timed.
+hand.  All give the same output and gradients, which is checked before anything is timed.  One
+thread by default: on a machine that is not idle, two threads wait for each other and products this
+small then measure the scheduler.
 
-    python benchmarks/propagation.py [--nodes 20000 --edges 400000 --width 64 --threads N] [--json]
+    python benchmarks/propagation.py [--nodes 20000 --edges 400000 --width 64 --threads N]
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -133,6 +136,22 @@ def first_layers(shape: tuple[int, int], n_stored: int, width: int) -> dict[str,
     }
 
 
+def extra_memory(step: Step) -> float | None:
+    """Most memory that a step needs beyond what the warm process holds, in MB; on Linux only."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
+
+    def kilobytes(name: str) -> int:
+        line = next(line for line in status.read_text().splitlines() if line.startswith(name))
+        return int(line.split()[1])
+
+    reset.write_text("5")  # sets the peak to what is in use now
+    before = kilobytes("VmRSS:")
+    step()
+    return max(0, kilobytes("VmHWM:") - before) / 1024
+
+
 def measure(title: str, steps: dict[str, Step], repeats: int, unchecked: str = "") -> dict:
     """Check that all agree with the first, then time them in turns; seconds are medians."""
     names = list(steps)
@@ -146,20 +165,26 @@ def measure(title: str, steps: dict[str, Step], repeats: int, unchecked: str = "
         )
         if name != unchecked:
             assert error < 1e-5, f"{name} differs from {names[0]} by {error:.1e}"
-        rows.append({"name": name, "error": None if name == unchecked else error, "seconds": []})
+        error = None if name == unchecked else error
+        memory = extra_memory(steps[name])
+        rows.append({"name": name, "error": error, "memory_mb": memory, "seconds": []})
     for _ in range(repeats):
         for row in rows:
             start = time.perf_counter()
             steps[row["name"]]()
             row["seconds"].append(time.perf_counter() - start)
     print(f"\n{title}, {torch.get_num_threads()} thread(s), median of {repeats}")
-    print(f"{'':34}{'ms':>9}{'slower by':>11}{'largest difference':>20}")
+    print(f"{'':34}{'ms':>9}{'slower by':>11}{'extra MB':>10}{'largest difference':>20}")
     fastest = statistics.median(rows[0]["seconds"])
     for row in rows:
         row["seconds"] = statistics.median(row["seconds"])
         row["ratio"] = row["seconds"] / fastest
         error = "" if row["error"] is None else f"{row['error']:.0e}"
-        print(f"{row['name']:34}{row['seconds'] * 1e3:9.2f}{row['ratio']:10.1f}x{error:>20}")
+        memory = "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}"
+        print(
+            f"{row['name']:34}{row['seconds'] * 1e3:9.2f}{row['ratio']:10.1f}x"
+            f"{memory:>10}{error:>20}"
+        )
     return {"title": title, "threads": torch.get_num_threads(), "repeats": repeats, "rows": rows}
 
 
@@ -170,9 +195,9 @@ def main() -> None:
         "--edges", type=int, default=400_000, help="directed, self loops not counted"
     )
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--json", action="store_true", help="print JSON after the tables")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -194,7 +219,7 @@ def main() -> None:
             )
         )
     if arguments.json:
-        print(json.dumps(results, indent=1))
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def always_write(monkeypatch):
 
 
 def weights(*nets):
-    return torch.cat([t.detach().double().flatten() for net in nets for t in net.state_dict().values()])
+    return torch.cat(
+        [t.detach().double().flatten() for net in nets for t in net.state_dict().values()]
+    )
 
 
 def train(*phases, **more):
@@ -79,10 +81,14 @@ def test_full_batches_of_plain_descent_follow_the_formula():
     with torch.no_grad():
         weight.weight.fill_(5.0)
     step = torch.optim.SGD(weight.parameters(), lr=0.1)
-    phase = Phase("p", {"w": weight}, [Update(step, lambda _: weight.weight.square().sum())], 10, full_batch)
+    phase = Phase(
+        "p", {"w": weight}, [Update(step, lambda _: weight.weight.square().sum())], 10, full_batch
+    )
     training, _ = train(phase)
     assert weight.weight.item() == pytest.approx(5 * 0.8**10)
-    assert [row["loss"] for row in training.history] == pytest.approx([25 * 0.64**k for k in range(10)])
+    assert [row["loss"] for row in training.history] == pytest.approx(
+        [25 * 0.64**k for k in range(10)]
+    )
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_batches():
@@ -129,11 +135,18 @@ def test_two_optimizers_on_one_batch_equal_the_loop_by_hand():
     def build():
         a, b = line(0, 0.0), line(1, 0.0)
         steps = torch.optim.SGD(a.parameters(), lr=0.1), torch.optim.SGD(b.parameters(), lr=0.1)
-        losses = (lambda _: (a(X) - b(X)).square().mean(), lambda _: (a(X) + b(X) - Y).square().mean())
+        losses = (
+            lambda _: (a(X) - b(X)).square().mean(),
+            lambda _: (a(X) + b(X) - Y).square().mean(),
+        )
         return a, b, steps, losses
 
     a, b, steps, losses = build()
-    train(Phase("pair", {"a": a, "b": b}, [Update(*pair) for pair in zip(steps, losses, strict=True)], 5))
+    train(
+        Phase(
+            "pair", {"a": a, "b": b}, [Update(*pair) for pair in zip(steps, losses, strict=True)], 5
+        )
+    )
     c, d, steps, losses = build()
     for _ in range(5):
         for step, loss in zip(steps, losses, strict=True):
@@ -149,7 +162,9 @@ def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do():
     net = line()
     step = torch.optim.SGD(net.parameters(), lr=1e-3)
     phase = Phase("bad", {"n": net}, [Update(step, lambda _: net(X).sum() * float("nan"))], 3)
-    with pytest.raises(MakedoInputError, match="'bad' diverged: loss is nan. Lower the learning rate"):
+    with pytest.raises(
+        MakedoInputError, match="'bad' diverged: loss is nan. Lower the learning rate"
+    ):
         train(phase)
 
 
@@ -229,14 +244,22 @@ def test_global_random_and_thread_state_is_left_alone():
     net = line()
     handler = signal.getsignal(signal.SIGINT)
     before = (
-        torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate(),  # noqa: NPY002
-        torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype(),
-    )  # fmt: skip
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),
+        random.getstate(),  # noqa: NPY002
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+    )
     train(fit_line(net, validate=negative_error(net)))
     after = (
-        torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate(),  # noqa: NPY002
-        torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype(),
-    )  # fmt: skip
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),
+        random.getstate(),  # noqa: NPY002
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+    )
     assert before == after and signal.getsignal(signal.SIGINT) is handler
 
 
@@ -296,7 +319,9 @@ def test_ctrl_c_finishes_the_epoch_and_keeps_the_best_state_with_a_warning():
         best.append(weights(net))
         return next(scores)
 
-    with pytest.warns(InterruptedWarning, match=r"Owner: interrupted after 4 epochs; the best state") as caught:
+    with pytest.warns(
+        InterruptedWarning, match=r"Owner: interrupted after 4 epochs; the best state"
+    ) as caught:
         training, done = train(
             fit_line(net, "a", epochs=6, validate=validate), fit_line(line(), "b"), on_step=on_step
         )
@@ -362,15 +387,19 @@ def two_phases(nets, optimizer=torch.optim.Adam):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
-def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(optimizer, tmp_path, always_write):
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
+    optimizer, tmp_path, always_write
+):
     whole = line(0), line(1)
     train(*two_phases(whole, optimizer))
     for phase, epoch in [("a", 4), ("b", 0), ("b", 7)]:  # killed three times on its way
         with pytest.raises(Killed):
             train(
                 *two_phases((line(0), line(1)), optimizer),
-                checkpoint_dir=tmp_path, key="k", on_step=stop_at(phase, epoch),
-            )  # fmt: skip
+                checkpoint_dir=tmp_path,
+                key="k",
+                on_step=stop_at(phase, epoch),
+            )
     resumed = line(0), line(1)
     rows = []
     training, _ = train(
@@ -379,7 +408,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(optimizer, t
     assert torch.equal(weights(*whole), weights(*resumed))
     assert rows[0]["phase"] == "b" and rows[0]["epoch"] > 0  # it did not begin anew
     epochs = [(row["phase"], row["epoch"]) for row in training.history]
-    assert epochs == [("a", e) for e in range(epochs.index(("b", 0)))] + [("b", e) for e in range(12)]
+    assert epochs == [("a", e) for e in range(epochs.index(("b", 0)))] + [
+        ("b", e) for e in range(12)
+    ]
     seconds = [row["seconds"] for row in training.history if row["phase"] == "b"]
     assert seconds == sorted(seconds)
 
@@ -395,7 +426,10 @@ def test_a_finished_training_is_read_back_without_a_step(tmp_path):
     first, again = line(), line()
     before, _ = train(fit_line(first), checkpoint_dir=tmp_path, key="k")
     after, done = train(
-        fit_line(again), checkpoint_dir=tmp_path, key="k", on_step=lambda row: pytest.fail("trained")
+        fit_line(again),
+        checkpoint_dir=tmp_path,
+        key="k",
+        on_step=lambda row: pytest.fail("trained"),
     )
     assert done == [True] and torch.equal(weights(first), weights(again))
     assert before.history == after.history
@@ -405,9 +439,17 @@ def test_two_adversaries_resume_too(tmp_path, always_write):
     def game():
         a, b = line(0), line(1)
         updates = [
-            Update(torch.optim.Adam(a.parameters(), lr=0.01), lambda _: (a(X) - b(X)).square().mean(), "a"),
-            Update(torch.optim.SGD(b.parameters(), lr=0.01, momentum=0.5), lambda _: -a(X).mean() + b(X).square().mean(), "b"),
-        ]  # fmt: skip
+            Update(
+                torch.optim.Adam(a.parameters(), lr=0.01),
+                lambda _: (a(X) - b(X)).square().mean(),
+                "a",
+            ),
+            Update(
+                torch.optim.SGD(b.parameters(), lr=0.01, momentum=0.5),
+                lambda _: -a(X).mean() + b(X).square().mean(),
+                "b",
+            ),
+        ]
         return (a, b), Phase("game", {"a": a, "b": b}, updates, 9)
 
     nets, phase = game()
@@ -421,7 +463,9 @@ def test_two_adversaries_resume_too(tmp_path, always_write):
 
 def test_the_state_of_another_fit_is_refused(tmp_path):
     train(fit_line(line()), checkpoint_dir=tmp_path, key="these data")
-    with pytest.raises(MakedoInputError, match=r"state of another fit .*Use an empty checkpoint_dir"):
+    with pytest.raises(
+        MakedoInputError, match=r"state of another fit .*Use an empty checkpoint_dir"
+    ):
         train(fit_line(line()), checkpoint_dir=tmp_path, key="other data")
 
 
@@ -482,7 +526,11 @@ print("done", done, len(training.history), *(w.hex() for w in test.weights(*nets
 def start(folder, pause):
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), str(pause)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 

@@ -200,6 +200,7 @@ def test_the_state_survives_packing_and_a_damaged_one_is_refused():
         {"indices": np.array([1, 0, 3, 1, 3, 2])},
         {"indptr": np.array([0, 1, 3, 5])},
         {"node_id": IDS[:2]},
+        {"node_id": IDS[[0, 0, 1, 2]]},
         {"weight": np.ones(3, np.float32)},
     ):
         with pytest.raises(MakedoInputError, match="damaged"):

@@ -46,6 +46,17 @@ def test_a_comparison_writes_values_and_sizes_and_a_dash_for_what_is_missing(sco
     assert "68.04" in written(figures.comparison(scores, label="accuracy, %", digits=2))
 
 
+def test_ticks_are_thinned_where_their_labels_would_touch():
+    def ticks(low, high):
+        row = ("a candidate with a long name", "all", (low + high) / 2, low, high)
+        table = pd.DataFrame([row], columns=["candidate", "group", "mean", "low", "high"])
+        axes = figures.comparison(table, label="cost, USD").axes[0]
+        return [label.get_text() for label in axes.get_xticklabels()]
+
+    assert ticks(0, 5) == ["0", "1", "2", "3", "4", "5"]
+    assert 2 <= len(ticks(1_000_000, 1_250_000)) <= 3
+
+
 def test_ours_is_drawn_in_colour_and_the_reference_as_a_line_at_its_mean(scores):
     figure = figures.comparison(scores, label="a", ours="Cold Brew", reference="MLP")
     first = figure.axes[0]

@@ -114,7 +114,8 @@ class NodeClassifier(ClassifierMixin, Estimator):
         -------
         ndarray of shape (n_rows,)
         """
-        return self.classes_[self.predict_proba(X, nodes=nodes).argmax(1)]
+        proba = self.predict_proba(X, nodes=nodes)
+        return self.classes_[proba.argmax(1)]
 
     def predict_proba(self, X: Any = None, *, nodes: Any = None) -> np.ndarray:
         """Class probabilities (n_rows, n_classes) in the order of ``classes_``; else as predict."""
@@ -153,8 +154,8 @@ class NodeClassifier(ClassifierMixin, Estimator):
 
     def _card(self) -> str:
         return (
-            "`weights.safetensors` and `tables.parquet` hold the ids of the training nodes and what "
-            "was predicted for them: keep this directory as private as that data."
+            "`weights.safetensors` and `tables.parquet` hold the ids of the training nodes and "
+            "what was predicted for them: keep this directory as private as that data."
         )
 
 

@@ -84,7 +84,7 @@ class MLPClassifier(NetworkClassifier):
     >>> from makedo.baselines.mlp import MLPClassifier
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(60) % 2
-    >>> X = rng.normal(size=(60, 4)) + 3 * y[:, None]
+    >>> X = rng.normal(size=(60, 4)) + 5 * y[:, None]
     >>> MLPClassifier(max_epochs=50).fit(X[:40], y[:40]).score(X[40:], y[40:])
     1.0
     """

@@ -12,6 +12,7 @@ exit      when
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -37,6 +38,8 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     arguments : sequence of str
         Without the program's name.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no fault
     with _notes() as seen:
         try:
             with command.make_context("makedo", list(arguments)) as context:

@@ -1,107 +1,111 @@
-"""Class labels with gaps: what is unlabelled, and the classes as numbers."""
+"""Class labels with gaps: what is unlabelled, the classes as numbers, masks and splits."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from makedo.core.checks import MakedoInputError, count, first
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Turn labels into class numbers.
 
-    NaN and None are unlabelled; so is −1 where the labels are integers (as in ``sklearn.semi_supervised``).
+    NaN and None are unlabelled; so is -1 where the labels are integers (as in
+    ``sklearn.semi_supervised``).  Floats that hold whole numbers are integers.
 
     Returns
     -------
-    codes : int64 ndarray of shape (n_rows,), the class number, or −1 where unlabelled
-    classes : ndarray of shape (n_classes,), sorted
+    codes : int64 ndarray of shape (n_rows,)
+        The class number, or -1 where unlabelled.
+    classes : ndarray of shape (n_classes,)
+        Sorted.
 
     Raises
     ------
     MakedoInputError
-        Wrong length, no label at all, or one class only.
+        Wrong length or shape, no label at all, one class only, numbers that are no classes, labels
+        of different kinds.
     """
-    import pandas as pd
-
-    if hasattr(y, "detach"):
-        y = y.detach().cpu().numpy()
-    values = pd.Series(np.asarray(y) if not hasattr(y, "array") else y).reset_index(drop=True)
-    if np.ndim(np.asarray(y)) != 1 and np.shape(np.asarray(y))[1:] != (1,):
-        raise MakedoInputError(
-            f"{owner}: y must have one column. Got shape {np.shape(np.asarray(y))}."
-        )
-    if len(values) != n_rows:
-        raise MakedoInputError(
-            f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}."
-        )
+    values = _as_series(owner, y, n_rows)
     labelled = values.notna().to_numpy(dtype=bool, copy=True)
-    integers = labelled.any() and _are_integers(values[labelled])
+    integers = bool(labelled.any()) and _are_integers(values[labelled])
+    minus_one = np.zeros(n_rows, dtype=bool)
     if integers:
-        minus_one = (values == -1).fillna(False).to_numpy(dtype=bool)
+        minus_one = values.eq(-1).fillna(False).to_numpy(dtype=bool)
         labelled &= ~minus_one
     if not labelled.any():
         raise MakedoInputError(
-            f"{owner}: no row has a label (NaN, None and, for integer classes, -1 mean unlabelled)."
+            f"{owner}: no row has a label (NaN, None and, for integer classes, -1 are unlabelled)."
         )
-    known = values[labelled]
-    if integers:
-        known = known.astype(np.int64)
+    known = values[labelled].astype(np.int64) if integers else values[labelled]
     try:
         classes, codes_of_known = np.unique(known.to_numpy(), return_inverse=True)
     except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in known})
+        kinds = ", ".join(sorted({type(label).__name__ for label in known}))
         raise MakedoInputError(
-            f"{owner}: the labels mix kinds ({', '.join(kinds)}). Use one, for example text."
+            f"{owner}: the labels mix kinds ({kinds}). Use one, for example text."
         ) from error
-    if len(classes) == 1:
-        why = (
-            " The label -1 means unlabelled; rename it if it is a class."
-            if integers and minus_one.any()
-            else ""
-        )
+    if classes.dtype.kind == "f":
         raise MakedoInputError(
-            f"{owner}: all {count(int(labelled.sum()))} labels are {first(classes)}; two classes are needed.{why}"
+            f"{owner}: y is continuous (first: {first(classes)}). A classifier needs classes; if "
+            "these numbers are names of classes, give them as text."
+        )
+    if len(classes) == 1:
+        why = " The label -1 means unlabelled; rename it if it is a class."
+        raise MakedoInputError(
+            f"{owner}: the only class among {count(int(labelled.sum()), 'label')} is "
+            f"{first(classes)}; two are needed.{why if minus_one.any() else ''}"
         )
     codes = np.full(n_rows, -1, dtype=np.int64)
     codes[labelled] = codes_of_known
     return codes, classes
 
 
-def _are_integers(known: Any) -> bool:
-    """Whether labels are whole numbers (floats that hold whole numbers beside NaN count)."""
-    if known.dtype.kind in "iu":
-        return True
-    if known.dtype.kind == "f":
-        return bool(np.all(known == np.floor(known)))
-    return known.dtype == object and all(
-        isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in known
-    )
-
-
 def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.ndarray:
-    """Class numbers of given labels under known classes: −1 unlabelled, −2 a class that was never seen."""
+    """Class numbers (n_rows,) under known classes: -1 unlabelled, -2 a class not among them."""
+    values = _as_series(owner, y, n_rows)
+    labelled = values.notna().to_numpy(dtype=bool, copy=True)
+    if classes.dtype.kind in "iu":
+        labelled &= ~values.eq(-1).fillna(False).to_numpy(dtype=bool)
+    place = {label: i for i, label in enumerate(classes.tolist())}
+    codes = np.full(n_rows, -1, dtype=np.int64)
+    codes[labelled] = [place.get(label, -2) for label in values[labelled].tolist()]
+    return codes
+
+
+def _as_series(owner: str, y: Any, n_rows: int) -> pd.Series:
+    """The labels in one column, by position."""
     import pandas as pd
 
+    if y is None:
+        raise MakedoInputError(f"{owner} requires y to be passed, but the target y is None.")
     if hasattr(y, "detach"):
         y = y.detach().cpu().numpy()
-    values = pd.Series(np.asarray(y) if not hasattr(y, "array") else y).reset_index(drop=True)
+    shape = np.shape(y)
+    if len(shape) == 2 and shape[1] == 1:
+        y = np.asarray(y)[:, 0]
+    elif len(shape) != 1:
+        raise MakedoInputError(f"{owner}: y must have one column. Got shape {shape}.")
+    values = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y))
     if len(values) != n_rows:
         raise MakedoInputError(
             f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}."
         )
-    labelled = values.notna().to_numpy(dtype=bool, copy=True)
-    if classes.dtype.kind in "iu":
-        labelled &= ~(values == -1).fillna(False).to_numpy(dtype=bool)
-    place = {label: i for i, label in enumerate(classes.tolist())}
-    codes = np.full(n_rows, -1, dtype=np.int64)
-    codes[labelled] = [
-        place.get(label.item() if isinstance(label, np.generic) else label, -2)
-        for label in values[labelled]
-    ]
-    return codes
+    return values.reset_index(drop=True)
+
+
+def _are_integers(known: pd.Series) -> bool:
+    if known.dtype.kind == "f":
+        return bool(np.all(known == np.floor(known)))
+    return known.dtype.kind in "iu" or (
+        known.dtype == object
+        and all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in known)
+    )
 
 
 def read_mask(owner: str, mask: Any, name: str, n_rows: int) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from makedo.core.persistence import replacing
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+logger = logging.getLogger("makedo")
 MOST_ROWS = 60  # of a table on the terminal; a file has them all
 PAGES = (".html", ".htm")
 
@@ -145,6 +147,8 @@ def _save(model: Any, request: Request) -> None:
             fresh = stack.enter_context(replacing(request.report))
             fresh.write_text(model.report().to_html(), encoding="utf-8")
         model.save(request.out)
+    if (table := getattr(model, "table_", None)) is not None:  # how columns became numbers
+        logger.info("%s", table.describe())
     name = type(model).__name__
     page = "" if request.report is None else f" Its report: {request.report}."
     request.close(

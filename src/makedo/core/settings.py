@@ -128,7 +128,7 @@ def typed(cls: type, name: str, value: Any, where: str) -> Any:
         )
     default = parameters[name].default
     kinds = _kinds(get_type_hints(cls.__init__).get(name, type(default)))
-    if not kinds:
+    if kinds in ([], [NoneType]):
         raise MakedoInputError(
             f"{where}: {name} of {cls.__name__} holds an object; it can be given in Python only."
         )

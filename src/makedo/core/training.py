@@ -198,7 +198,7 @@ class Training:
     def _epochs(self, phase: Phase, state: _State, progress: Progress) -> None:
         written = started = time.perf_counter()
         for epoch in range(len(state.rows), phase.max_epochs):
-            torch.manual_seed(derive(self.random_state, phase.name, epoch))
+            seed_epoch(derive(self.random_state, phase.name, epoch))
             row: dict[str, Any] = {"phase": phase.name, "epoch": epoch}
             row |= _one_epoch(phase, generator(self.random_state, phase.name, epoch))
             if phase.validate is not None:
@@ -287,6 +287,14 @@ class Training:
         if not state.done:
             _put_optimizer_tensors(phase, _below("optimizer", tensors))
         return state
+
+
+def seed_epoch(seed: int) -> None:
+    """Seed every generator of torch; on a machine without a GPU without the cost of looking for one."""
+    if torch.cuda.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 class _State:

@@ -3,39 +3,42 @@
 A room's ``commands.py`` holds its verbs as plain functions; their signatures say all that the
 command line needs.  A complete one::
 
-    """The verbs of the toy room."""
+    from makedo import NearestMean
+    from makedo.core.verbs import Batches, Diagnosis, Fitted, Model, Page, Rows, Settings, Table
+    from makedo.data.table import split_columns
 
-    from makedo.core.diagnosis import Diagnosis
-    from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
-    from makedo.methods.toy.estimator import NearestMean, columns
-
-    HELP = {"data": "table with one row a sample and columns of numbers"}
+    HELP = {"rows": "table with one row a sample"}
 
 
-    def diagnose(*, data: Table, label: str) -> Diagnosis:
+    def diagnose(*, rows: Table, label: str) -> Diagnosis:
         """Say whether the class means tell the classes apart."""
-        return NearestMean().diagnose(*columns(data, label))
+        return NearestMean().diagnose(*_read(rows, label))
 
 
-    def fit(*, data: Table, label: str, settings: Settings) -> Fitted:
+    def fit(*, rows: Table, label: str, settings: Settings) -> Fitted:
         """Learn one mean per class."""
-        return settings.build(NearestMean).fit(*columns(data, label))
+        return settings.build(NearestMean).fit(*_read(rows, label))
 
 
-    def predict(model: Model, *, data: Batches) -> Rows:
+    def predict(model: Model, *, rows: Batches) -> Rows:
         """Name the class of each row."""
-        for frame in data:
-            yield frame.assign(prediction=model.predict(frame))
+        for frame in rows:
+            yield frame.assign(prediction=model.predict(split_columns(frame)[2]))
 
 
-    def evaluate(model: Model, *, data: Table, label: str) -> Rows:
-        """Count right answers, class by class."""
-        return model.evaluate(*columns(data, label))
+    def evaluate(model: Model, *, rows: Table, label: str) -> Rows:
+        """Count right answers, beside those of always naming the most frequent class."""
+        return model.evaluate(*_read(rows, label))
 
 
-    def report(model: Model, *, data: Table, label: str) -> Page:
-        """Compare with always naming the most frequent class."""
-        return model.report(*columns(data, label))
+    def report(model: Model, *, rows: Table, label: str) -> Page:
+        """Did it pay?"""
+        return model.report(*_read(rows, label))
+
+
+    def _read(rows, label):
+        _, y, X = split_columns(rows.frame, label=label, where=rows.name)
+        return X, y
 
 
     VERBS = [diagnose, fit, predict, evaluate, report]

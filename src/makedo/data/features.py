@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,10 @@ import scipy.sparse as sp
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.table import TableEncoder, as_frame
 
-Matrix = np.ndarray | sp.csr_matrix
+if TYPE_CHECKING:  # scipy's stubs say that the shape of a sparse matrix may be None
+    Matrix = Any
+else:
+    Matrix = np.ndarray | sp.csr_matrix
 
 
 def read_rows(
@@ -77,6 +80,8 @@ def _check_width(owner: str, found: int, expected: int) -> None:
 
 
 def _matrix(owner: str, X: Any) -> Matrix:
+    if np.iscomplexobj(X):
+        raise MakedoInputError(f"{owner}: X holds complex numbers. Give real ones.")
     if sp.issparse(X):
         matrix: Any = sp.csr_matrix(X, dtype=np.float32)
         matrix.sum_duplicates()

@@ -265,9 +265,11 @@ class Graph:
             matrix.check_format(full_check=True)
         except (ValueError, TypeError, IndexError) as error:
             raise MakedoInputError(f"The stored graph is damaged ({error}).") from error
-        symmetric = abs(matrix - matrix.T).nnz == 0 and not matrix.diagonal().any()
-        if not symmetric or (graph.node_id is not None and len(graph.node_id) != graph.n_nodes):
+        if abs(matrix - matrix.T).nnz or matrix.diagonal().any():
             raise MakedoInputError("The stored graph is damaged (its two directions do not agree).")
+        ids = graph.node_id
+        if ids is not None and (len(ids) != graph.n_nodes or not ids.is_unique):
+            raise MakedoInputError("The stored graph is damaged (its ids are not one per node).")
         return graph
 
 
@@ -469,7 +471,7 @@ def _by_position(graph: Graph, n_rows: int, row_id: pd.Index | None, where: str)
 
 
 def extend(
-    graph: Graph, edges: Any, *, new_id: pd.Index, known_id: pd.Index, where: str = "edges"
+    graph: Graph, edges: Any, new_id: pd.Index, known_id: pd.Index, where: str = "edges"
 ) -> Graph:
     """Return the graph with nodes added behind its own, and with edges between any of them.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import column_or_1d
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.core.labels import encode_labels, read_mask, split_labelled
@@ -85,6 +86,8 @@ def read_nodes(
     """
     owner = type(estimator).__name__
     matrix, ids = read_rows(estimator, X, reset=True)
+    if not matrix.shape[1]:
+        raise MakedoInputError(f"{owner}: X has no columns. Give at least one feature.")
     ids = ids if node_id is None else node_index(owner, node_id, len(ids))
     codes, classes = encode_labels(owner, y, len(ids))
     if graph is None and needs_edges:
@@ -111,7 +114,7 @@ def read_nodes(
             f"{owner}: {count(len(never), 'class', 'classes')} without a training node "
             f"({first(classes[never])}): never predicted, and scored as wrong.",
             MakedoWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     return Nodes(matrix, ids, codes, classes, known, train, valid)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import scipy.sparse as sp
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from makedo.nn.dropout import dropout as drop
 from makedo.nn.propagation import SparseFeatures, sparse_linear
 
 
@@ -44,7 +44,8 @@ class Features:
         if isinstance(self.values, SparseFeatures):
             values = self.values.dropout(dropout) if dropout else None
             return sparse_linear(self.values, weight, values)
-        return F.dropout(self.values, dropout) @ weight if dropout else self.values @ weight
+        values = drop(self.values, dropout) if dropout else self.values
+        return values @ weight
 
 
 class FeatureLinear(nn.Module):

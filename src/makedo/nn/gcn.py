@@ -52,12 +52,17 @@ class GCN(nn.Module):
         self, features: Features, propagation: Callable[[Tensor], Tensor] = alone
     ) -> Tensor:
         """Return scores of classes before the softmax."""
-        first, *others = self.layers
-        z = propagation(first(features, dropout=self.dropout, bias=False)) + first.bias
-        for layer in others:
-            x = F.relu(z)  # (n_nodes, hidden)
-            x = dropout(x, self.dropout) if self.training else x
-            z = propagation(layer(Features(x), bias=False)) + layer.bias
+        z: Tensor | None = None
+        for layer in self.layers:
+            assert isinstance(layer, FeatureLinear)
+            if z is None:
+                own = layer(features, dropout=self.dropout, bias=False)
+            else:
+                x = F.relu(z)  # (n_nodes, hidden)
+                x = dropout(x, self.dropout) if self.training else x
+                own = layer(Features(x), bias=False)
+            z = propagation(own) + layer.bias
+        assert z is not None
         return z
 
 

@@ -49,6 +49,8 @@ class FeatureMLP(nn.Module):
     ):
         super().__init__()
         self.input = FeatureLinear(n_features, hidden)
+        # torch's own start for linear layers: steadier here than Glorot's, which suits the GCN
+        nn.init.uniform_(self.input.weight, -(n_features**-0.5), n_features**-0.5)
         self.extra = nn.Linear(n_extra, hidden, bias=False) if n_extra else None
         self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
         self.activation = ACTIVATIONS[activation]()

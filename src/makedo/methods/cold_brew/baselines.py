@@ -253,9 +253,9 @@ def candidates(cold_part: str = "auto") -> list[Candidate]:
     many_labels: dict[str, Any] = {"norm": True, "activation": "gelu", "input_dropout": 0.0}
     mlp = [
         shape | {"dropout": dropout, "weight_decay": decay}
-        for shape in (few_labels, many_labels)
         for dropout in (0.5, 0.2)
         for decay in (5e-4, 5e-5)
+        for shape in (few_labels, many_labels)
     ]
     spread = [
         {"adjacency": adjacency, "alpha": alpha}
@@ -274,8 +274,8 @@ def candidates(cold_part: str = "auto") -> list[Candidate]:
     glnn = [
         shape | {"distill": distill, "dropout": dropout}
         for shape in (many_labels, few_labels)
-        for distill in (1.0, 0.9)
         for dropout in (0.5, 0.2)
+        for distill in (1.0, 0.9)
     ]
     brew = [
         {"structural_penalty": penalty, "n_neighbors": k, "temperature": t, "distill": distill}

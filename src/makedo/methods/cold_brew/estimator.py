@@ -1,30 +1,36 @@
 """Cold Brew: node classification when neighbourhoods are missing.
 
-W. Zheng, E. W. Huang, N. Rao, S. Katariya, Z. Wang, K. Subbian, "Cold Brew: Distilling Graph Node Representations with
-Incomplete or Missing Neighborhoods", ICLR 2022, https://arxiv.org/abs/2111.04840.
+W. Zheng, E. W. Huang, N. Rao, S. Katariya, Z. Wang, K. Subbian, "Cold Brew: Distilling Graph Node
+Representations with Incomplete or Missing Neighborhoods", ICLR 2022,
+https://arxiv.org/abs/2111.04840.
 
-A graph network (the teacher) learns on the graph.  A student that sees features only guesses the embedding the teacher
-would have given a node (part 1), looks up the most similar embeddings of known nodes (its virtual neighbours), and
-predicts from features, virtual neighbourhood and guess (part 2).  So a node that nothing links to can be served.
+A graph network (the teacher) learns on the graph.  A student that sees features only guesses the
+embedding that the teacher would have given a node (part 1), looks up the most similar embeddings of
+known nodes (its virtual neighbours), and predicts from features, virtual neighbourhood and guess
+(part 2).  So a node that nothing links to can be served.
 
-Symbols: Ã normalised adjacency · E structural embedding · Ē bank, one teacher embedding per connected node · ξ₁, ξ₂ the two
-parts of the student · ê_i = ξ₁(x_i) guess · ẽ_i virtual embedding · K virtual neighbours · τ temperature.
+Symbols: Ã normalised adjacency · E structural embedding · Ē bank, one teacher embedding per
+connected node · ξ₁, ξ₂ the two parts of the student · ê_i = ξ₁(x_i) guess · ẽ_i virtual embedding ·
+K virtual neighbours · τ temperature · λ weight of the teacher's soft labels.
 
-What differs from the paper, and why (the authors' code differs from the paper in further ways):
+What differs from the paper, and why (its released code differs from it in further ways):
 
-* E starts at zero and is penalised by η‖E‖², not ‖E‖: rows far from labels would otherwise stay noise.
-* The bank is standardised and compared by cosine with a temperature, K = 16; ``from_paper`` has the dot product, K = 3.
-* A node is never its own virtual neighbour while part 2 trains.
-* Half of the validation nodes lose their edges before anything is trained.  They stop the student and choose what serves
-  nodes without edges (plain MLP, distilled MLP, or Cold Brew); the other half stop the teacher and choose the degree from
-  which the teacher serves.  The released code selects on test nodes.
+* E starts at zero and is penalised by η‖E‖², not ‖E‖: rows far from labels would stay noise.
+* The bank is standardised and compared by cosine with a temperature, K = 16, so that neither the
+  layer with the largest scale nor rows with a large norm decide.
+* A node is never its own virtual neighbour while part 2 trains: new nodes never are.
+* Part 2 also learns from the teacher's soft labels (λ = 0.5, by validation; λ = 0 is the paper).
+* Half of the validation nodes lose their edges before anything is trained.  They stop the students
+  and choose what serves nodes without edges (an MLP, a distilled MLP, or Cold Brew); the other half
+  stop the teacher and choose the degree from which it serves.  The released code selects on test
+  nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -40,13 +46,13 @@ from makedo.core.labels import match_labels
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import derive, generator, torch_seed
 from makedo.core.training import Phase, Training, history_frame
-from makedo.data.features import Matrix, RowScaler, read_rows, stack_rows
-from makedo.data.graph import Graph, extend
-from makedo.data.nodes import find_nodes, node_index, read_nodes
+from makedo.data.features import Matrix, RowScaler, read_rows
+from makedo.data.graph import Graph
+from makedo.data.nodes import read_nodes
 from makedo.data.table import TableEncoder
-from makedo.methods.cold_brew.routing import choose_part, choose_threshold, hide_half
-from makedo.methods.cold_brew.serving import Server, build_networks, virtual_neighborhood
-from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase
+from makedo.methods.cold_brew.routing import PARTS, hide_half, route
+from makedo.methods.cold_brew.serving import Answer, Server, answer, build_networks
+from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase, virtual_neighborhood
 from makedo.methods.cold_brew.teacher import StructuralGCN, embedding_bank, teacher_phase
 from makedo.nn.features import Features
 from makedo.nn.mlp import classifier_phase
@@ -54,19 +60,6 @@ from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
     from makedo.report import Report
-
-PARTS = ("mlp", "distilled mlp", "cold brew")  # what can serve a node without edges, simplest first
-
-
-class Answer(NamedTuple):
-    """What the model says of some nodes, and why."""
-
-    ids: pd.Index
-    scaled: Matrix  # (n_rows, n_encoded)
-    degree: np.ndarray  # (n_rows,)
-    proba: np.ndarray  # (n_rows, n_classes)
-    teacher: np.ndarray | None  # the teacher's probabilities, where there is a graph to ask it with
-    by_teacher: np.ndarray  # (n_rows,) whether they were taken
 
 
 class ColdBrewClassifier(ClassifierMixin, Estimator):
@@ -99,7 +92,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         How a guess is compared with the bank.
     temperature : float, default=0.1
         :math:`\tau`; small values let the nearest neighbour decide.
-    distill : float, default=0.0
+    distill : float, default=0.5
         Weight in [0, 1] of the teacher's soft labels in part 2; 0 is the paper.
     student_hidden : int, default=256
         Width of both parts of the student.
@@ -225,7 +218,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         n_neighbors: int = 16,
         score: str = "cosine",
         temperature: float = 0.1,
-        distill: float = 0.0,
+        distill: float = 0.5,
         student_hidden: int = 256,
         dropout: float = 0.5,
         student_dropout: float = 0.5,
@@ -273,7 +266,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.device = device
         self.verbose = verbose
 
-    # --- learning -------------------------------------------------------------------------------------------------------
+    # --- learning -----------------------------------------------------------------------------
 
     def fit(
         self,
@@ -292,15 +285,18 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         Parameters
         ----------
         X : data frame, ndarray, scipy sparse or tensor of shape (n_nodes, n_features)
-            The index of a frame holds the node ids.  Text, categories, dates and gaps are welcome in a frame.
+            The index of a frame holds the node ids.  Text, categories, dates and gaps are welcome
+            in a frame.
         y : array-like of shape (n_nodes,)
             NaN, None and, for integer classes, -1 are unlabelled.
         graph : Graph, data frame of edges, edge_index, scipy sparse, networkx or PyG data
-            Joined by node id; by position it must have exactly n_nodes nodes.  A row that is missing is a node removed.
+            Joined by node id; by position it must have exactly n_nodes nodes.  A row that is
+            missing is a node removed.
         node_id : array-like of shape (n_nodes,), optional
             Ids of the rows, instead of the index of X.
         train_mask, valid_mask : array-like of bool of shape (n_nodes,), optional
-            Default: those of ``graph`` (PyG), else validation nodes are split off from the labelled ones.
+            Default: those of ``graph`` (PyG), else validation nodes are split off from the labelled
+            ones.
         checkpoint_dir : str or Path, optional
             State is kept there; a killed fit, called again, ends in the same model bit for bit.
         on_step : callable, optional
@@ -309,36 +305,48 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         Raises
         ------
         MakedoInputError
-            No labels, one class, no edges, ids or sizes that do not match, a checkpoint of another fit.
+            No labels, one class, no edges, ids or sizes that do not match, a checkpoint of another
+            fit.
         """
         self._check_parameters()
-        owner = type(self).__name__
         nodes = read_nodes(
-            self, X, y, graph=graph, node_id=node_id, train_mask=train_mask, valid_mask=valid_mask,
-            validation_fraction=self.validation_fraction, random_state=self.random_state,
-        )  # fmt: skip
+            self,
+            X,
+            y,
+            graph=graph,
+            node_id=node_id,
+            train_mask=train_mask,
+            valid_mask=valid_mask,
+            validation_fraction=self.validation_fraction,
+            random_state=self.random_state,
+        )
         assert nodes.graph is not None
         self.X_, self.y_, self.classes_, self.node_id_ = nodes.X, nodes.y, nodes.classes, nodes.id
         self.graph_, self.train_, self.valid_ = nodes.graph, nodes.train, nodes.valid
-        hidden, kept = hide_half(
-            nodes.valid, nodes.graph.degree, generator(self.random_state, "hidden edges")
-        )
+        rng = generator(self.random_state, "hidden edges")
+        hidden, kept = hide_half(nodes.valid, nodes.graph.degree, rng)
         training_graph = nodes.graph.without_edges_of(hidden)
         connected = np.flatnonzero(training_graph.degree > 0)
         if len(connected) == 0:
             raise MakedoInputError(
-                f"{owner}: hiding the edges of {count(len(hidden), 'validation node')} left no edge."
+                f"{type(self).__name__}: without the edges of {count(len(hidden), 'validation node')} "
+                "no edge is left. Give valid_mask, or a graph with more edges."
             )
         self.scaler_ = RowScaler(self.normalize).fit(nodes.X, connected)
-
         self.fingerprint_ = fingerprint(nodes.X, nodes.y, nodes.graph, nodes.train, nodes.valid)
         with Training(
-            owner, random_state=self.random_state, verbose=self.verbose, checkpoint_dir=checkpoint_dir,
-            key=fingerprint(self.get_params(), self.fingerprint_), on_step=on_step,
-        ) as training:  # fmt: skip
+            type(self).__name__,
+            random_state=self.random_state,
+            verbose=self.verbose,
+            key=fingerprint(self.get_params(), self.fingerprint_),
+            checkpoint_dir=checkpoint_dir,
+            on_step=on_step,
+        ) as training:
             self._train(training, training_graph, connected, hidden, kept)
         self.history_ = history_frame(training.history)
-        self._route(hidden, kept)
+        self.part_, self.part_scores_, self.degree_threshold_, self.validation_ = route(
+            self, hidden, kept
+        )
         return self
 
     def _train(
@@ -349,120 +357,84 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         hidden: np.ndarray,
         kept: np.ndarray,
     ) -> None:
-        """Run the phases in order; a part whose training was stopped before it began is left out of ``nets_``."""
+        """Train every part in turn; one that was stopped before it began stays out of ``nets_``."""
         device = pick_device(self.device)
         x = Features.of(self.scaler_.transform(self.X_), device)
         with torch_seed(derive(self.random_state, "initial weights")):
-            nets = build_networks(self, len(x), self.X_.shape[1], len(self.classes_))
+            nets = build_networks(self, *self.X_.shape, len(self.classes_))
         nets = {name: net.to(device) for name, net in nets.items()}
         y, train, rows, no_edges, edges = (
             torch.from_numpy(a).to(device) for a in (self.y_, self.train_, connected, hidden, kept)
         )
-        student: dict[str, Any] = {
-            "learning_rate": self.student_learning_rate, "weight_decay": self.weight_decay, "batch_size": self.batch_size,
-            "max_epochs": self.student_max_epochs, "patience": self.student_patience,
-        }  # fmt: skip
-        teacher: dict[str, Any] = {
-            "learning_rate": self.learning_rate, "weight_decay": self.weight_decay, "max_epochs": self.max_epochs,
+        full = {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "max_epochs": self.max_epochs,
             "patience": self.patience,
-        }  # fmt: skip
+        }
+        student: dict[str, Any] = {
+            "learning_rate": self.student_learning_rate,
+            "weight_decay": self.weight_decay,
+            "max_epochs": self.student_max_epochs,
+            "patience": self.student_patience,
+            "batch_size": self.batch_size,
+        }
         self.nets_, self.bank_ = {}, None
 
-        def run(phase: Phase, name: str) -> bool:
+        def run(phase: Phase) -> bool:
             if training.run(phase):
-                self.nets_[name] = nets[name]
-            return name in self.nets_
+                self.nets_[phase.name] = nets[phase.name]
+            return phase.name in self.nets_
 
-        if "mlp" in nets:
-            epochs = {
-                "max_epochs": self.max_epochs,
-                "patience": self.patience,
-            }  # it sees labelled rows only
-            run(
-                classifier_phase("mlp", nets["mlp"], x, y, train, no_edges, **student | epochs),
-                "mlp",
-            )
+        def classifier(name: str, **settings: Any) -> Phase:
+            return classifier_phase(name, nets[name], x, y, train, no_edges, **settings)  # type: ignore[arg-type]
 
+        # Plain MLPs, which see labelled rows only: as many epochs as the teacher.
+        for name in ("mlp", "normed mlp"):
+            if name in nets:
+                long = {"max_epochs": self.max_epochs, "patience": self.patience}
+                run(classifier(name, **student | long))
+
+        # Teacher
         net = nets["teacher"]
         assert isinstance(net, StructuralGCN)
         propagation = Propagation(graph.normalized()).to(device)
-        if not run(
-            teacher_phase(
-                net, x, propagation, y, train, edges, penalty=self.structural_penalty, **teacher
-            ),
-            "teacher",
-        ):
+        penalty = self.structural_penalty
+        if not run(teacher_phase(net, x, propagation, y, train, edges, penalty=penalty, **full)):
             return
         with torch.no_grad():
-            outputs = net(x, propagation)
+            outputs = net(x, propagation)  # per layer (n_nodes, d_{l+1})
         soft: dict[str, Any] = {"soft": outputs[-1].softmax(1), "soft_rows": rows}
-
         if "distilled mlp" in nets:
-            run(classifier_phase(
-                "distilled mlp", nets["distilled mlp"], x, y, train, no_edges, distill=1.0, **soft, **student
-            ), "distilled mlp")  # fmt: skip
+            run(classifier("distilled mlp", distill=1.0, **soft, **student))
+        if "part 1" not in nets:
+            return
 
-        if "part 1" in nets:
-            embedding = embedding_bank(outputs, self.bank)
-            mean, scale = column_scale(embedding[rows])
-            bank = Bank(rows, (embedding[rows] - mean) / scale, self.score)
-            # Part 1 is judged as it is used: by what the teacher says of nodes whose edges it was not shown.
-            with torch.no_grad():
-                full = Propagation(self.graph_.normalized()).to(device)
-                judged = (embedding_bank(net(x, full), self.bank)[no_edges] - mean) / scale
-            if not run(
-                part1_phase(nets["part 1"], x, rows, bank.values, no_edges, judged, **student),
-                "part 1",
-            ):
-                return
-            own = torch.full((len(x),), -1, device=device)
-            own[rows] = torch.arange(len(rows), device=device)
-            with torch.no_grad():
-                extra = virtual_neighborhood(
-                    nets["part 1"], x, bank, self.n_neighbors, self.temperature, own
-                )[2]
-            if run(classifier_phase(
-                "part 2", nets["part 2"], x, y, train, no_edges, extra=extra, distill=self.distill, **soft, **student
-            ), "part 2"):  # fmt: skip
-                self.bank_ = bank
+        # Bank
+        embedding = embedding_bank(outputs, self.bank)
+        mean, scale = column_scale(embedding[rows])
+        bank = Bank(rows, (embedding[rows] - mean) / scale, self.score)
 
-    def _route(self, hidden: np.ndarray, kept: np.ndarray) -> None:
-        """Choose what serves nodes without edges and from which degree the teacher serves (validation nodes only)."""
-        ready = [
-            part
-            for part in PARTS
-            if part in self.nets_ or (part == "cold brew" and self.bank_ is not None)
-        ]
-        ready = ready or ["teacher"]  # the training was stopped before any student had begun
-        valid = np.concatenate([hidden, kept])
-        scaled = self.scaler_.transform(self.X_)
-        right = {
-            part: self._cold(scaled[valid], part).argmax(1) == self.y_[valid] for part in ready
-        }
-        self.part_, self.part_scores_ = choose_part(
-            {part: r[: len(hidden)] for part, r in right.items()}
-        )
-        frame = pd.DataFrame({"row": valid, "degree": self.graph_.degree[valid]})
-        frame["edges_hidden"] = np.arange(len(valid)) < len(hidden)
-        for part in ready:
-            frame[part] = right[part]
-        if "teacher" in self.nets_:
-            frame["teacher"] = (
-                self._server.warm(scaled, self.graph_)[valid].argmax(1) == self.y_[valid]
-            )
-            on_kept = frame[~frame["edges_hidden"]]
-            self.degree_threshold_ = choose_threshold(
-                on_kept["degree"].to_numpy(),
-                on_kept["teacher"].to_numpy(),
-                on_kept[self.part_].to_numpy(),
-            )
-        else:
-            self.degree_threshold_ = float("inf")
-        if self.degree_threshold != "auto":
-            self.degree_threshold_ = float(self.degree_threshold)
-        self.validation_ = frame
+        # Part 1, judged by what the teacher says of nodes whose edges part 1 was not shown
+        with torch.no_grad():
+            shown = Propagation(self.graph_.normalized()).to(device)
+            judged = (embedding_bank(net(x, shown), self.bank)[no_edges] - mean) / scale
+        if not run(part1_phase(nets["part 1"], x, rows, bank.values, no_edges, judged, **student)):
+            return
 
-    # --- predicting -----------------------------------------------------------------------------------------------------
+        # Virtual neighbours, once: nothing in them is learnt
+        own = torch.full((len(x),), -1, device=device)
+        own[rows] = torch.arange(len(rows), device=device)
+        with torch.no_grad():
+            extra = virtual_neighborhood(
+                nets["part 1"], x, bank, self.n_neighbors, self.temperature, own
+            )[2]
+
+        # Part 2
+        if run(classifier("part 2", extra=extra, distill=self.distill, **soft, **student)):
+            self.bank_ = bank
+
+    # --- predicting ---------------------------------------------------------------------------
 
     def predict(
         self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
@@ -476,8 +448,9 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         nodes : sequence of ids, optional
             Nodes of the training graph, instead of X.
         edges : data frame or array (2, n_edges), optional
-            Edges between new nodes and the training graph, by id; without ids the training nodes are 0 … n−1 and the rows
-            of X follow.  A node of at least ``degree_threshold_`` edges is then served by the teacher.
+            Edges between new nodes and the training graph, by id; in an array by position, the
+            training nodes first, then the rows of X.  A node of at least ``degree_threshold_``
+            edges is then served by the teacher.
         node_id : sequence of length n_rows, optional
             Ids of the new nodes, instead of the index of X.
 
@@ -485,46 +458,14 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         -------
         ndarray of shape (n_rows,)
         """
-        return self.classes_[
-            self.predict_proba(X, nodes=nodes, edges=edges, node_id=node_id).argmax(1)
-        ]
+        proba = self.predict_proba(X, nodes=nodes, edges=edges, node_id=node_id)
+        return self.classes_[proba.argmax(1)]
 
     def predict_proba(
         self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
     ) -> np.ndarray:
-        """Class probabilities (n_rows, n_classes) in the order of ``classes_``; arguments as in :meth:`predict`."""
+        """Class probabilities (n_rows, n_classes) by ``classes_``; arguments as in predict."""
         return self._answer(X, nodes, edges, node_id).proba
-
-    def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
-        check_is_fitted(self)
-        owner = type(self).__name__
-        if (X is None) == (nodes is None):
-            raise MakedoInputError(
-                f"{owner}: give either X (new nodes) or nodes= (ids of the training graph)."
-            )
-        threshold, teacher = max(self.degree_threshold_, 1), None
-        if nodes is not None:
-            ids = pd.Index(nodes)
-            rows = self._positions(ids)
-            all_rows = self.scaler_.transform(self.X_)
-            scaled, degree = all_rows[rows], self.graph_.degree[rows]
-            if "teacher" in self.nets_:
-                teacher = self._server.warm(all_rows, self.graph_)[rows]
-        else:
-            matrix, ids = read_rows(self, X, allow_empty=True)
-            ids = ids if node_id is None else node_index(owner, node_id, len(ids))
-            scaled, degree = self.scaler_.transform(matrix), np.zeros(len(ids), dtype=np.int64)
-            if edges is not None and len(ids):
-                graph = extend(self.graph_, edges, new_id=ids, known_id=self.node_id_)
-                degree = graph.degree[self.graph_.n_nodes :]
-                if "teacher" in self.nets_:
-                    all_rows = stack_rows(self.scaler_.transform(self.X_), scaled)
-                    teacher = self._server.warm(all_rows, graph)[self.graph_.n_nodes :]
-        proba = self._cold(scaled, self.part_)
-        by_teacher = degree >= threshold if teacher is not None else np.zeros(len(ids), dtype=bool)
-        if teacher is not None:
-            proba[by_teacher] = teacher[by_teacher]
-        return Answer(ids, scaled, degree, proba, teacher, by_teacher)
 
     def explain(
         self,
@@ -535,20 +476,20 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         node_id: Any = None,
         n_neighbors: int = 3,
     ) -> pd.DataFrame:
-        """Predictions with their reasons: one row per node, arguments as in :meth:`predict`.
+        """Predictions with their reasons; arguments as in :meth:`predict`.
 
         Returns
         -------
         DataFrame indexed by node id
-            label, probability, route (what served the node), and the first virtual neighbours with their weights where the
-            model has a bank: existing nodes that the new one resembles.
+            label, probability, route (what served the node), and the first virtual neighbours with
+            their weights where the model has a bank: known nodes that this one resembles.
         """
-        answer = self._answer(X, nodes, edges, node_id)
-        label = self.classes_[answer.proba.argmax(1)]
-        table = pd.DataFrame({"label": label, "probability": answer.proba.max(1)}, index=answer.ids)
-        table["route"] = np.where(answer.by_teacher, "teacher", self.part_)
+        found = self._answer(X, nodes, edges, node_id)
+        label = self.classes_[found.proba.argmax(1)]
+        table = pd.DataFrame({"label": label, "probability": found.proba.max(1)}, index=found.ids)
+        table["route"] = np.where(found.by_teacher, "teacher", self.part_)
         if self.bank_ is not None:
-            index, weight, _ = self._server.virtual(answer.scaled)
+            index, weight, _ = self._server.virtual(found.scaled)
             names = self.node_id_[self.bank_.rows.cpu().numpy()]
             for k in range(min(n_neighbors, index.shape[1])):
                 table[f"neighbor_{k + 1}"] = names[index[:, k]]
@@ -556,18 +497,14 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         return table
 
     def virtual_neighbors(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of the K virtual neighbours of each row of X and their weights, both (n_rows, K), best first."""
-        scaled = self.scaler_.transform(self._encoded(X))
-        self._check_bank()
-        index, weight, _ = self._server.virtual(scaled)
+        """Ids and weights of the K virtual neighbours of rows, both (n_rows, K), best first."""
+        index, weight, _ = self._virtual(X)
         assert self.bank_ is not None
         return self.node_id_[self.bank_.rows.cpu().numpy()].to_numpy()[index], weight
 
     def transform(self, X: Any) -> np.ndarray:
-        """What the student makes of the rows of X: [ẽ, ê] side by side, (n_rows, 2 · width)."""
-        scaled = self.scaler_.transform(self._encoded(X))
-        self._check_bank()
-        return self._server.virtual(scaled)[2]
+        """What the student makes of rows: [ẽ, ê] side by side, (n_rows, 2 · width)."""
+        return self._virtual(X)[2]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy on new nodes without edges; unlabelled rows do not count."""
@@ -588,19 +525,19 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         edges: Any = None,
         node_id: Any = None,
     ) -> pd.DataFrame:
-        """Accuracy on labelled nodes of each part and of the routed model; arguments as in :meth:`predict`.
+        """Accuracy of each part and of the routed model; arguments as in :meth:`predict`.
 
         Returns
         -------
         DataFrame
-            candidate, group, mean, low, high (per cent, 95 % bootstrap interval over nodes), n.
+            candidate, group, mean, low, high (per cent; 95 % bootstrap interval over nodes), n.
         """
         from makedo.methods.cold_brew.scoring import evaluate
 
         return evaluate(self, X, y, nodes=nodes, edges=edges, node_id=node_id)
 
     def diagnose(self, X: Any, y: Any, *, graph: Any, node_id: Any = None) -> Diagnosis:
-        """Whether this method would help on this data: measured on labelled nodes that are held back, in under a minute.
+        """Measure on held-back labels whether this method would help, in under a minute.
 
         Arguments as in :meth:`fit`; the estimator itself is not fitted.
         """
@@ -616,55 +553,51 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         nodes: Any = None,
         edges: Any = None,
         node_id: Any = None,
-        budget: int = 1,
+        budget: int = 2,
         show_rows: bool = False,
     ) -> Report:
-        """Did it pay?  With labelled nodes, compared on them with the baselines; without, what ``fit`` stored.
+        """Did it pay?  Compared with the baselines on labelled nodes; else what ``fit`` stored.
 
         Parameters
         ----------
         X, y, nodes, edges, node_id
             Labelled nodes, as in :meth:`predict`.
-        budget : int, default=1
-            Configurations that each baseline may try on the validation nodes of the fit (at most 8).
+        budget : int, default=2
+            Configurations that each baseline may try on the validation nodes of the fit, 1 to 8.
         show_rows : bool, default=False
             Whether ids of nodes may stand in the report.
         """
         from makedo.methods.cold_brew.page import report
 
-        return report(
-            self,
-            X,
-            y,
-            nodes=nodes,
-            edges=edges,
-            node_id=node_id,
-            budget=budget,
-            show_rows=show_rows,
-        )
+        where = {"nodes": nodes, "edges": edges, "node_id": node_id}
+        return report(self, X, y, **where, budget=budget, show_rows=show_rows)
 
-    # --- inside ---------------------------------------------------------------------------------------------------------
+    # --- inside -------------------------------------------------------------------------------
 
     @property
     def _server(self) -> Server:
         return Server(self.nets_, self.bank_, self.n_neighbors, self.temperature)
 
-    def _cold(self, scaled: Any, part: str) -> np.ndarray:
+    def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
+        check_is_fitted(self)
+        return answer(self, X, nodes, edges, node_id)
+
+    def _cold(self, scaled: Matrix, part: str) -> np.ndarray:
         return self._server.cold(scaled, part, len(self.classes_))
 
     def _encoded(self, X: Any) -> Matrix:
         check_is_fitted(self)
         return read_rows(self, X, allow_empty=True)[0]
 
-    def _check_bank(self) -> None:
+    def _virtual(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scaled = self.scaler_.transform(self._encoded(X))
         if self.bank_ is None:
             raise MakedoInputError(
-                f"{type(self).__name__}: this model has no virtual neighbours (cold_part={self.cold_part!r}, or it was "
-                'interrupted). Fit with cold_part="auto" or "cold brew".'
+                f"{type(self).__name__}: this model has no virtual neighbours "
+                f"(cold_part={self.cold_part!r}, or its training was stopped). "
+                'Fit with cold_part="auto" or "cold brew".'
             )
-
-    def _positions(self, ids: Any) -> np.ndarray:
-        return find_nodes(type(self).__name__, self.node_id_, ids)
+        return self._server.virtual(scaled)
 
     def _restore(self, state: dict[str, Any]) -> None:
         tensors, bank = state.pop("nets_"), state.pop("bank_")
@@ -673,23 +606,24 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.table_ = None if table is None else TableEncoder.from_state(table)
         self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
         device = pick_device(self.device)
-        nets = build_networks(self, self.graph_.n_nodes, self.X_.shape[1], len(self.classes_))
+        nets = build_networks(self, *self.X_.shape, len(self.classes_))
         self.nets_ = {name: nets[name].to(device) for name in tensors}
         for name, net in self.nets_.items():
             net.load_state_dict(tensors[name])
             net.eval()
-        self.bank_ = (
-            None
-            if bank is None
-            else Bank(bank["rows"].to(device), bank["values"].to(device), bank["score"])
-        )
+        if bank is None:
+            self.bank_ = None
+        else:
+            rows, values = bank["rows"].to(device), bank["values"].to(device)
+            self.bank_ = Bank(rows, values, bank["score"])
 
     def _card(self) -> str:
         scores = ", ".join(f"{part} {score:.3f}" for part, score in self.part_scores_.items())
         return (
-            f"Classifies nodes into {count(len(self.classes_), 'class', 'classes')}; learnt from {self.graph_!r}.\n\n"
-            f"Nodes without edges are served by: {self.part_} (accuracy on validation nodes with hidden edges: {scores}). "
-            f"The teacher serves nodes of degree {self.degree_threshold_:g} and above.\n\n"
-            "`weights.safetensors` and `tables.parquet` hold the features, edges, labels and ids of the training nodes: "
-            "keep this directory as private as that data."
+            f"Classifies nodes into {count(len(self.classes_), 'class', 'classes')}; learnt from "
+            f"{self.graph_!r}.\n\nNodes without edges are served by: {self.part_} (accuracy on "
+            f"validation nodes with hidden edges: {scores}). The teacher serves nodes of degree "
+            f"{max(self.degree_threshold_, 1):g} and above.\n\n`weights.safetensors` and "
+            "`tables.parquet` hold the features, edges, labels and ids of the training nodes: keep "
+            "this directory as private as that data."
         )

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from makedo.core.checks import MakedoInputError, count
 from makedo.core.compare import Comparison, compare_rows
 from makedo.core.seeds import generator
+from makedo.data.nodes import find_nodes
 from makedo.methods.cold_brew.baselines import candidates
 from makedo.methods.cold_brew.fcr import FCR, measured_fcr
 from makedo.methods.cold_brew.scoring import ROUTED, right_by_part
@@ -60,7 +61,7 @@ def report(
         baselines, valid = _baselines(model, X, nodes, right[ROUTED], y, budget)
         right = baselines | {ROUTED: right[ROUTED]}
         note = f"Measured on {count(int((~np.isnan(right[ROUTED])).sum()), 'labelled node')} that were given."
-    groups = {"without edges": degree == 0, "with edges": degree > 0, "all": degree >= 0}
+    groups = {"unlinked": degree == 0, "linked": degree > 0, "all": degree >= 0}
     groups = {name: mask for name, mask in groups.items() if mask.any()}
     if len(groups) == 2:  # one kind of node only: "all" is the same
         del groups["all"]
@@ -138,7 +139,7 @@ def _baselines(
     """
     from makedo.core.labels import match_labels
 
-    answer_rows = model._positions(pd.Index(nodes)) if nodes is not None else None
+    answer_rows = find_nodes(type(model).__name__, model.node_id_, nodes) if nodes is not None else None
     matrix = None if X is None else model._encoded(X)
     codes = match_labels(type(model).__name__, y, model.classes_, len(ours))
     frame = model.validation_
@@ -183,6 +184,7 @@ def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
     kept = frame[~frame["edges_hidden"]]
     if len(kept) < 10 or "teacher" not in frame or "mlp" not in frame:
         return None
+    plain = max(("mlp", "normed mlp"), key=lambda part: model.part_scores_[part])
     rows = kept["row"].to_numpy()
     train = np.isin(np.arange(model.graph_.n_nodes), model.train_)
     spread = LabelPropagation().fit(
@@ -190,7 +192,7 @@ def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
     )
     lp = spread.predict(nodes=rows) == model.y_[rows]
     rng = generator(model.random_state, "fcr")
-    return measured_fcr(kept["teacher"].to_numpy(bool), kept["mlp"].to_numpy(bool), lp, rng)
+    return measured_fcr(kept["teacher"].to_numpy(bool), kept[plain].to_numpy(bool), lp, rng)
 
 
 # --- sections ---------------------------------------------------------------------------------------------------------
@@ -296,7 +298,7 @@ def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
     """Virtual neighbours of the first given node."""
     from makedo.report import Section, figures
 
-    matrix = model._encoded(X) if X is not None else model.X_[model._positions(pd.Index(nodes)[:1])]
+    matrix = model._encoded(X) if X is not None else model.X_[find_nodes(type(model).__name__, model.node_id_, nodes[:1])]
     index, weight, _ = model._server.virtual(model.scaler_.transform(matrix[:1]))
     assert model.bank_ is not None
     rows = model.bank_.rows.cpu().numpy()[index[0]]
@@ -329,6 +331,8 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
         if name in table
     ]
     table = table[columns]
+    if table["sd"].isna().all():  # over rows: their number stands in n already
+        table = table.drop(columns=["size"], errors="ignore")
     return table.loc[:, table.notna().any()].rename(
         columns={
             "mean": ACCURACY,

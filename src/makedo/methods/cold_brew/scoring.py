@@ -54,6 +54,6 @@ def evaluate(model: ColdBrewClassifier, X: Any, y: Any, **where: Any) -> pd.Data
     right, degree = right_by_part(model, X, y, **where)
     groups = {"all": degree >= 0}
     if (degree > 0).any() and (degree == 0).any():
-        groups |= {"without edges": degree == 0, "with edges": degree > 0}
+        groups |= {"unlinked": degree == 0, "linked": degree > 0}
     table = compare_rows(right, reference=next(iter(right)), ours=ROUTED, groups=groups).table()
     return table[["candidate", "group", "mean", "low", "high", "n"]]

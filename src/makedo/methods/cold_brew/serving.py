@@ -1,23 +1,27 @@
-"""What each trained part says of rows: the networks of a model, their shapes, and how they answer in blocks."""
+"""What each trained part says of rows: the networks of a model, and how they answer in blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from makedo.data.features import Matrix
-from makedo.methods.cold_brew.student import Bank, nearest_in_bank, virtual_embedding
+from makedo.core.checks import MakedoInputError
+from makedo.data.features import Matrix, read_rows, stack_rows
+from makedo.data.graph import Graph, extend
+from makedo.data.nodes import find_nodes, node_index
+from makedo.methods.cold_brew.routing import PARTS
+from makedo.methods.cold_brew.student import Bank, virtual_neighborhood
 from makedo.methods.cold_brew.teacher import StructuralGCN
 from makedo.nn.features import Features
 from makedo.nn.mlp import FeatureMLP
 from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
-    from makedo.data.graph import Graph
     from makedo.methods.cold_brew.estimator import ColdBrewClassifier
 
 ROWS = 8192  # rows scored at once
@@ -29,26 +33,20 @@ def build_networks(
 ) -> dict[str, nn.Module]:
     """Untrained networks of every part that ``model`` trains; the caller seeds torch.
 
-    The plain MLP has one narrow layer without normalisation and dropout on its input: with few labels that is the
-    stronger one, so it is the fairer candidate.
+    There are two plain MLPs, because neither shape is good everywhere: one with dropout on its
+    input for few labels and many features, one with the student's normalised layer.
     """
-    width = n_classes if model.bank == "output" else model.hidden * (model.n_layers - 1) + n_classes
-    wanted = (
-        ("mlp", "distilled mlp", "cold brew") if model.cold_part == "auto" else (model.cold_part,)
-    )
+    width = n_classes
+    if model.bank == "layers":
+        width += model.hidden * (model.n_layers - 1)
+    wanted = PARTS if model.cold_part == "auto" else (model.cold_part,)
     student: dict[str, Any] = {"hidden": model.student_hidden, "dropout": model.student_dropout}
+    plain: dict[str, Any] = {"hidden": MLP_WIDTH, "norm": False, "activation": "relu"}
     nets: dict[str, nn.Module] = {}
     if "mlp" in wanted:
-        nets["mlp"] = FeatureMLP(
-            n_features,
-            0,
-            MLP_WIDTH,
-            n_classes,
-            dropout=0.5,
-            input_dropout=0.5,
-            norm=False,
-            activation="relu",
-        )
+        nets["mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, input_dropout=0.5, **plain)
+    if "normed mlp" in wanted:
+        nets["normed mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, **student)
     nets["teacher"] = StructuralGCN(
         n_nodes,
         n_features,
@@ -66,26 +64,6 @@ def build_networks(
     return nets
 
 
-def virtual_neighborhood(
-    part1: nn.Module,
-    x: Features,
-    bank: Bank,
-    n_neighbors: int,
-    temperature: float,
-    own: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Virtual neighbours of rows, and what part 2 sees beside the features.
-
-    Returns
-    -------
-    index, weight : tensors (n_rows, K), positions in the bank and softmax weights
-    extra : tensor (n_rows, 2 · width), [ẽ, ê]
-    """
-    e_hat = part1(x)
-    index, weight = nearest_in_bank(e_hat, bank, n_neighbors, temperature, own)
-    return index, weight, torch.cat([virtual_embedding(bank, index, weight), e_hat], dim=1)
-
-
 class Server:
     """Answers of the trained parts for encoded, scaled rows.
 
@@ -99,69 +77,95 @@ class Server:
     """
 
     def __init__(
-        self, nets: Mapping[str, nn.Module], bank: Bank | None, n_neighbors: int, temperature: float
+        self,
+        nets: Mapping[str, nn.Module],
+        bank: Bank | None,
+        n_neighbors: int,
+        temperature: float,
     ):
-        self.nets, self.bank, self.n_neighbors, self.temperature = (
-            nets,
-            bank,
-            n_neighbors,
-            temperature,
-        )
+        self.nets, self.bank = nets, bank
+        self.n_neighbors, self.temperature = n_neighbors, temperature
 
     @property
     def device(self) -> torch.device:
+        """Where the networks are."""
         return next(next(iter(self.nets.values())).parameters()).device
 
-    def blocks(self, X: Matrix) -> list[Features]:
-        """The rows in blocks that fit into memory."""
-        return [
-            Features.of(X[start : start + ROWS], self.device)
-            for start in range(0, X.shape[0], ROWS)
-        ]
+    def blocks(self, X: Matrix) -> Iterator[Features]:
+        """The rows in blocks that fit into memory; one empty block where there are none."""
+        for start in range(0, max(X.shape[0], 1), ROWS):
+            yield Features.of(X[start : start + ROWS], self.device)
 
     @torch.inference_mode()
     def virtual(self, X: Matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Index, weight and extra of :func:`virtual_neighborhood` for the rows of X, as arrays."""
-        assert self.bank is not None
-        parts = [
-            virtual_neighborhood(
-                self.nets["part 1"], x, self.bank, self.n_neighbors, self.temperature
-            )
-            for x in self.blocks(X)
-        ]
-        index, weight, extra = (
-            torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)
-        )
+        found = zip(*map(self._virtual, self.blocks(X)), strict=True)
+        index, weight, extra = (torch.cat(column).cpu().numpy() for column in found)
         return index, weight, extra
 
     @torch.inference_mode()
     def cold(self, X: Matrix, part: str, n_classes: int) -> np.ndarray:
         """Class probabilities (n_rows, n_classes) of a part that needs no edges."""
-        answers = [np.empty((0, n_classes), dtype=np.float32)]
-        for x in self.blocks(X):
-            if part == "teacher":  # nothing else was trained: the teacher on nodes that are alone
-                logits = self.nets["teacher"](x, _alone, 0)[-1]
-            elif part == "cold brew":
-                assert self.bank is not None
-                extra = virtual_neighborhood(
-                    self.nets["part 1"], x, self.bank, self.n_neighbors, self.temperature
-                )[2]
-                logits = self.nets["part 2"](x, extra)
-            else:
-                logits = self.nets[part](x)
-            answers.append(logits.softmax(1).cpu().numpy())
-        return np.concatenate(answers)
+        said = [self._logits(x, part).softmax(1) for x in self.blocks(X)]
+        return torch.cat(said).cpu().numpy().reshape(-1, n_classes)
 
     @torch.inference_mode()
     def warm(self, X: Matrix, graph: Graph) -> np.ndarray:
-        """The teacher's probabilities for all nodes of ``graph``, of which the first are those of the training graph."""
-        x, propagation = (
-            Features.of(X, self.device),
-            Propagation(graph.normalized()).to(self.device),
+        """The teacher's probabilities for all nodes of ``graph``, those of the training first."""
+        x, propagation = Features.of(X, self.device), Propagation(graph.normalized())
+        return self.nets["teacher"](x, propagation.to(self.device))[-1].softmax(1).cpu().numpy()
+
+    def _virtual(self, x: Features) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.bank is not None
+        part1 = self.nets["part 1"]
+        return virtual_neighborhood(part1, x, self.bank, self.n_neighbors, self.temperature)
+
+    def _logits(self, x: Features, part: str) -> Tensor:
+        if part == "cold brew":
+            return self.nets["part 2"](x, self._virtual(x)[2])
+        if part == "teacher":  # nothing else was trained: the teacher, on nodes that stand alone
+            return self.nets["teacher"](x, lambda z: z, 0)[-1]
+        return self.nets[part](x)
+
+
+class Answer(NamedTuple):
+    """What a model says of some nodes, and why."""
+
+    ids: pd.Index
+    scaled: Matrix  # (n_rows, n_encoded)
+    degree: np.ndarray  # (n_rows,)
+    proba: np.ndarray  # (n_rows, n_classes)
+    teacher: np.ndarray | None  # the teacher's probabilities, where there is a graph to ask it with
+    by_teacher: np.ndarray  # (n_rows,) whether they were taken
+
+
+def answer(model: ColdBrewClassifier, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
+    """Route each node by its degree: the teacher from ``degree_threshold_`` on, else ``part_``."""
+    owner = type(model).__name__
+    if (X is None) == (nodes is None):
+        raise MakedoInputError(
+            f"{owner}: give either X (new nodes) or nodes= (ids of the training graph)."
         )
-        return self.nets["teacher"](x, propagation)[-1].softmax(1).cpu().numpy()
-
-
-def _alone(z: Tensor) -> Tensor:
-    """Ã of nodes without edges."""
-    return z
+    has_teacher, teacher = "teacher" in model.nets_, None
+    if nodes is not None:
+        ids = pd.Index(nodes)
+        rows = find_nodes(owner, model.node_id_, ids)
+        everyone = model.scaler_.transform(model.X_)
+        scaled, degree = everyone[rows], model.graph_.degree[rows]
+        if has_teacher:
+            teacher = model._server.warm(everyone, model.graph_)[rows]
+    else:
+        matrix, ids = read_rows(model, X, allow_empty=True)
+        ids = ids if node_id is None else node_index(owner, node_id, len(ids))
+        scaled, degree = model.scaler_.transform(matrix), np.zeros(len(ids), dtype=np.int64)
+        if edges is not None and len(ids):
+            graph, n_known = extend(model.graph_, edges, ids, model.node_id_), model.graph_.n_nodes
+            degree = graph.degree[n_known:]
+            if has_teacher:
+                everyone = stack_rows(model.scaler_.transform(model.X_), scaled)
+                teacher = model._server.warm(everyone, graph)[n_known:]
+    proba = model._cold(scaled, model.part_)
+    by_teacher = (degree >= max(model.degree_threshold_, 1)) & (teacher is not None)
+    if teacher is not None:
+        proba[by_teacher] = teacher[by_teacher]
+    return Answer(ids, scaled, degree, proba, teacher, by_teacher)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update, shuffled
 from makedo.nn.features import Features
-from makedo.nn.mlp import FeatureMLP
 
 BLOCK = 4096  # queries whose scores against the whole bank are held at once
 
@@ -53,7 +52,7 @@ def column_scale(embedding: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def part1_phase(
-    net: FeatureMLP,
+    net: nn.Module,
     features: Features,
     rows: Tensor,
     target: Tensor,
@@ -83,7 +82,7 @@ def part1_phase(
     )
     batches = shuffled(len(rows), batch_size)
     return Phase(
-        "student part 1",
+        "part 1",
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
@@ -130,3 +129,23 @@ def nearest_in_bank(
 def virtual_embedding(bank: Bank, index: Tensor, weight: Tensor) -> Tensor:
     """ẽ_i = Σ_j w_ij Ē_j (eq. 4).  index, weight (n_queries, K) -> (n_queries, width)."""
     return F.embedding_bag(index, bank.values, per_sample_weights=weight, mode="sum")
+
+
+def virtual_neighborhood(
+    part1: nn.Module,
+    x: Features,
+    bank: Bank,
+    n_neighbors: int,
+    temperature: float,
+    own: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Virtual neighbours of rows, and what part 2 sees beside the features.
+
+    Returns
+    -------
+    index, weight : tensors (n_rows, K), positions in the bank and softmax weights
+    extra : tensor (n_rows, 2 · width), [ẽ, ê]
+    """
+    e_hat = part1(x)
+    index, weight = nearest_in_bank(e_hat, bank, n_neighbors, temperature, own)
+    return index, weight, torch.cat([virtual_embedding(bank, index, weight), e_hat], dim=1)
