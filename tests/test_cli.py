@@ -286,9 +286,9 @@ def test_a_reader_that_goes_away_causes_no_traceback(tmp_path):
 def test_a_terminal_that_lacks_a_letter_is_no_fault():
     done = subprocess.run(
         [sys.executable, "-m", "makedo.cli", "diagnose", "--help"],
-        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
         capture_output=True,
-        text=True,
+        encoding="latin-1",
     )
     assert done.returncode == 0 and "FILES?" in done.stdout and done.stderr == ""
 

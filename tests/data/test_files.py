@@ -312,7 +312,7 @@ ROWS = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(3000))
     [
         ("", "t.csv", "is empty"),
         ("", "t.parquet", "is empty"),
-        (gzip.compress(b""), "t.csv.gz", "is empty"),
+        (gzip.compress(b"", mtime=0), "t.csv.gz", "is empty"),
         ("\n\n", "t.csv", "has no columns"),
         ("a,b", "t.csv", "has 2 columns but no rows"),
         ("\n", "t.jsonl", "has no rows"),
@@ -326,7 +326,7 @@ ROWS = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(3000))
         ('a,b\n1,"open\n2,3\n', "t.csv", "a quote .* is opened and never closed"),
         (bytes(range(256)) * 20, "t.csv", "holds bytes that no text has"),
         (PARQUET, "t.csv", "looks like parquet"),
-        (gzip.compress(b"a,b\n1,2\n"), "t.csv", "looks like gzip"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "t.csv", "looks like gzip"),
         (b"PK\x03\x04junk", "t.csv", "looks like a zip or a spreadsheet"),
         (PARQUET, "t.parquet", "is cut short, damaged, or not parquet"),
         (b"junk", "t.parquet", "is cut short, damaged, or not parquet"),
