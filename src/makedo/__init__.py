@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public names are imported at first use (PEP 562): `import makedo` costs no torch, scikit-learn or pandas.
+# Public names are imported at first use (PEP 562): `import makedo` costs no torch, scikit-learn or
+# pandas.
 _HOMES = {
     name: f"makedo.methods.{room}"
     for room, record in ROOMS.items()

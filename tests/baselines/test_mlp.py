@@ -13,7 +13,6 @@ EXPECTED = {
     "check_fit2d_1sample": OUR_SENTENCE,
     "check_fit2d_predict1d": OUR_SENTENCE,
     "check_dtype_object": "an object that is no number is a MakedoInputError, so a ValueError",
-    "check_complex_data": "the imaginary part is dropped with numpy's ComplexWarning",
     "check_classifiers_classes": "-1 means unlabelled where classes are integers",
 }
 

@@ -133,6 +133,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("y", NUMBERS.values(), ids=NUMBERS.keys())
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
 def test_missing_whole_number_labels_are_unlabelled_however_they_are_spelled(y):
     codes, classes = encode_labels("Owner", y, 4)
     assert codes.tolist() == [0, -1, 1, 0]

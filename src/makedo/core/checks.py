@@ -1,7 +1,8 @@
 """Input checks and the sentences of our errors.
 
-An error says what is wrong and where, shows the first offenders with their count, says what is accepted, and gives
-the fix.  Every check here raises :class:`MakedoInputError`; the command line turns it into one line and exit code 2.
+An error says what is wrong and where, shows the first offenders with their count, says what is
+accepted, and gives the fix.  Every check here raises :class:`MakedoInputError`; the command line
+turns it into one line and exit code 2.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class InterruptedWarning(MakedoWarning):
 
 
 def count(n: int, noun: str = "", plural: str = "") -> str:
-    """Write a number with thousands separators and its noun: ``count(5429, "edge")`` is ``'5,429 edges'``."""
+    """Write a number and its noun: ``count(5429, "edge")`` is ``'5,429 edges'``."""
     if not noun:
         return f"{n:,}"
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
@@ -65,7 +66,7 @@ def optional(package: str, *, extra: str, user: str) -> Any:
         ) from error
 
 
-# --- parameters ------------------------------------------------------------------------------------------------------
+# --- parameters -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,15 @@ class Number:
     none: bool = False  # None is allowed too
 
     def accepts(self, value: Any) -> bool:
+        """Whether the value is such a number; a bool is none."""
         if value is None:
             return self.none
         kind = numbers.Integral if self.integer else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, kind) or math.isnan(float(value)):
+        if isinstance(value, bool) or not isinstance(value, kind) or value != value:
             return False
-        above = value > self.low if self.open_low else value >= self.low
+        too_low = value <= self.low if self.open_low else value < self.low
         below = value < self.high if self.open_high else value <= self.high
-        return above and below
+        return below and not too_low
 
     def __str__(self) -> str:
         noun = "an integer" if self.integer else "a number"
@@ -105,6 +107,7 @@ class Choice:
     values: tuple[Any, ...]
 
     def accepts(self, value: Any) -> bool:
+        """Whether the value is one of them, of the same type."""
         return any(type(value) is type(known) and value == known for known in self.values)
 
     def __str__(self) -> str:
@@ -118,6 +121,7 @@ class Either:
     options: tuple[Number | Choice, ...]
 
     def accepts(self, value: Any) -> bool:
+        """Whether one of the constraints accepts the value."""
         return any(option.accepts(value) for option in self.options)
 
     def __str__(self) -> str:
@@ -125,7 +129,7 @@ class Either:
 
 
 def check_parameters(owner: object, constraints: Mapping[str, Number | Choice | Either]) -> None:
-    """Check the constructor's parameters of ``owner`` against its constraints (called by ``fit``)."""
+    """Check the constructor's parameters of ``owner``, as ``fit`` must before anything else."""
     for name, constraint in constraints.items():
         value = getattr(owner, name)
         if not constraint.accepts(value):

@@ -14,6 +14,7 @@ def pick_device(device: str) -> torch.device:
     """The torch device for ``device``: ``"auto"`` is cuda, else mps, else cpu."""
     import torch
 
+    wrong = f"device must be 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'. Got {device!r}."
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -21,9 +22,9 @@ def pick_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise MakedoInputError(
-            f"device must be 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'. Got {device!r}."
-        ) from error
+        raise MakedoInputError(wrong) from error
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise MakedoInputError(wrong)
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise MakedoInputError(
             f"device {device!r} was asked for, but this torch sees no GPU. Use device='auto'."

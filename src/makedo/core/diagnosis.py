@@ -1,4 +1,4 @@
-"""The answer of every room's ``diagnose``: does this method apply to this data, and what would it bring?"""
+"""The answer of every room's ``diagnose``: does its method apply to this data, with what gain?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Diagnosis:
     ----------
     verdict : {"applies", "may help", "does not apply", "cannot tell"}
     expected_gain : float or None
-        Gain over the obvious baseline, in ``unit``; positive means that the method helps.  None: not estimated.
+        Gain over the obvious baseline, in ``unit``; positive means that the method helps.  None:
+        not estimated.
     interval : (float, float) or None
         95 % interval of ``expected_gain``.
     unit : str
@@ -50,19 +51,16 @@ class Diagnosis:
     def __str__(self) -> str:
         lines = [f"{self.verdict.capitalize()}. {self.advice}"]
         if self.expected_gain is not None:
-            between = (
-                "" if self.interval is None else " ({:+.1f} to {:+.1f})".format(*self.interval)
-            )
+            between = ""
+            if self.interval is not None:
+                between = " ({:+.1f} to {:+.1f})".format(*self.interval)
             lines.append(f"Expected gain: {self.expected_gain:+.1f}{between} {self.unit}.")
         width = max((len(name) for name in self.figures), default=0)
-        for name, value in self.figures.items():
-            shown = (
-                f"{value:.3g}"
-                if isinstance(value, float)
-                else f"{value:,}"
-                if isinstance(value, int)
-                else value
-            )
+        for name, shown in self.figures.items():
+            if isinstance(shown, float):
+                shown = f"{shown:.3g}"
+            elif isinstance(shown, int):
+                shown = f"{shown:,}"
             lines.append(f"  {name:<{width}}  {shown}")
         if self.command:
             lines.append(f"Next: {self.command}")

@@ -1,4 +1,4 @@
-"""The contract that every estimator of the house keeps (scikit-learn's, plus saving, resuming and reporting)."""
+"""The contract of every estimator of the house: scikit-learn's, and a model directory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from makedo.core.persistence import load_model, save_model
 class Estimator(BaseEstimator):
     """Base of the estimators: declared parameter checks, ``save`` and ``load``.
 
-    A subclass stores its constructor's arguments and nothing else, declares what it accepts in ``_constraints``, calls
-    ``_check_parameters`` in ``fit``, and puts what it learns into attributes that end in ``_``.  Where those are not all
-    plain values, arrays, frames or objects with ``to_state``, it overrides :meth:`_restore`.
+    A subclass stores its constructor's arguments and nothing else, declares what it accepts in
+    ``_constraints``, calls ``_check_parameters`` in ``fit``, and puts what it learns into
+    attributes that end in ``_``.  Where those are not all plain values, arrays, frames or objects
+    with ``to_state``, it overrides :meth:`_restore`.
     """
 
     _constraints: ClassVar[Mapping[str, Number | Choice | Either]] = {}
@@ -26,12 +27,12 @@ class Estimator(BaseEstimator):
     @property
     def room(self) -> str:
         """The method this class belongs to, as it is called in ROOMS."""
-        return type(self).__module__.split(".")[2]
+        return _room_of(type(self))
 
     def _check_parameters(self) -> None:
         check_parameters(self, self._constraints)
 
-    # --- saving ---------------------------------------------------------------------------------------------------------
+    # --- saving -----------------------------------------------------------------------------------
 
     def _state(self) -> dict[str, Any]:
         """What was learnt: every attribute that ends in one underscore."""
@@ -42,20 +43,18 @@ class Estimator(BaseEstimator):
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`_state` gave; objects arrive as their state and have to be built here."""
+        """Take back what :meth:`_state` gave; objects arrive as their state, to be built here."""
         for name, value in state.items():
-            if (
-                not (name.endswith("_") and name.isidentifier())
-                or name.startswith("_")
-                or hasattr(type(self), name)
-            ):
+            learnt = name.isidentifier() and name.endswith("_") and not name.startswith("_")
+            if not learnt or hasattr(type(self), name):
                 raise MakedoInputError(
-                    f"model.json holds {name!r}, which is not something {type(self).__name__} learns."
+                    f"model.json holds {name!r}, which is not something {type(self).__name__} "
+                    "learns."
                 )
             setattr(self, name, value)
 
     def _card(self) -> str:
-        """Lines of the model card that only this class can write: what it is for, which files hold rows of the user's."""
+        """What only this class can tell the model card: its use, and which files hold user rows."""
         return ""
 
     def save(self, path: str | Path) -> None:
@@ -71,20 +70,30 @@ class Estimator(BaseEstimator):
         import makedo
 
         check_is_fitted(self)
-        parameters = "\n".join(
-            f"- {name}: {value!r}" for name, value in self.get_params(deep=False).items()
-        )
+        lines = [f"- {name}: {value!r}" for name, value in self.get_params(deep=False).items()]
+        parameters = "\n".join(lines)
+        command = f"makedo {self.room.replace('_', '-')} predict"
         card = (
-            f"# {type(self).__name__}\n\n{self._card().strip()}\n\nMade by makedo {makedo.__version__}. Load it in Python with "
-            f"`makedo.load(path)`, or give the directory to `makedo {self.room.replace('_', '-')} predict`.\n\n"
+            f"# {type(self).__name__}\n\n{self._card().strip()}\n\n"
+            f"Made by makedo {makedo.__version__}. Load it in Python with `makedo.load(path)`, or "
+            f"give the directory to `{command}`.\n\n"
             f"## Parameters\n\n{parameters}\n"
         )
         save_model(self, path, self._state(), card)
 
     @classmethod
     def load(cls, path: str | Path, **objects: Any) -> Any:
-        """Read a model directory that ``save`` of this class wrote; :func:`makedo.load` reads any."""
-        room = cls.__module__.split(".")[2]
+        """Read a directory that ``save`` of this class wrote; :func:`makedo.load` reads any."""
+        room = _room_of(cls)
         return load_model(
             path, lambda r, name: cls if (r, name) == (room, cls.__name__) else None, **objects
         )
+
+
+def _room_of(cls: type) -> str:
+    package, part, *rest = [*cls.__module__.split("."), ""]
+    if package != "makedo":
+        raise MakedoInputError(
+            f"{cls.__name__} is not a class of makedo, so no model directory can name it."
+        )
+    return rest[0] if part == "methods" else part

@@ -59,7 +59,7 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
         why = " The label -1 means unlabelled; rename it if it is a class."
         raise MakedoInputError(
             f"{owner}: the only class among {count(int(labelled.sum()), 'label')} is "
-            f"{first(classes)}; two are needed.{why if minus_one.any() else ''}"
+            f"{first(classes)}; two classes are needed.{why if minus_one.any() else ''}"
         )
     codes = np.full(n_rows, -1, dtype=np.int64)
     codes[labelled] = codes_of_known
@@ -81,17 +81,23 @@ def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.nda
 def _as_series(owner: str, y: Any, n_rows: int) -> pd.Series:
     """The labels in one column, by position."""
     import pandas as pd
+    from sklearn.utils.validation import column_or_1d
 
     if y is None:
         raise MakedoInputError(f"{owner} requires y to be passed, but the target y is None.")
     if hasattr(y, "detach"):
         y = y.detach().cpu().numpy()
-    shape = np.shape(y)
-    if len(shape) == 2 and shape[1] == 1:
-        y = np.asarray(y)[:, 0]
-    elif len(shape) != 1:
-        raise MakedoInputError(f"{owner}: y must have one column. Got shape {shape}.")
-    values = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y))
+    if isinstance(y, (list, tuple)):  # numpy would turn gaps and numbers among text into text
+        plain = np.empty(len(y), dtype=object)
+        plain[:] = y
+        y = pd.Series(plain).infer_objects()
+    if not isinstance(y, pd.Series):
+        y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    elif y.ndim != 1:
+        raise MakedoInputError(f"{owner}: y must have one column. Got shape {y.shape}.")
+    values = pd.Series(y)
     if len(values) != n_rows:
         raise MakedoInputError(
             f"{owner}: y has {count(len(values), 'label')}, X has {count(n_rows, 'row')}."

@@ -1,9 +1,9 @@
-"""Model directories: ``model.json`` + ``weights.safetensors`` + ``tables.parquet`` + ``README.md``, and never a pickle.
+"""Model directories: JSON, safetensors, Parquet and a model card, and never a pickle.
 
-A model is its constructor parameters and a *state*: a tree of plain values, arrays, sparse matrices, tensors, data
-frames and indexes.  :func:`pack` splits such a tree into JSON (with references), named arrays and named columns;
-:func:`unpack` puts it together again.  Loading reads data only: it executes nothing that stands in the files and needs
-no network.
+A model is its constructor parameters and a *state*: a tree of plain values, arrays, sparse
+matrices, tensors, data frames and indexes.  :func:`pack` splits such a tree into JSON (with
+references), named arrays and named columns; :func:`unpack` puts it together again.  Loading reads
+data only: it executes nothing that stands in the files and needs no network.
 """
 
 from __future__ import annotations
@@ -28,14 +28,25 @@ if TYPE_CHECKING:
     from makedo.core.estimator import Estimator
 
 FORMAT_VERSION = 1
+FILES = {"model.json", "weights.safetensors", "tables.parquet", "README.md"}
 SPARSE_PARTS = ("data", "indices", "indptr")
+# What wrong sizes, types and references in the files of somebody else can raise.
+DAMAGE = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,  # torch's, and recursion
+    MemoryError,
+)
 
 
-# --- a tree of values to JSON, arrays and columns, and back -------------------------------------------------------------
+# --- a tree of values to JSON, arrays and columns, and back ---------------------------------------
 
 
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray], columns: dict[str, Any]) -> Any:
-    """Return the JSON form of ``value``; its arrays and columns are added to the two dictionaries under ``name``."""
+    """The JSON form of ``value``; its arrays and columns go into the dictionaries by ``name``."""
     import pandas as pd
     import scipy.sparse as sp
 
@@ -51,14 +62,15 @@ def pack(value: Any, name: str, arrays: dict[str, np.ndarray], columns: dict[str
         return {key: pack(item, f"{name}.{key}", arrays, columns) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [pack(item, f"{name}.{i}", arrays, columns) for i, item in enumerate(value)]
+    name = _free(name, arrays, columns)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "OU":
             columns[name] = value.tolist()
             return {"$strings": name}
-        arrays[name] = np.ascontiguousarray(value)
+        arrays[name] = np.asarray(value, order="C")
         return {"$array": name}
     if sp.issparse(value):
-        matrix = sp.csr_matrix(value)
+        matrix: Any = sp.csr_matrix(value)
         for part in SPARSE_PARTS:
             arrays[f"{name}.{part}"] = np.ascontiguousarray(getattr(matrix, part))
         return {"$sparse": name, "shape": list(matrix.shape)}
@@ -68,18 +80,33 @@ def pack(value: Any, name: str, arrays: dict[str, np.ndarray], columns: dict[str
         return {"$frame": name, "columns": [str(c) for c in value.columns], "rows": len(value)}
     if isinstance(value, pd.Index):
         columns[name] = value.to_series(index=range(len(value)))
-        return {"$index": name, "name": value.name}
+        tuples = len(value) > 0 and isinstance(value[0], tuple)
+        return {"$index": name, "name": _name_to_json(value.name), "tuples": tuples}
     if "torch" in sys.modules:
         import torch
 
         if isinstance(value, torch.Tensor):
-            arrays[name] = np.ascontiguousarray(value.detach().cpu().numpy())
-            return {"$tensor": name}
+            value = value.detach().cpu()
+            kind = str(value.dtype).removeprefix("torch.")
+            value = value.float() if kind == "bfloat16" else value  # numpy has no such type
+            arrays[name] = np.asarray(value.numpy(), order="C")
+            return {"$tensor": name, "dtype": kind}
         if isinstance(value, torch.nn.Module):
             return pack(dict(value.state_dict()), name, arrays, columns)
     if hasattr(value, "to_state"):
         return pack(value.to_state(), name, arrays, columns)
     raise TypeError(f"{name}: a {type(value).__name__} cannot be stored in a model directory")
+
+
+def _free(name: str, *taken: dict[str, Any]) -> str:
+    """``name``, or one that no array or column has: keys may hold dots, as those of networks do."""
+    while any(k == name or k.startswith(name + ".") for known in taken for k in known):
+        name += "'"
+    return name
+
+
+def _name_to_json(name: Any) -> Any:
+    return name if name is None or isinstance(name, (str, int, float)) else str(name)
 
 
 def unpack(tree: Any, arrays: dict[str, np.ndarray], columns: dict[str, Any]) -> Any:
@@ -104,13 +131,19 @@ def unpack(tree: Any, arrays: dict[str, np.ndarray], columns: dict[str, Any]) ->
         return matrix
     if "$frame" in tree:
         data = {i: columns[f"{tree['$frame']}.{i}"] for i in range(len(tree["columns"]))}
+        if any(len(column) != tree["rows"] for column in data.values()):
+            raise ValueError(f"columns of {tree['$frame']} have another length than {tree['rows']}")
         return pd.DataFrame(data, index=range(tree["rows"])).set_axis(tree["columns"], axis=1)
     if "$index" in tree:
-        return pd.Index(columns[tree["$index"]], name=tree["name"])
+        values = columns[tree["$index"]]
+        if tree.get("tuples"):
+            return pd.Index([tuple(v) for v in values], name=tree["name"], tupleize_cols=False)
+        return pd.Index(values, name=tree["name"])
     if "$tensor" in tree:
         import torch
 
-        return torch.from_numpy(arrays[tree["$tensor"]].copy())
+        tensor = torch.from_numpy(arrays[tree["$tensor"]].copy())
+        return tensor.bfloat16() if tree.get("dtype") == "bfloat16" else tensor
     return {key: unpack(item, arrays, columns) for key, item in tree.items()}
 
 
@@ -121,11 +154,8 @@ def write_tables(columns: dict[str, Any], path: Path) -> None:
 
     lists = {}
     for name, values in columns.items():
-        array = (
-            pa.Array.from_pandas(values)
-            if hasattr(values, "index") and not isinstance(values, list)
-            else pa.array(values)
-        )
+        is_list = isinstance(values, list) or not hasattr(values, "index")
+        array = pa.array(values) if is_list else pa.Array.from_pandas(values)
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         lists[name] = pa.ListArray.from_arrays(pa.array([0, len(array)], pa.int32()), array)
@@ -140,14 +170,15 @@ def read_tables(path: Path) -> dict[str, Any]:
     return {name: table[name].combine_chunks().flatten().to_pandas() for name in table.column_names}
 
 
-# --- files that appear whole or not at all ------------------------------------------------------------------------------
+# --- files that appear whole or not at all --------------------------------------------------------
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; what the block puts there (a file or a folder) becomes ``path``.
+    """Yield a temporary name beside ``path``; what the block puts there becomes ``path``.
 
-    If the block raises, nothing changes at ``path`` and nothing is left behind.
+    That may be a file or a folder.  If the block raises, nothing changes at ``path`` and nothing is
+    left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,9 +221,10 @@ def read_state(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         arrays = load_file(path / "weights.safetensors")
         columns = read_tables(path / "tables.parquet")
         return unpack(document["state"], arrays, columns)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, OSError, *DAMAGE) as error:
         raise MakedoInputError(
-            f"{path}: the model directory is damaged ({type(error).__name__}: {_one_line(error)}). Save the model again."
+            f"{path}: the model directory is damaged ({_kind_and_line(error)}). Save the model "
+            "again."
         ) from error
 
 
@@ -200,30 +232,41 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-# --- models -----------------------------------------------------------------------------------------------------------
+def _kind_and_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {_one_line(error)}"
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a directory holds what we write and nothing else, so that it may be replaced."""
+    if not (path / "model.json").is_file() or {p.name for p in path.iterdir()} - FILES:
+        return False
+    try:
+        _read_document(path)
+    except MakedoInputError:
+        return False
+    return True
 
 
 def save_model(model: Estimator, path: str | Path, state: dict[str, Any], card: str) -> None:
-    """Write a model directory; an older model directory at ``path`` is replaced, anything else there is an error."""
+    """Write a model directory, in the place of an older one at ``path`` but of nothing else."""
     import makedo
 
-    path = Path(path)
-    if (
-        path.exists()
-        and not (path / "model.json").is_file()
-        and not (path.is_dir() and not any(path.iterdir()))
-    ):
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    if path.exists() and not (_is_ours(path) or (path.is_dir() and not any(path.iterdir()))):
         raise MakedoInputError(
-            f"{path} exists and is not a model directory of makedo. Choose another place to save to."
+            f"{path} exists and is not a model directory of makedo. Choose another place to save "
+            "to."
         )
+    given = model.get_params(deep=False)
     header = {
         "format_version": FORMAT_VERSION,
         "makedo": makedo.__version__,
         "room": model.room,
         "class": type(model).__name__,
-        "parameters": {
-            name: _plain(model, name, value) for name, value in model.get_params(deep=False).items()
-        },
+        "parameters": {name: _plain(model, name, value) for name, value in given.items()},
         "fingerprint": getattr(model, "fingerprint_", ""),
     }
     with replacing(path) as fresh:
@@ -243,7 +286,8 @@ def _plain(model: Estimator, name: str, value: Any) -> Any:
         if isinstance(value, float):
             return {"$float": repr(value)}
         raise MakedoInputError(
-            f"{type(model).__name__}.save: parameter {name} is a {type(value).__name__}, which a model directory cannot hold."
+            f"{type(model).__name__}.save: parameter {name} is a {type(value).__name__}, which a "
+            "model directory cannot hold."
         ) from error
     return value
 
@@ -267,13 +311,21 @@ def load_model(
     cls = find_class(room, name) if isinstance(room, str) and isinstance(name, str) else None
     if cls is None:
         raise MakedoInputError(
-            f"{path}: model.json names the model {name!r} of {room!r}, which this makedo does not have."
+            f"{path}: model.json names the model {name!r} of {room!r}, which this makedo does not "
+            "have."
         )
     parameters = document.get("parameters")
     if not isinstance(parameters, dict):
         raise MakedoInputError(f"{path}: model.json holds no parameters. Save the model again.")
-    parameters = {key: unpack(value, {}, {}) if isinstance(value, dict) and "$float" in value else value
-                  for key, value in parameters.items()} | objects  # fmt: skip
+    try:
+        parameters = {
+            key: unpack(value, {}, {}) if isinstance(value, dict) and "$float" in value else value
+            for key, value in parameters.items()
+        } | objects
+    except (ValueError, TypeError) as error:
+        raise MakedoInputError(
+            f"{path}: model.json has a parameter that is no number ({_one_line(error)})."
+        ) from error
     known = set(cls._get_param_names())  # type: ignore[attr-defined]
     if unknown := [key for key in parameters if key not in known]:
         raise MakedoInputError(
@@ -286,24 +338,25 @@ def load_model(
         model._restore(state)
     except MakedoInputError as error:
         raise MakedoInputError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+    except DAMAGE as error:
         raise MakedoInputError(
-            f"{path}: model.json and the weights do not fit together ({type(error).__name__}: {_one_line(error)}). "
+            f"{path}: model.json and the weights do not fit together ({_kind_and_line(error)}). "
             "Save the model again."
         ) from error
-    model.fingerprint_ = str(document.get("fingerprint", ""))
+    if document.get("fingerprint"):
+        model.fingerprint_ = str(document["fingerprint"])
     return model
 
 
 def _read_document(path: Path) -> dict[str, Any]:
     if not (path / "model.json").is_file():
-        what = (
-            "is not a model directory (it has no model.json)" if path.exists() else "does not exist"
-        )
+        what = "does not exist"
+        if path.exists():
+            what = "is not a model directory (it has no model.json)"
         raise MakedoInputError(f"{path} {what}. Give the directory that fit or save wrote.")
     try:
         document = json.loads((path / "model.json").read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise MakedoInputError(
             f"{path}: model.json is not valid JSON ({_one_line(error)}). Save the model again."
         ) from error
@@ -311,16 +364,19 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise MakedoInputError(
             f"{path}: model.json has no format_version, so it is not a model of makedo."
         )
-    if document["format_version"] > FORMAT_VERSION:
+    if (found := document["format_version"]) > FORMAT_VERSION:
+        newer = f"{document.get('makedo')!s:.20}"
         raise MakedoInputError(
-            f"{path} was written by makedo {document.get('makedo')!s:.20} in format {document['format_version']}; this makedo "
-            f"reads up to {FORMAT_VERSION}. Install the newer one: pip install 'makedo>={document.get('makedo')!s:.20}'."
+            f"{path} was written by makedo {newer} in format {found}; this makedo reads up to "
+            f"{FORMAT_VERSION}. Install the newer one: pip install 'makedo>={newer}'."
         )
     return document
 
 
 def fingerprint(*values: Any) -> str:
     """A hash of arrays, frames, sparse matrices and plain values: equal data, equal fingerprint."""
+    import pandas as pd
+
     arrays: dict[str, np.ndarray] = {}
     columns: dict[str, Any] = {}
     tree = pack(list(values), "data", arrays, columns)
@@ -328,11 +384,8 @@ def fingerprint(*values: Any) -> str:
     for name, array in sorted(arrays.items()):
         digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
         digest.update(array.view(np.uint8).data if array.size and array.ndim else array.tobytes())
-    import pandas as pd
-
     for name, column in sorted(columns.items()):
         digest.update(name.encode())
-        digest.update(
-            pd.util.hash_pandas_object(pd.Series(column), index=False).to_numpy().tobytes()
-        )
+        rows = pd.util.hash_pandas_object(pd.Series(column), index=False)  # pyright: ignore
+        digest.update(rows.to_numpy().tobytes())
     return digest.hexdigest()

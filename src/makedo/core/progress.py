@@ -1,4 +1,4 @@
-"""Progress of a long job: a bar with rate, remaining time and the loss on a terminal, log lines elsewhere."""
+"""Progress of a long job: a bar with rate, remaining time and loss, or log lines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Progress:
     total : int
         Number of steps; a job may end earlier.
     verbose : int
-        0 shows nothing.  1 shows a bar on a terminal; elsewhere it logs at most about ten lines a job, and the last one.
-        2 logs every step.
+        0 shows nothing.  1 shows a bar on a terminal; elsewhere it logs at most about ten lines a
+        job, and the last one.  2 logs every step.
     """
 
     def __init__(self, name: str, total: int, verbose: int = 0):
@@ -35,10 +35,15 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
-                console=Console(stderr=True), transient=False,
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=Console(stderr=True),
+                transient=False,
+            )
             self._bar.start()
             self._task = self._bar.add_task(self.name, total=self.total, rate="", figures="")
         return self

@@ -1,4 +1,4 @@
-"""Random numbers: every stream is derived from ``random_state`` and a path of names, never from global state."""
+"""Random numbers: each stream comes from ``random_state`` and a path of names, none is global."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 def derive(random_state: int, *path: str | int) -> int:
     """Seed of the stream named by ``path``, as an integer below 2**63.
 
-    Streams of different names are independent, and adding one does not move the others: a phase of a fit draws the same
-    numbers whatever ran before it, which is what makes a resumed fit equal to an uninterrupted one.
+    Streams of different names are independent, and adding one does not move the others: a phase of
+    a fit draws the same numbers whatever ran before it, which is what makes a resumed fit equal to
+    an uninterrupted one.
     """
     text = "/".join([str(int(random_state)), *map(str, path)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -26,7 +27,7 @@ def generator(random_state: int, *path: str | int) -> np.random.Generator:
 
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    """Run a block with torch's generators set to ``seed``; the caller's global state comes back afterwards."""
+    """Run a block with torch's generators set to ``seed``; the global state comes back after it."""
     import torch
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

@@ -1,12 +1,14 @@
-"""The one training loop: phases of one or several optimisers, validation, early stop, best state, resume, interrupt.
+"""The one training loop: optimisers, validation, early stop, best state, resume, interrupt.
 
-A room describes each :class:`Phase` (modules, losses, batches, how to validate) and runs them in a :class:`Training`::
+A room describes each :class:`Phase` (modules, losses, batches, how to validate) and runs them in a
+:class:`Training`::
 
-    with Training(owner=self, key=fingerprint, checkpoint_dir=checkpoint_dir, on_step=on_step) as training:
-        training.run(Phase("teacher", modules={"net": net}, updates=[Update(adam, loss)], validate=score, max_epochs=200))
+    with Training("GIANT", random_state=0, key=fingerprint, on_step=on_step) as training:
+        training.run(Phase("teacher", {"net": net}, [Update(adam, loss)], 200, validate=score))
 
-Every epoch draws its random numbers from (random_state, phase, epoch) alone, so nothing but parameters and optimiser
-moments has to be stored for a resumed run to equal an uninterrupted one bit for bit.
+Every epoch draws its random numbers from (random_state, phase, epoch) alone, so nothing but
+parameters and optimiser moments has to be stored for a resumed run to equal an uninterrupted one
+bit for bit.
 """
 
 from __future__ import annotations
@@ -34,15 +36,14 @@ from makedo.core.persistence import replacing
 from makedo.core.progress import Progress
 from makedo.core.seeds import derive, generator, torch_seed
 
-CHECKPOINT_SECONDS = (
-    1.0  # state is written after the first epoch that ends this long after the last writing
-)
+# State is written after the first epoch that ends this long after the last writing.
+CHECKPOINT_SECONDS = 1.0
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser step a batch: minimise ``loss(batch)`` over the parameters that ``optimizer`` holds."""
+    """One optimiser step a batch: lower ``loss(batch)`` over the parameters of ``optimizer``."""
 
     optimizer: torch.optim.Optimizer
     loss: Callable[[Any], Tensor]
@@ -55,7 +56,7 @@ def full_batch(rng: np.random.Generator) -> Iterable[Any]:
 
 
 def shuffled(n_rows: int, batch_size: int | None) -> Callable[[np.random.Generator], Iterable[Any]]:
-    """Batches of row positions without replacement, as int64 tensors; one batch of all rows for ``batch_size=None``."""
+    """Batches of row positions without replacement, as int64 tensors; None: all rows in one."""
 
     def batches(rng: np.random.Generator) -> Iterable[Tensor]:
         order = torch.from_numpy(rng.permutation(n_rows))
@@ -80,12 +81,13 @@ class Phase:
     batches : callable (numpy Generator) -> iterable of batches
         Called at the start of each epoch.
     validate : callable () -> float or mapping, optional
-        Run after each epoch in eval mode without gradients.  The score, or the entry ``"score"``, is higher when better
-        and decides which state is kept; None keeps the last.
+        Run after each epoch in eval mode without gradients.  The score, or the entry ``"score"``,
+        is higher when better and decides which state is kept; None keeps the last.
     patience : int, optional
         Epochs without a better score after which the phase ends.
     least_gain : float
-        Gain of the score that counts as better for ``patience``; any gain decides which state is kept.
+        Gain of the score that counts as better for ``patience``; any gain decides which state is
+        kept.
     """
 
     name: str
@@ -117,9 +119,11 @@ class Training:
     Attributes
     ----------
     history : list of dict
-        One row an epoch: phase, epoch, each loss, the validation figures, seconds since the start of the phase.
+        One row an epoch: phase, epoch, each loss, the validation figures, seconds since the start
+        of the phase.
     stopped : bool
-        Ctrl-C or ``on_step`` asked to stop: the phase in progress ended with its best state, later ones do not run.
+        Ctrl-C or ``on_step`` asked to stop: the phase in progress ended with its best state, later
+        ones do not run.
     """
 
     def __init__(
@@ -139,7 +143,7 @@ class Training:
         self.stopped = False
         self._interrupted = False
 
-    # --- Ctrl-C: finish the step, then stop; a second one raises at once ----------------------------------------------
+    # --- Ctrl-C: finish the step, then stop; a second one raises at once --------------------------
 
     def __enter__(self) -> Training:
         self._old_handler = None
@@ -160,20 +164,25 @@ class Training:
             signal.signal(signal.SIGINT, self._old_handler)
         if self._interrupted and kind is None:
             warnings.warn(
-                f"{self.owner}: interrupted after {len(self.history)} epochs; the best state so far is kept.",
+                f"{self.owner}: interrupted after {len(self.history)} epochs; the best state so far "
+                "is kept.",
                 InterruptedWarning,
                 stacklevel=3,
             )
 
-    # --- one phase ------------------------------------------------------------------------------------------------------
+    # --- one phase --------------------------------------------------------------------------------
 
     def run(self, phase: Phase) -> bool:
-        """Train one phase; return False, without training, when the training was stopped before it."""
+        """Train one phase, or return False where the training was stopped before it."""
         state = self._resume(phase)
         if state.done:
+            for module in phase.modules.values():
+                module.eval()
             self.history += state.rows
             return True
         if self.stopped:
+            if not self.history:
+                raise KeyboardInterrupt  # nothing has been learnt yet
             return False
         with (
             torch_seed(derive(self.random_state, phase.name)),
@@ -207,55 +216,45 @@ class Training:
                     state.gain_score, state.gain_epoch = row["score"], epoch
                 if not state.best or row["score"] > state.best_score:
                     state.best_score = row["score"]
-                    state.best = {
-                        name: tensor.clone() for name, tensor in _get_tensors(phase.modules).items()
-                    }
+                    now = _get_tensors(phase.modules)
+                    state.best = {name: tensor.clone() for name, tensor in now.items()}
+            figures = {name: row[name] for name in row if name not in ("phase", "epoch")}
             row["seconds"] = state.seconds + time.perf_counter() - started
             state.rows.append(row)
-            progress.advance(
-                **{name: row[name] for name in row if name not in ("phase", "epoch", "seconds")}
-            )
+            progress.advance(**figures)
             if self.on_step is not None and self.on_step(dict(row)):
                 self.stopped = True
-            patient = (
-                phase.patience is None
-                or not state.best
-                or epoch - state.gain_epoch < phase.patience
-            )
-            if self.stopped or not patient:
+            wait = phase.patience if state.best else None
+            if self.stopped or (wait is not None and epoch - state.gain_epoch >= wait):
                 return
             if time.perf_counter() - written > CHECKPOINT_SECONDS:
                 self._write(phase, state)
                 written = time.perf_counter()
 
-    # --- checkpoints ----------------------------------------------------------------------------------------------------
+    # --- checkpoints ------------------------------------------------------------------------------
 
     def _file(self, phase: Phase) -> Path | None:
-        return (
-            None
-            if self.checkpoint_dir is None
-            else self.checkpoint_dir / f"{phase.name}.safetensors"
-        )
+        if self.checkpoint_dir is None:
+            return None
+        return self.checkpoint_dir / f"{phase.name}.safetensors"
 
     def _write(self, phase: Phase, state: _State) -> None:
         path = self._file(phase)
         if path is None:
             return
-        tensors = {f"now.{name}": tensor for name, tensor in _get_tensors(phase.modules).items()}
-        if (
-            not state.done
-        ):  # a finished phase ends in its best state and needs no optimiser any more
-            tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-            tensors |= {
-                f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(phase).items()
-            }
+        tensors = _above("now", _get_tensors(phase.modules))
+        if not state.done:  # a finished phase ends in its best state and needs no optimiser
+            tensors |= _above("best", state.best)
+            tensors |= _above("optimizer", _optimizer_tensors(phase))
         header = {
-            "key": self.key, "done": state.done, "rows": state.rows,
-            "best_score": state.best_score, "gain_epoch": state.gain_epoch, "gain_score": state.gain_score,
-        }  # fmt: skip
-        tensors = {
-            name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()
+            "key": self.key,
+            "done": state.done,
+            "rows": state.rows,
+            "best_score": state.best_score,
+            "gain_epoch": state.gain_epoch,
+            "gain_score": state.gain_score,
         }
+        tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         with replacing(path) as fresh:
             save_file(tensors, fresh, metadata={"makedo": json.dumps(header)})
             with open(fresh, "rb") as file:
@@ -271,26 +270,33 @@ class Training:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise MakedoInputError(
-                f"{path} is not a checkpoint of makedo, or is damaged ({error}). Use an empty checkpoint_dir."
+                f"{path} is not a checkpoint of makedo, or is damaged ({error}). Use an empty "
+                "checkpoint_dir."
             ) from error
         if header["key"] != self.key:
             raise MakedoInputError(
                 f"{path} is the state of another fit (other parameters or other data). "
                 f"Use an empty checkpoint_dir, or the parameters and data of that fit."
             )
-        _put_tensors(phase.modules, _below("now", tensors))
-        state = _State(rows=header["rows"], done=header["done"], best=_below("best", tensors))
-        state.best_score, state.gain_epoch, state.gain_score = (
-            header[name] for name in ("best_score", "gain_epoch", "gain_score")
-        )
-        state.seconds = state.rows[-1]["seconds"] if state.rows else 0.0
-        if not state.done:
-            _put_optimizer_tensors(phase, _below("optimizer", tensors))
+        try:
+            _put_tensors(phase.modules, _below("now", tensors))
+            state = _State(rows=header["rows"], done=header["done"], best=_below("best", tensors))
+            state.best_score, state.gain_epoch, state.gain_score = (
+                header[name] for name in ("best_score", "gain_epoch", "gain_score")
+            )
+            state.seconds = state.rows[-1]["seconds"] if state.rows else 0.0
+            if not state.done:
+                _put_optimizer_tensors(phase, _below("optimizer", tensors))
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise MakedoInputError(
+                f"{path} is a damaged checkpoint, or one of other networks "
+                f"({type(error).__name__}). Use an empty checkpoint_dir."
+            ) from error
         return state
 
 
 def seed_epoch(seed: int) -> None:
-    """Seed every generator of torch; on a machine without a GPU without the cost of looking for one."""
+    """Seed every generator of torch, where there is no GPU without the cost of looking for one."""
     if torch.cuda.is_available():
         torch.manual_seed(seed)
     else:
@@ -331,7 +337,8 @@ def _one_epoch(phase: Phase, rng: np.random.Generator) -> dict[str, float]:
     }
     if bad := [name for name, value in losses.items() if not np.isfinite(value)]:
         raise MakedoInputError(
-            f"Training phase {phase.name!r} diverged: {bad[0]} is {losses[bad[0]]}. Lower the learning rate or scale the features."
+            f"Training phase {phase.name!r} diverged: {bad[0]} is {losses[bad[0]]}. Lower the "
+            "learning rate or scale the features."
         )
     return losses
 
@@ -347,9 +354,10 @@ def _validate(phase: Phase) -> dict[str, float]:
 
 
 def _get_tensors(modules: Mapping[str, nn.Module]) -> Tensors:
-    return {
-        f"{m}.{name}": t for m, module in modules.items() for name, t in module.state_dict().items()
-    }
+    tensors: Tensors = {}
+    for m, module in modules.items():
+        tensors |= _above(m, module.state_dict())
+    return tensors
 
 
 def _put_tensors(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
@@ -357,12 +365,14 @@ def _put_tensors(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
         module.load_state_dict(_below(m, tensors))
 
 
+def _above(prefix: str, tensors: Tensors) -> Tensors:
+    return {f"{prefix}.{name}": t for name, t in tensors.items()}
+
+
 def _below(prefix: str, tensors: Tensors) -> Tensors:
-    return {
-        name.removeprefix(prefix + "."): t
-        for name, t in tensors.items()
-        if name.startswith(prefix + ".")
-    }
+    """The inverse of :func:`_above`, among tensors of other prefixes."""
+    start = prefix + "."
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
 
 
 def _optimizer_tensors(phase: Phase) -> Tensors:

@@ -22,14 +22,15 @@ def read_rows(
 ) -> tuple[Matrix, pd.Index]:
     """The rows of X as float32, and their ids.
 
-    A data frame goes through a :class:`TableEncoder`, which ``reset=True`` fits and keeps as ``estimator.table_``: text,
-    categories, dates and missing values are welcome, the order of columns does not matter.  A matrix is taken as it is.
+    A data frame goes through a :class:`TableEncoder`, which ``reset=True`` fits and keeps as
+    ``estimator.table_``: text, categories, dates and missing values are welcome, the order of
+    columns does not matter.  A matrix is taken as it is.
 
     Parameters
     ----------
     estimator : object
         Gets ``n_features_in_``, ``table_`` and, for frames, ``feature_names_in_``.
-    X : data frame, ndarray, scipy sparse matrix, torch tensor or nested list of shape (n_rows, n_features)
+    X : data frame, ndarray, scipy sparse matrix, tensor or nested list (n_rows, n_features)
     reset : bool
         True in ``fit``.
 
@@ -60,12 +61,15 @@ def read_rows(
     matrix = _matrix(owner, X)
     if not matrix.shape[0] and not allow_empty:
         raise MakedoInputError(f"{owner}: X has no rows.")
+    if not matrix.shape[1]:
+        raise MakedoInputError(f"{owner}: X has no columns. Give at least one feature.")
     if reset:
         estimator.table_, estimator.n_features_in_ = None, matrix.shape[1]
         estimator.__dict__.pop("feature_names_in_", None)
     elif estimator.table_ is not None:
         raise MakedoInputError(
-            f"{owner}: fit saw a table with named columns ({first(estimator.feature_names_in_)} …); give a data frame with them."
+            f"{owner}: fit saw a table with named columns ({first(estimator.feature_names_in_)} …); "
+            "give a data frame with them."
         )
     else:
         _check_width(owner, matrix.shape[1], estimator.n_features_in_)
@@ -75,51 +79,52 @@ def read_rows(
 def _check_width(owner: str, found: int, expected: int) -> None:
     if found != expected:
         raise MakedoInputError(
-            f"{owner}: X has {count(found, 'column')}, fit saw {count(expected)}. Give the same columns."
+            f"{owner}: X has {count(found, 'column')}, fit saw {count(expected)}. Give the same "
+            "columns."
         )
 
 
 def _matrix(owner: str, X: Any) -> Matrix:
-    if np.iscomplexobj(X):
-        raise MakedoInputError(f"{owner}: X holds complex numbers. Give real ones.")
-    if sp.issparse(X):
-        matrix: Any = sp.csr_matrix(X, dtype=np.float32)
-        matrix.sum_duplicates()
-        values = matrix.data
-    else:
-        if hasattr(X, "detach"):
-            X = X.detach().cpu().numpy()
-        try:
-            matrix = np.ascontiguousarray(X, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise MakedoInputError(
-                f"{owner}: X holds values that are not numbers ({str(error)[:80]}). Give a data frame for text, categories or dates."
-            ) from error
-        values = matrix
-    if matrix.ndim != 2:
+    """X as finite float32, sparse if it is."""
+    if hasattr(X, "detach"):
+        X = X.detach().cpu().numpy()
+    given = X if sp.issparse(X) else np.asarray(X)
+    if given.dtype.kind == "c":
+        raise MakedoInputError(f"{owner}: Complex data not supported. Give real numbers.")
+    try:
+        if sp.issparse(given):
+            matrix: Any = sp.csr_matrix(given, dtype=np.float32)
+            matrix.sum_duplicates()
+        else:
+            matrix = np.ascontiguousarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
         raise MakedoInputError(
-            f"{owner}: X must have two dimensions (rows, columns). Got shape {matrix.shape}."
+            f"{owner}: X holds values that are not numbers ({str(error)[:80]}). Give a data frame "
+            "for text, categories or dates."
+        ) from error
+    if given.ndim != 2:
+        raise MakedoInputError(
+            f"{owner}: X must have two dimensions (rows, columns). Got shape {given.shape}."
         )
+    values = matrix.data if sp.issparse(matrix) else matrix
     if not np.isfinite(values).all():
-        bad = ~np.isfinite(
-            matrix.toarray() if sp.issparse(matrix) and matrix.shape[0] < 10_000 else values
-        )
-        where = ""
-        if bad.ndim == 2:
-            columns = np.flatnonzero(bad.any(0))
-            where = f" in {count(len(columns), 'column')} (first: {first(columns)})"
+        bad = sp.csr_matrix(matrix)
+        bad.data = ~np.isfinite(bad.data)
+        columns = np.unique(bad.indices[bad.data])
         raise MakedoInputError(
-            f"{owner}: X has {count(int(bad.sum()))} NaN or infinite values{where}. Impute them first, for example with "
-            "sklearn.impute.SimpleImputer, or give a data frame, whose missing values are filled."
+            f"{owner}: X has {count(int(bad.data.sum()))} NaN or infinite values in "
+            f"{count(len(columns), 'column')} (first: {first(columns)}). Impute them first, for "
+            "example with sklearn.impute.SimpleImputer, or give a data frame, whose missing values "
+            "are filled."
         )
     return matrix
 
 
 def stack_rows(above: Matrix, below: Matrix) -> Matrix:
-    """One matrix on top of another, both sparse or both dense."""
-    return (
-        sp.vstack([above, below], format="csr") if sp.issparse(above) else np.vstack([above, below])
-    )
+    """One matrix on top of another; sparse if the upper one is."""
+    if sp.issparse(above):
+        return sp.vstack([above, sp.csr_matrix(below)], format="csr")
+    return np.vstack([above, below.toarray() if sp.issparse(below) else below])
 
 
 class RowScaler:
@@ -128,15 +133,15 @@ class RowScaler:
     Parameters
     ----------
     how : {"auto", "rows", "columns", "none"}
-        "auto" takes rows for counts (whole numbers without negative ones), columns for any other dense matrix, none for
-        any other sparse one.
+        "auto" takes rows for counts (whole numbers without negative ones), columns for any other
+        dense matrix, none for any other sparse one.
     """
 
     def __init__(self, how: str = "auto"):
         self.how = how
 
     def fit(self, X: Matrix, rows: np.ndarray | None = None) -> RowScaler:
-        """Choose, and for "columns" learn mean and sd on ``rows`` (of nodes that are in the training graph)."""
+        """Choose, and for "columns" learn mean and sd on ``rows``, the nodes that are linked."""
         values = X.data if sp.issparse(X) else X
         if self.how == "auto":
             counts = values.size and values.min() >= 0 and bool(np.all(values == np.floor(values)))

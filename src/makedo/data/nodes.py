@@ -86,8 +86,6 @@ def read_nodes(
     """
     owner = type(estimator).__name__
     matrix, ids = read_rows(estimator, X, reset=True)
-    if not matrix.shape[1]:
-        raise MakedoInputError(f"{owner}: X has no columns. Give at least one feature.")
     ids = ids if node_id is None else node_index(owner, node_id, len(ids))
     codes, classes = encode_labels(owner, y, len(ids))
     if graph is None and needs_edges:

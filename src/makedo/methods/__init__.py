@@ -1,12 +1,12 @@
 """The rooms of the house: one record of plain strings each, and no imports.
 
-The command line, the lazy names of :mod:`makedo`, ``makedo list``, the root ``diagnose``, the contract tests and the
-table of the README read these records; nothing else lists the methods.
+The command line, the lazy names of :mod:`makedo`, ``makedo list``, the root ``diagnose``, the
+contract tests and the table of the README read these records; nothing else lists the methods.
 
-A record: ``title`` the method's name; ``classes`` the public names, first the main estimator; ``trouble`` what falls
-short, as its owner would say it; ``gives`` and ``gets`` what goes in and comes out; ``files`` the kinds of file that its
-``diagnose`` takes, by the names of its parameters; ``extra`` the extra that must be installed for it, or nothing;
-``paper`` authors, title, place.
+A record: ``title`` the method's name; ``classes`` the public names, first the main estimator;
+``trouble`` what falls short, as its owner would say it; ``gives`` and ``gets`` what goes in and
+comes out; ``files`` the kinds of file that its ``diagnose`` takes, by the names of its parameters;
+``extra`` the extra that must be installed for it, or nothing; ``paper`` authors, title, place.
 """
 
 ROOMS: dict[str, dict[str, str]] = {
@@ -15,10 +15,11 @@ ROOMS: dict[str, dict[str, str]] = {
         "classes": "ColdBrewClassifier",
         "trouble": "new or rarely linked nodes of a graph have no edges to learn from",
         "gives": "a node table, an edge list, labels for some nodes",
-        "gets": "predictions for nodes with no edges; whether the graph or the features carry the signal",
+        "gets": "predictions for nodes with no edges; whether the graph or the features carry the "
+        "signal",
         "files": "nodes edges",
         "extra": "",
-        "paper": "Zheng et al., Cold Brew: Distilling Graph Node Representations with Incomplete or Missing "
-        "Neighborhoods, ICLR 2022",
+        "paper": "Zheng et al., Cold Brew: Distilling Graph Node Representations with Incomplete "
+        "or Missing Neighborhoods, ICLR 2022",
     },
 }

@@ -25,7 +25,7 @@ class Features:
 
     @classmethod
     def of(cls, X: Any, device: Any = "cpu") -> Features:
-        """Take a float32 ndarray or scipy sparse matrix of shape (n_rows, n_features) to a device."""
+        """Take a float32 ndarray or sparse matrix (n_rows, n_features) to a device."""
         if sp.issparse(X):
             return cls(SparseFeatures(X, device))
         return cls(torch.as_tensor(X, dtype=torch.float32).to(device))
@@ -40,7 +40,7 @@ class Features:
         return Features(self.values[positions])
 
     def times(self, weight: Tensor, dropout: float = 0.0) -> Tensor:
-        """(n_rows, n_features) times weight (n_features, width), with dropout on the entries when it is above zero."""
+        """(n_rows, n_features) times weight (n_features, width), with dropout on the entries."""
         if isinstance(self.values, SparseFeatures):
             values = self.values.dropout(dropout) if dropout else None
             return sparse_linear(self.values, weight, values)
@@ -49,7 +49,10 @@ class Features:
 
 
 class FeatureLinear(nn.Module):
-    """Linear layer on :class:`Features`; its weight is (n_features, width), Glorot-initialised, its bias zero."""
+    """Linear layer on :class:`Features`.
+
+    Its weight (n_features, width) is Glorot-initialised, its bias zero.
+    """
 
     def __init__(self, n_features: int, width: int):
         super().__init__()

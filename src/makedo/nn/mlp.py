@@ -1,4 +1,4 @@
-"""A multi-layer perceptron over feature rows, and the phase that trains a classifier on labels and soft labels."""
+"""A perceptron over feature rows, and the phase that trains it on labels and soft labels."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class FeatureMLP(nn.Module):
         self.input_dropout = input_dropout
 
     def forward(self, features: Features, extra: Tensor | None = None) -> Tensor:
+        """Return the outputs before any softmax."""
         h = self.input(features, dropout=self.input_dropout)  # (n_rows, hidden)
         if self.extra is not None:
             assert extra is not None
@@ -67,7 +68,7 @@ class FeatureMLP(nn.Module):
 
 
 def accuracy_and_loss(logits: Tensor, y: Tensor) -> dict[str, float]:
-    """Validation figures of a classifier; the score is the accuracy, and among equal accuracies the loss decides."""
+    """Validation figures; the score is the accuracy, and among equal ones the loss decides."""
     accuracy = float((logits.argmax(1) == y).float().mean())
     loss = float(F.cross_entropy(logits, y))
     return {
@@ -105,9 +106,11 @@ def classifier_phase(
     train, valid : int64 tensors
         Row positions.  Without validation rows the last state is kept.
     soft : tensor (n_rows, n_classes), optional
-        A teacher's probabilities, with ``soft_rows`` where they are used and ``distill`` their weight λ in [0, 1].
+        A teacher's probabilities, with ``soft_rows`` where they are used and ``distill`` their
+        weight λ in [0, 1].
     batch_size : int
-        Rows a step.  An epoch passes once over the rows that carry the loss: soft ones where there are any, else labelled.
+        Rows a step.  An epoch passes once over the rows that carry the loss: soft ones where there
+        are any, else labelled.
     """
     optimizer = torch.optim.Adam(
         net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
@@ -126,11 +129,9 @@ def classifier_phase(
     def distilled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         assert soft_rows is not None
         for rows in soft_rows[_permuted(rng, len(soft_rows), train)].split(batch_size):
-            hard = (
-                train
-                if len(train) <= batch_size
-                else train[_permuted(rng, len(train), train)[:batch_size]]
-            )
+            hard = train
+            if len(train) > batch_size:
+                hard = train[_permuted(rng, len(train), train)[:batch_size]]
             hard = hard if distill < 1 else hard[:0]
             both = torch.cat([hard, rows])  # one pass for both terms
             yield inputs(both), both, len(hard)
@@ -138,9 +139,9 @@ def classifier_phase(
     def loss(batch: tuple[Any, Tensor, int]) -> Tensor:
         given, rows, n_hard = batch
         logits = net(*given)
-        hard = (
-            F.cross_entropy(logits[:n_hard], y[rows[:n_hard]]) if n_hard else logits.new_zeros(())
-        )
+        hard = logits.new_zeros(())
+        if n_hard:
+            hard = F.cross_entropy(logits[:n_hard], y[rows[:n_hard]])
         if n_hard == len(rows):
             return hard
         assert soft is not None
@@ -156,9 +157,15 @@ def classifier_phase(
         return accuracy_and_loss(net(*valid_inputs), y[valid])
 
     return Phase(
-        name, {"net": net}, [Update(optimizer, loss)], max_epochs, distilled if distils else labelled,
-        validate if len(valid) else None, patience, LEAST_GAIN,
-    )  # fmt: skip
+        name,
+        {"net": net},
+        [Update(optimizer, loss)],
+        max_epochs,
+        batches=distilled if distils else labelled,
+        validate=validate if len(valid) else None,
+        patience=patience,
+        least_gain=LEAST_GAIN,
+    )
 
 
 def _permuted(rng: np.random.Generator, n: int, like: Tensor) -> Tensor:

@@ -561,7 +561,7 @@ CHANGES = {
     "validation_fraction": 0.5,
     "normalize": "none",
     "random_state": 9,
-    "score": "dot",
+    "similarity": "dot",
 }
 
 

@@ -28,6 +28,7 @@ What differs from the paper, and why (its released code differs from it in furth
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,7 +39,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Choice, Either, MakedoInputError, Number, count
+from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count
 from makedo.core.devices import pick_device
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
@@ -88,7 +89,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         What of the teacher the bank holds: every layer's pre-activation output side by side, or the last one.
     n_neighbors : int, default=16
         K, virtual neighbours of a node.
-    score : {"cosine", "dot"}, default="cosine"
+    similarity : {"cosine", "dot"}, default="cosine"
         How a guess is compared with the bank.
     temperature : float, default=0.1
         :math:`\tau`; small values let the nearest neighbour decide.
@@ -185,7 +186,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         "structural_penalty": Number(0),
         "bank": Choice(("layers", "output")),
         "n_neighbors": Number(1, integer=True),
-        "score": Choice(("cosine", "dot")),
+        "similarity": Choice(("cosine", "dot")),
         "temperature": Number(0, open_low=True),
         "distill": Number(0, 1),
         "student_hidden": Number(1, integer=True),
@@ -216,7 +217,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         structural_penalty: float = 1e-2,
         bank: str = "layers",
         n_neighbors: int = 16,
-        score: str = "cosine",
+        similarity: str = "cosine",
         temperature: float = 0.1,
         distill: float = 0.5,
         student_hidden: int = 256,
@@ -244,7 +245,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.structural_penalty = structural_penalty
         self.bank = bank
         self.n_neighbors = n_neighbors
-        self.score = score
+        self.similarity = similarity
         self.temperature = temperature
         self.distill = distill
         self.student_hidden = student_hidden
@@ -413,7 +414,14 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         # Bank
         embedding = embedding_bank(outputs, self.bank)
         mean, scale = column_scale(embedding[rows])
-        bank = Bank(rows, (embedding[rows] - mean) / scale, self.score)
+        bank = Bank(rows, (embedding[rows] - mean) / scale, self.similarity)
+        if self.n_neighbors > len(rows):
+            warnings.warn(
+                f"{type(self).__name__}: n_neighbors={self.n_neighbors} but the bank has "
+                f"{count(len(rows), 'node')}; all of them are used.",
+                MakedoWarning,
+                stacklevel=3,
+            )
 
         # Part 1, judged by what the teacher says of nodes whose edges part 1 was not shown
         with torch.no_grad():
@@ -576,28 +584,29 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     @property
     def _server(self) -> Server:
-        return Server(self.nets_, self.bank_, self.n_neighbors, self.temperature)
+        never = np.setdiff1d(np.arange(len(self.classes_)), self.y_[self.train_])
+        return Server(self.nets_, self.bank_, self.n_neighbors, self.temperature, never)
 
     def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
         check_is_fitted(self)
         return answer(self, X, nodes, edges, node_id)
 
     def _cold(self, scaled: Matrix, part: str) -> np.ndarray:
-        return self._server.cold(scaled, part, len(self.classes_))
+        return self._server.cold(scaled, part)
 
     def _encoded(self, X: Any) -> Matrix:
         check_is_fitted(self)
         return read_rows(self, X, allow_empty=True)[0]
 
     def _virtual(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        scaled = self.scaler_.transform(self._encoded(X))
+        encoded = self._encoded(X)
         if self.bank_ is None:
             raise MakedoInputError(
                 f"{type(self).__name__}: this model has no virtual neighbours "
                 f"(cold_part={self.cold_part!r}, or its training was stopped). "
                 'Fit with cold_part="auto" or "cold brew".'
             )
-        return self._server.virtual(scaled)
+        return self._server.virtual(self.scaler_.transform(encoded))
 
     def _restore(self, state: dict[str, Any]) -> None:
         tensors, bank = state.pop("nets_"), state.pop("bank_")
@@ -606,15 +615,17 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.table_ = None if table is None else TableEncoder.from_state(table)
         self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
         device = pick_device(self.device)
-        nets = build_networks(self, *self.X_.shape, len(self.classes_))
-        self.nets_ = {name: nets[name].to(device) for name in tensors}
+        with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
+            nets = build_networks(self, *self.X_.shape, len(self.classes_))
+        self.nets_ = {name: nets[name] for name in tensors}
         for name, net in self.nets_.items():
-            net.load_state_dict(tensors[name])
-            net.eval()
-        if bank is None:
-            self.bank_ = None
-        else:
+            net.load_state_dict(tensors[name], assign=True)
+            net.to(device).eval()
+        self.bank_ = None
+        if bank is not None:
             rows, values = bank["rows"].to(device), bank["values"].to(device)
+            if not 0 <= int(rows.min()) <= int(rows.max()) < self.graph_.n_nodes:
+                raise ValueError("the bank names nodes that the graph does not have")
             self.bank_ = Bank(rows, values, bank["score"])
 
     def _card(self) -> str:

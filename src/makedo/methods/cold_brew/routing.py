@@ -68,7 +68,7 @@ def choose_threshold(degree: np.ndarray, teacher: np.ndarray, cold: np.ndarray) 
     for threshold in THRESHOLDS if len(degree) > 1 else ():
         gain = np.where(degree >= threshold, teacher, cold).astype(float) - teacher
         error = gain.std(ddof=1) / np.sqrt(len(gain))
-        if gain.mean() > max(CLEAR * error, best_gain):
+        if gain.mean() > CLEAR * error and gain.mean() >= best_gain:  # of equals the higher one
             best, best_gain = float(threshold), float(gain.mean())
     return best
 

@@ -74,6 +74,8 @@ class Server:
     bank : Bank or None
     n_neighbors, temperature
         Of the look-up.
+    never : int64 ndarray
+        Classes without a training node, which are not predicted.
     """
 
     def __init__(
@@ -82,8 +84,9 @@ class Server:
         bank: Bank | None,
         n_neighbors: int,
         temperature: float,
+        never: np.ndarray,
     ):
-        self.nets, self.bank = nets, bank
+        self.nets, self.bank, self.never = nets, bank, never
         self.n_neighbors, self.temperature = n_neighbors, temperature
 
     @property
@@ -104,16 +107,19 @@ class Server:
         return index, weight, extra
 
     @torch.inference_mode()
-    def cold(self, X: Matrix, part: str, n_classes: int) -> np.ndarray:
+    def cold(self, X: Matrix, part: str) -> np.ndarray:
         """Class probabilities (n_rows, n_classes) of a part that needs no edges."""
-        said = [self._logits(x, part).softmax(1) for x in self.blocks(X)]
-        return torch.cat(said).cpu().numpy().reshape(-1, n_classes)
+        return self._proba(torch.cat([self._logits(x, part) for x in self.blocks(X)]))
 
     @torch.inference_mode()
     def warm(self, X: Matrix, graph: Graph) -> np.ndarray:
         """The teacher's probabilities for all nodes of ``graph``, those of the training first."""
         x, propagation = Features.of(X, self.device), Propagation(graph.normalized())
-        return self.nets["teacher"](x, propagation.to(self.device))[-1].softmax(1).cpu().numpy()
+        return self._proba(self.nets["teacher"](x, propagation.to(self.device))[-1])
+
+    def _proba(self, logits: Tensor) -> np.ndarray:
+        logits[:, self.never] = -torch.inf
+        return logits.softmax(1).cpu().numpy()
 
     def _virtual(self, x: Features) -> tuple[Tensor, Tensor, Tensor]:
         assert self.bank is not None
