@@ -48,6 +48,16 @@ class Diagnosis:
         """Plain values, ready for JSON."""
         return asdict(self)
 
+    def shown_figures(self) -> dict[str, Any]:
+        """The figures with their numbers written for a reader."""
+        shown = dict(self.figures)
+        for name, value in shown.items():
+            if isinstance(value, float):
+                shown[name] = f"{value:.3g}"
+            elif isinstance(value, int):
+                shown[name] = f"{value:,}"
+        return shown
+
     def __str__(self) -> str:
         lines = [f"{self.verdict.capitalize()}. {self.advice}"]
         if self.expected_gain is not None:
@@ -56,12 +66,7 @@ class Diagnosis:
                 between = " ({:+.1f} to {:+.1f})".format(*self.interval)
             lines.append(f"Expected gain: {self.expected_gain:+.1f}{between} {self.unit}.")
         width = max((len(name) for name in self.figures), default=0)
-        for name, shown in self.figures.items():
-            if isinstance(shown, float):
-                shown = f"{shown:.3g}"
-            elif isinstance(shown, int):
-                shown = f"{shown:,}"
-            lines.append(f"  {name:<{width}}  {shown}")
+        lines += [f"  {name:<{width}}  {value}" for name, value in self.shown_figures().items()]
         if self.command:
             lines.append(f"Next: {self.command}")
         return "\n".join(lines)

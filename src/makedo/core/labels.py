@@ -33,7 +33,7 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
     """
     values = _as_series(owner, y, n_rows)
     labelled = values.notna().to_numpy(dtype=bool, copy=True)
-    integers = bool(labelled.any()) and _are_integers(values[labelled])
+    integers = bool(labelled.any()) and _are_integers(values.loc[labelled])
     minus_one = np.zeros(n_rows, dtype=bool)
     if integers:
         minus_one = values.eq(-1).fillna(False).to_numpy(dtype=bool)
@@ -42,7 +42,9 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
         raise MakedoInputError(
             f"{owner}: no row has a label (NaN, None and, for integer classes, -1 are unlabelled)."
         )
-    known = values[labelled].astype(np.int64) if integers else values[labelled]
+    known = values.loc[labelled]
+    if integers:
+        known = known.astype(np.int64)
     try:
         classes, codes_of_known = np.unique(known.to_numpy(), return_inverse=True)
     except TypeError as error:
@@ -123,7 +125,8 @@ def read_mask(owner: str, mask: Any, name: str, n_rows: int) -> np.ndarray | Non
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.shape != (n_rows,):
         raise MakedoInputError(
-            f"{owner}: {name} must hold {count(n_rows, 'bool')}, one a row of X. Got {mask.dtype} of shape {mask.shape}."
+            f"{owner}: {name} must hold {count(n_rows, 'bool')}, one a row of X. Got {mask.dtype} "
+            f"of shape {mask.shape}."
         )
     return mask
 
@@ -138,16 +141,17 @@ def split_labelled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the labelled nodes to learn from and to validate on.
 
-    Without ``valid_mask`` a share ``fraction`` of each class is held back, though never the last training node of a class.
+    Without ``valid_mask`` a share ``fraction`` of each class is held back, though never the last
+    training node of a class.
     """
     train = (y >= 0) & (True if train_mask is None else train_mask)
     if valid_mask is not None:
         valid = (y >= 0) & valid_mask
         if train_mask is None:
             train &= ~valid
-        if (train & valid).any():
+        if n_both := int((train & valid).sum()):
             raise MakedoInputError(
-                f"{owner}: {count(int((train & valid).sum()), 'node')} in both train_mask and valid_mask."
+                f"{owner}: {count(n_both, 'node')} in both train_mask and valid_mask."
             )
     else:
         valid = np.zeros_like(train)

@@ -67,9 +67,9 @@ def read_rows(
         estimator.table_, estimator.n_features_in_ = None, matrix.shape[1]
         estimator.__dict__.pop("feature_names_in_", None)
     elif estimator.table_ is not None:
+        names = first(estimator.feature_names_in_)
         raise MakedoInputError(
-            f"{owner}: fit saw a table with named columns ({first(estimator.feature_names_in_)} …); "
-            "give a data frame with them."
+            f"{owner}: fit saw a table with named columns ({names} …); give a data frame with them."
         )
     else:
         _check_width(owner, matrix.shape[1], estimator.n_features_in_)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import column_or_1d
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.core.labels import encode_labels, read_mask, split_labelled

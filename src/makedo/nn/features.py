@@ -1,4 +1,4 @@
-"""Feature rows for networks, sparse or dense behind one face, and the linear layer that reads them."""
+"""Feature rows for networks, sparse or dense behind one face, and the layer that reads them."""
 
 from __future__ import annotations
 

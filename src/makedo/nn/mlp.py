@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update
+from makedo.nn.dropout import dropout as drop
 from makedo.nn.features import FeatureLinear, Features
 
 LEAST_GAIN = 1e-3  # accuracy that counts as an improvement when patience is counted
@@ -54,7 +55,7 @@ class FeatureMLP(nn.Module):
         self.extra = nn.Linear(n_extra, hidden, bias=False) if n_extra else None
         self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
         self.activation = ACTIVATIONS[activation]()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.output = nn.Linear(hidden, n_outputs)
         self.input_dropout = input_dropout
 
@@ -64,7 +65,8 @@ class FeatureMLP(nn.Module):
         if self.extra is not None:
             assert extra is not None
             h = h + self.extra(extra)
-        return self.output(self.dropout(self.activation(self.norm(h))))
+        h = self.activation(self.norm(h))
+        return self.output(drop(h, self.dropout) if self.training else h)
 
 
 def accuracy_and_loss(logits: Tensor, y: Tensor) -> dict[str, float]:

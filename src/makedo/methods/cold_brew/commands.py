@@ -23,9 +23,11 @@ HELP = {
     "edges": "table with one row an edge: the ids of its two nodes, and perhaps a weight",
     "source": "column of edges with one end (default: source, else the first)",
     "target": "column of edges with the other end (default: target, else the second)",
-    "split": "column of nodes that says train, valid or test (default: we split off validation nodes)",
+    "split": "column of nodes that says train, valid or test (default: we split off validation "
+    "nodes)",
     "unknown_nodes": "what to do with edges that name nodes which are not in the node table",
-    "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from there",
+    "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from "
+    "there",
     "budget": "configurations that each baseline may try (at most 8)",
     "neighbors": "virtual neighbours shown for each node",
 }
@@ -33,9 +35,16 @@ Unknown = Literal["error", "drop"]
 
 
 def diagnose(
-    *, nodes: Table, edges: Table, label: str, id: str | None = None, features: list[str] | None = None,
-    source: str | None = None, target: str | None = None, unknown_nodes: Unknown = "error",
-) -> Diagnosis:  # fmt: skip
+    *,
+    nodes: Table,
+    edges: Table,
+    label: str,
+    id: str | None = None,
+    features: list[str] | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    unknown_nodes: Unknown = "error",
+) -> Diagnosis:
     """Measure whether a graph method would help on nodes without edges, in about a minute."""
     X, y, _ = _read_nodes(nodes, id, label, features)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
@@ -43,43 +52,70 @@ def diagnose(
 
 
 def fit(
-    *, nodes: Table, edges: Table, label: str, id: str | None = None, features: list[str] | None = None,
-    split: str | None = None, source: str | None = None, target: str | None = None, unknown_nodes: Unknown = "error",
-    checkpoint: Path | None = None, settings: Settings,
-) -> Fitted:  # fmt: skip
-    """Learn from a node table and an edge list; the model then serves nodes with and without edges."""
+    *,
+    nodes: Table,
+    edges: Table,
+    label: str,
+    id: str | None = None,
+    features: list[str] | None = None,
+    split: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    unknown_nodes: Unknown = "error",
+    checkpoint: Path | None = None,
+    settings: Settings,
+) -> Fitted:
+    """Learn from a node table and an edge list, to serve nodes with and without edges."""
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    return settings.build(ColdBrewClassifier).fit(
-        X, y, graph=graph, checkpoint_dir=checkpoint, **masks
-    )
+    model = settings.build(ColdBrewClassifier)
+    return model.fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
 
 
 def predict(
-    model: Model, *, nodes: Batches, edges: Table | None = None, id: str | None = None,
-    source: str | None = None, target: str | None = None, neighbors: int = 3,
-) -> Rows:  # fmt: skip
-    """Name the class of each node: new ones by their features, and by their edges where these are given."""
+    model: Model,
+    *,
+    nodes: Batches,
+    edges: Table | None = None,
+    id: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    neighbors: int = 3,
+) -> Rows:
+    """Name the class of each node: new ones by their features, and by their edges if given."""
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
     for X in _numbered(frames, id, nodes.name):
-        yield _explained(model, X, _ends(edges, source, target), neighbors).reset_index(
-            names=X.index.name or "node"
-        )
+        explained = _explained(model, X, _ends(edges, source, target), neighbors)
+        yield explained.reset_index(names=X.index.name or "node")
 
 
 def evaluate(
-    model: Model, *, nodes: Table, label: str, edges: Table | None = None, id: str | None = None,
-    source: str | None = None, target: str | None = None,
-) -> Rows:  # fmt: skip
+    model: Model,
+    *,
+    nodes: Table,
+    label: str,
+    edges: Table | None = None,
+    id: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+) -> Rows:
     """Compare predictions with labels, part by part."""
     X, y, _ = _read_nodes(nodes, id, label, None)
     return model.evaluate(y=y, edges=_ends(edges, source, target), **_given(model, X, nodes.name))
 
 
 def report(
-    model: Model, *, nodes: Table | None = None, label: str | None = None, edges: Table | None = None,
-    id: str | None = None, source: str | None = None, target: str | None = None, budget: int = 1, show_rows: bool = False,
-) -> Page:  # fmt: skip
+    model: Model,
+    *,
+    nodes: Table | None = None,
+    label: str | None = None,
+    edges: Table | None = None,
+    id: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    budget: int = 1,
+    show_rows: bool = False,
+) -> Page:
     """Did it pay?  On labelled nodes, beside the baselines; without nodes, what the fit stored."""
     if nodes is None:
         return model.report(show_rows=show_rows)
@@ -88,16 +124,14 @@ def report(
             f"{nodes.name}: --label must name the column of labels to compare with."
         )
     X, y, _ = _read_nodes(nodes, id, label, None)
-    where = _given(model, X, nodes.name)
-    return model.report(
-        y=y, edges=_ends(edges, source, target), budget=budget, show_rows=show_rows, **where
-    )
+    where = _given(model, X, nodes.name) | {"edges": _ends(edges, source, target)}
+    return model.report(y=y, budget=budget, show_rows=show_rows, **where)
 
 
 VERBS = [diagnose, fit, predict, evaluate, report]
 
 
-# --- files to arguments -----------------------------------------------------------------------------------------------
+# --- files to arguments ---------------------------------------------------------------------------
 
 
 def _read_nodes(
@@ -106,18 +140,14 @@ def _read_nodes(
     label: str | None,
     features: list[str] | None,
     split: str | None = None,
-) -> tuple[pd.DataFrame, Any, dict[str, np.ndarray]]:
+) -> tuple[pd.DataFrame, Any, dict[str, Any]]:
     """Features indexed by id, labels, and the masks that a split column says."""
     frame = nodes.frame
     if not len(frame):
         raise MakedoInputError(f"{nodes.name}: the table has no rows.")
+    other = [split] if split else []
     _, y, X = split_columns(
-        frame,
-        id=id,
-        label=label,
-        features=features,
-        other=[split] if split else [],
-        where=nodes.name,
+        frame, id=id, label=label, features=features, other=other, where=nodes.name
     )
     if not X.shape[1]:
         raise MakedoInputError(
@@ -137,22 +167,20 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
     words = words.replace({"val": "valid", "validation": "valid"})
     if len(odd := words[~words.isin(["train", "valid", "test"])]):
         raise MakedoInputError(
-            f"{where}: column {split!r} has {count(len(odd), 'value')} other than train, valid and test (first: {first(odd.unique())})."
+            f"{where}: column {split!r} has {count(len(odd), 'value')} other than train, valid and "
+            f"test (first: {first(dict.fromkeys(odd))})."
         )
     train, valid = (words == "train").to_numpy(), (words == "valid").to_numpy()
-    labelled = y.notna().to_numpy()
-    never = (
-        pd.Series(y.to_numpy()[labelled & ~train])
-        .value_counts()
-        .drop(y.to_numpy()[labelled & train], errors="ignore")
-    )
+    labelled, labels = y.notna().to_numpy(), y.to_numpy()
+    never = pd.Series(labels[labelled & ~train]).value_counts()
+    never = never.drop(labels[labelled & train], errors="ignore")
     if len(never):
-        listed = ", ".join(
-            f"{label!r} ({count(int(n), 'node')})" for label, n in never.head(3).items()
-        )
+        most = never.head(3).items()
+        listed = ", ".join(f"{label!r} ({count(int(n), 'node')})" for label, n in most)
         raise MakedoInputError(
-            f"{where}: column {split!r} leaves {count(len(never), 'class', 'classes')} out of train ({listed}). "
-            "Give each class a training node, or empty the labels of those nodes."
+            f"{where}: column {split!r} leaves {count(len(never), 'class', 'classes')} out of "
+            f"train ({listed}). Give each class a training node, or empty the labels of those "
+            "nodes."
         )
     return {"train_mask": train} | ({"valid_mask": valid} if valid.any() else {})
 
@@ -177,19 +205,20 @@ def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.Dat
         return None
     frame = edges.frame
     for name, wanted in (("source", source), ("target", target)):
-        if wanted is not None:
-            if wanted not in frame:
-                raise MakedoInputError(
-                    f"{edges.name}: no column {wanted!r} for --{name}. There are {first(frame.columns, 20)}."
-                )
-            frame = frame.drop(columns=[name] if wanted != name and name in frame else []).rename(
-                columns={wanted: name}
+        if wanted is None:
+            continue
+        if wanted not in frame:
+            known = first(frame.columns, 20)
+            raise MakedoInputError(
+                f"{edges.name}: no column {wanted!r} for --{name}. There are {known}."
             )
+        taken = [name] if wanted != name and name in frame else []
+        frame = frame.drop(columns=taken).rename(columns={wanted: name})
     return frame
 
 
 def _numbered(frames: Any, id: str | None, where: str) -> Iterator[pd.DataFrame]:
-    """The features of each batch, indexed by id or, without ids, by row number in the whole file."""
+    """The features of each batch, indexed by id or, without ids, by row number in the file."""
     start = 0
     for frame in frames:
         _, _, X = split_columns(frame, id=id, where=where)
@@ -224,7 +253,8 @@ def _given(model: Any, X: pd.DataFrame, where: str) -> dict[str, Any]:
         return {"nodes": X.index}
     if known.any():
         raise MakedoInputError(
-            f"{where}: {count(int(known.sum()))} of {count(len(X), 'node')} are nodes of the training graph "
-            f"(first: {first(X.index[known])}), the others are new. Give them in two files."
+            f"{where}: {count(int(known.sum()))} of {count(len(X), 'node')} are nodes of the "
+            f"training graph (first: {first(X.index[known])}), the others are new. Give them in "
+            "two files."
         )
     return {"X": X}

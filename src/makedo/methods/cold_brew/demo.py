@@ -1,8 +1,9 @@
 """The demo: to which chapter belongs a diagnosis code that nothing links to yet?
 
-ICD-10-CM is a graph of 12,014 diagnosis codes (parents and cross references); every code has a short text, 22 chapters are
-the classes.  5 % of the codes are labelled.  A tenth of all codes is new: they are taken out of the graph, and the model
-sees only their text.  Then the same with cross references alone, where the graph adds little.
+ICD-10-CM is a graph of 12,014 diagnosis codes (parents and cross references); every code has a
+short text, 22 chapters are the classes.  5 % of the codes are labelled.  A tenth of all codes is
+new: they are taken out of the graph, and the model sees only their text.  Then the same with cross
+references alone, where the graph adds little.
 """
 
 from __future__ import annotations
@@ -33,19 +34,15 @@ def run(out: Path, quiet: bool = False) -> Path:
     codes, references = catalog.load("icd10cm"), catalog.load("icd10cm", edges="references")
     X, y, new = problem(codes)
     say = (lambda *_: None) if quiet else logger.info
-    say(
-        "ICD-10-CM: %r; %d labelled, %d new codes",
-        codes.graph,
-        int(y.notna().sum()),
-        int(new.sum()),
-    )
+    n_labelled, n_new = int(y.notna().sum()), int(new.sum())
+    say("ICD-10-CM: %r; %d labelled, %d new codes", codes.graph, n_labelled, n_new)
 
     diagnosis = diagnose(codes, X, y, new, say)
     model = fit(codes, X, y, new, verbose=0 if quiet else 1)
     truth = pd.Series(codes.y, index=X.index).map(
         lambda c: codes.classes[c] if codes.classes else c
     )
-    say("Predicting %d codes that nothing links to", int(new.sum()))
+    say("Predicting %d codes that nothing links to", n_new)
     explained = model.explain(X[new])
     explained.insert(0, "text", X["text"][new])
     explained.insert(1, "chapter", truth[new])
@@ -58,14 +55,16 @@ def run(out: Path, quiet: bool = False) -> Path:
     other = fit(references, X, y, new, verbose=0 if quiet else 1)
     other_report = other.report(X[new], truth[new])
     scores, differences = (other_report.sections[i] for i in (0, 1))
+    alone = 100 * float((references.graph.degree == 0).mean())
 
     report.title = (
         "Cold Brew demo: which chapter does a diagnosis code belong to that nothing links to yet?"
     )
     report.command = "makedo demo cold-brew"
     report.summary = [
-        "ICD-10-CM has 22 chapters. We kept the chapter of 5 % of the codes, took a tenth of all codes out of the graph, and "
-        "asked for their chapter by their text alone, as for a code that is proposed today.",
+        "ICD-10-CM has 22 chapters. We kept the chapter of 5 % of the codes, took a tenth of all "
+        "codes out of the graph, and asked for their chapter by their text alone, as for a code "
+        "that is proposed today.",
         *report.summary,
     ]
     report.sections[:0] = [
@@ -74,14 +73,21 @@ def run(out: Path, quiet: bool = False) -> Path:
     report.sections += [
         Section(
             "The same codes, cross references only",
-            text="Parents always stay inside a chapter, which makes the graph above an easy teacher. With cross references alone "
-            f"{100 * float((references.graph.degree == 0).mean()):.0f} % of the codes have no edge at all.\n\n"
-            f"Verdict there: {other_report.verdict}",
-            figure=scores.figure, caption=scores.caption, table=scores.table, table_caption=scores.table_caption,
+            text="Parents always stay inside a chapter, which makes the graph above an easy "
+            f"teacher. With cross references alone {alone:.0f} % of the codes have no edge at all."
+            f"\n\nVerdict there: {other_report.verdict}",
+            figure=scores.figure,
+            caption=scores.caption,
+            table=scores.table,
+            table_caption=scores.table_caption,
         ),
-        Section("Does it pay with cross references only?", figure=differences.figure, caption=differences.caption),
+        Section(
+            "Does it pay with cross references only?",
+            figure=differences.figure,
+            caption=differences.caption,
+        ),
         diagnosis_section("What diagnose says with cross references only", other_diagnosis),
-    ]  # fmt: skip
+    ]
     report.to_html(out / "cold-brew.html")
     return out / "cold-brew.html"
 
@@ -104,7 +110,7 @@ def problem(codes: GraphData, random_state: int = 0) -> tuple[pd.DataFrame, pd.S
 def fit(
     codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series, verbose: int
 ) -> ColdBrewClassifier:
-    """Learn on the codes that are not new; the graph is joined by code, so that the new ones are not in it."""
+    """Learn on the codes that are not new; joined by code, the graph loses the new ones too."""
     return ColdBrewClassifier(verbose=verbose).fit(X[~new], y[~new], graph=codes.graph)
 
 
@@ -122,18 +128,11 @@ def diagnosis_section(title: str, diagnosis: Diagnosis) -> Any:
     """A diagnosis as a section of the report."""
     from makedo.report import Section
 
-    between = (
-        "" if diagnosis.interval is None else " ({:+.1f} to {:+.1f})".format(*diagnosis.interval)
-    )
-    gain = (
-        ""
-        if diagnosis.expected_gain is None
-        else f" Expected gain: {diagnosis.expected_gain:+.1f}{between} {diagnosis.unit}."
-    )
-    table = pd.DataFrame(
-        [(name, f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value)
-         for name, value in diagnosis.figures.items()], columns=["figure", "value"],
-    )  # fmt: skip
-    return Section(
-        title, text=f"{diagnosis.verdict.capitalize()}. {diagnosis.advice}{gain}", table=table
-    )
+    text = f"{diagnosis.verdict.capitalize()}. {diagnosis.advice}"
+    if diagnosis.expected_gain is not None:
+        between = ""
+        if diagnosis.interval is not None:
+            between = " ({:+.1f} to {:+.1f})".format(*diagnosis.interval)
+        text += f" Expected gain: {diagnosis.expected_gain:+.1f}{between} {diagnosis.unit}."
+    figures = list(diagnosis.shown_figures().items())
+    return Section(title, text=text, table=pd.DataFrame(figures, columns=["figure", "value"]))

@@ -58,7 +58,8 @@ def diagnose(
     theirs.  A graph of more than 50,000 nodes is cut to the surroundings of 2,000 labelled ones.
     """
     started = time.perf_counter()
-    model = clone(model).set_params(cold_part="auto", verbose=0)
+    fresh: Any = clone(model)
+    model = fresh.set_params(cold_part="auto", verbose=0)
     owner = type(model).__name__
     X, ids = read_rows(model, X, reset=True)
     ids = ids if node_id is None else node_index(owner, node_id, len(ids))
@@ -82,7 +83,8 @@ def diagnose(
         return answer("does not apply", "The graph has no edges: use a classifier on the features.")
     rng = generator(model.random_state, "diagnose")
     if len(ids) > MOST_NODES:
-        kept = surroundings(known, rng.permutation(np.flatnonzero(y >= 0))[:MOST_LABELS], model.random_state)
+        seeds = rng.permutation(np.flatnonzero(y >= 0))[:MOST_LABELS]
+        kept = surroundings(known, seeds, model.random_state)
         X, y, known = X[kept], y[kept], known.subgraph(kept)
         figures["nodes looked at"] = len(kept)
     labelled = rng.permutation(np.flatnonzero(y >= 0))
@@ -96,13 +98,13 @@ def diagnose(
             hold_back(model, X, y, known, held_back, rng, answers)
             if time.perf_counter() - started > SECONDS:
                 break
-    student, mlp, *on_linked = (
+    student, mlp, gnn, features, spread = (
         np.concatenate(found) if found else np.empty(0, dtype=bool)
         for found in vars(answers).values()
     )
-    if len(on_linked[0]) < 10 or len(student) < 10:
+    if len(gnn) < 10 or len(student) < 10:
         return answer("cannot tell", "Too few labelled nodes have edges to measure anything on.")
-    fcr = measured_fcr(*on_linked, rng)
+    fcr = measured_fcr(gnn, features, spread, rng)
     gain = paired_rows(student, mlp, names=("student", "MLP"))
     figures |= {
         "without edges: nodes": len(mlp),

@@ -52,7 +52,7 @@ from makedo.data.graph import Graph
 from makedo.data.nodes import read_nodes
 from makedo.data.table import TableEncoder
 from makedo.methods.cold_brew.routing import PARTS, hide_half, route
-from makedo.methods.cold_brew.serving import Answer, Server, answer, build_networks
+from makedo.methods.cold_brew.serving import PLAIN_MLP, Answer, Server, answer, build_networks
 from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase, virtual_neighborhood
 from makedo.methods.cold_brew.teacher import StructuralGCN, embedding_bank, teacher_phase
 from makedo.nn.features import Features
@@ -66,27 +66,25 @@ if TYPE_CHECKING:
 class ColdBrewClassifier(ClassifierMixin, Estimator):
     r"""Classify nodes of a graph, above all those that nothing links to.
 
-    Trains a graph network on the graph (teacher) and a network that sees features only (student), which looks up existing
-    nodes that resemble what the teacher would have made of a new one [1]_:
+    Trains a graph network on the graph (teacher) and a network that sees features only (student),
+    which looks up known nodes that resemble what the teacher would have made of a new one [1]_:
 
-    .. math:: \hat e_i = \xi_1(x_i), \quad
-        \tilde e_i = \sum_{j \in \mathrm{top}K} \mathrm{softmax}_j(s(\hat e_i, \bar E_j) / \tau)\, \bar E_j, \quad
+    .. math:: \hat e_i = \xi_1(x_i), \quad \tilde e_i = \sum_{j \in \mathrm{top}K}
+        \mathrm{softmax}_j(s(\hat e_i, \bar E_j) / \tau)\, \bar E_j, \quad
         \hat y_i = \xi_2([x_i, \tilde e_i, \hat e_i])
 
     with :math:`\bar E` the teacher's embeddings of connected nodes and s the score.
 
     Parameters
     ----------
-    hidden : int, default=64
-        Width of the teacher's layers.
-    n_layers : int, default=2
-        Layers of the teacher.
+    hidden, n_layers : int, default=64, 2
+        Width and number of the teacher's layers.
     structural : {"first", "last", "all", None}, default="first"
         Teacher layers with a structural embedding; None is an ordinary GCN.
     structural_penalty : float, default=0.01
         :math:`\eta`, the weight of :math:`\sum \|E\|^2`.
     bank : {"layers", "output"}, default="layers"
-        What of the teacher the bank holds: every layer's pre-activation output side by side, or the last one.
+        What the bank holds: the outputs of all teacher layers side by side, or the last one.
     n_neighbors : int, default=16
         K, virtual neighbours of a node.
     similarity : {"cosine", "dot"}, default="cosine"
@@ -99,58 +97,51 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         Width of both parts of the student.
     dropout, student_dropout : float, default=0.5
         On the input of each teacher layer; on the hidden layer of the student.
-    learning_rate, student_learning_rate : float, default=0.01, 0.005
+    learning_rate, student_learning_rate : float, default=0.01, 0.002
     weight_decay : float, default=5e-4
         On all weights but the structural embedding.
-    max_epochs, student_max_epochs : int, default=200, 100
+    max_epochs, student_max_epochs : int, default=500, 150
         Most passes over the data of the teacher, and of each student network.
-    patience, student_patience : int, default=50, 10
+    patience, student_patience : int, default=200, 20
         Epochs without a better validation score after which a network stops.
     batch_size : int, default=512
         Rows a step of the student.
-    cold_part : {"auto", "cold brew", "distilled mlp", "mlp"}, default="auto"
-        What serves nodes without edges.  "auto" trains all three and takes the one that is right most often on validation
-        nodes whose edges were hidden: a plain MLP, an MLP on the teacher's soft labels (GLNN [2]_), or the student.
+    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "cold brew"}, default="auto"
+        What serves nodes without edges: a plain MLP of either shape, an MLP on the teacher's soft
+        labels (GLNN [2]_), or the student.  "auto" trains all and takes the one that is right most
+        often on validation nodes whose edges were hidden.
     degree_threshold : int or "auto", default="auto"
-        Degree from which the teacher serves a node; "auto" chooses on validation nodes that keep their edges.
+        Degree from which the teacher serves; "auto" chooses on validation nodes that keep edges.
     validation_fraction : float, default=0.2
         Share of the labelled nodes that is held back when ``fit`` gets no ``valid_mask``.
     normalize : {"auto", "rows", "columns", "none"}, default="auto"
-        "auto": counts to row sum 1, other dense features to mean 0 and sd 1 over the nodes of the training graph.
-    random_state : int, default=0
+        "auto": counts to row sum 1, other dense features to mean 0 and sd 1 over linked nodes.
+    random_state, verbose : int, default=0
     device : str, default="auto"
         "auto" is cuda, else mps, else cpu.
-    verbose : int, default=0
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
-    part_ : str
-        What serves nodes without edges.
-    part_scores_ : dict
-        Accuracy of each part on validation nodes with hidden edges.
-    degree_threshold_ : float
-        Degree from which the teacher serves; ``inf`` is never.
-    validation_ : DataFrame
-        For each validation node: degree, whether its edges were hidden, and which parts were right.
-    graph_ : Graph
-        The training graph, nodes in the order of the rows of X.
-    node_id_ : Index
-        Their ids.
-    table_ : TableEncoder or None
-        How the columns of a data frame became numbers.
-    history_ : DataFrame
-        A row per phase and epoch.
+    part_ : str, what serves nodes without edges
+    part_scores_ : dict, accuracy of each part on validation nodes with hidden edges
+    degree_threshold_ : float, degree from which the teacher serves; ``inf`` is never
+    validation_ : DataFrame, of each validation node: degree, edges hidden?, which parts were right
+    graph_ : Graph, that of the training, nodes in the order of the rows of X
+    node_id_ : Index, their ids
+    table_ : TableEncoder or None, how the columns of a data frame became numbers
+    history_ : DataFrame, one row per phase and epoch
 
     Shapes
     ------
-    X (n_nodes, n_features) · y (n_nodes,) · graph: n_nodes nodes · predict -> (n_rows,) · predict_proba -> (n_rows, n_classes)
+    X (n_nodes, n_features) · y (n_nodes,) · graph: n_nodes nodes · predict -> (n_rows,) ·
+    predict_proba -> (n_rows, n_classes)
 
     Cost
     ----
-    Teacher epoch O((nnz(X) + n_edges) · hidden), student epoch O(nnz(X) · student_hidden), look-up O(n_rows · n_bank · width),
-    once.  The model keeps X and the graph.
+    Teacher epoch O((nnz(X) + n_edges) · hidden), student epoch O(nnz(X) · student_hidden), look-up
+    O(n_rows · n_bank · width), once.  The model keeps X and the graph.
 
     Requirements
     ------------
@@ -158,13 +149,15 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     Relations
     ---------
-    A node with edges at hand: any graph network will do.  Features that beat the graph (see :meth:`diagnose`): a plain
-    classifier.  GLNN [2]_ is among the candidates.
+    A node with edges at hand: any graph network will do.  Features that beat the graph (see
+    :meth:`diagnose`): a plain classifier.  GLNN [2]_ is among the candidates.
 
     References
     ----------
-    .. [1] Zheng et al., "Cold Brew: Distilling Graph Node Representations with Incomplete or Missing Neighborhoods", ICLR 2022.
-    .. [2] Zhang et al., "Graph-less Neural Networks: Teaching Old MLPs New Tricks via Distillation", ICLR 2022.
+    .. [1] Zheng et al., "Cold Brew: Distilling Graph Node Representations with Incomplete or
+       Missing Neighborhoods", ICLR 2022.
+    .. [2] Zhang et al., "Graph-less Neural Networks: Teaching Old MLPs New Tricks via
+       Distillation", ICLR 2022.
 
     Examples
     --------
@@ -173,7 +166,8 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(120) % 2
     >>> X = rng.normal(size=(120, 8)) + y[:, None]
-    >>> graph = np.array([(i, j) for i in range(120) for j in range(i) if (i + j) % 2 == 0 and rng.random() < 0.1]).T
+    >>> alike = [(i, j) for i in range(120) for j in range(i) if y[i] == y[j]]
+    >>> graph = np.array([pair for pair in alike if rng.random() < 0.1]).T
     >>> model = ColdBrewClassifier(max_epochs=20, student_max_epochs=10).fit(X, y, graph=graph)
     >>> model.predict(X[:2] * 1.01).shape  # two new nodes, no edges
     (2,)
@@ -224,12 +218,12 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         dropout: float = 0.5,
         student_dropout: float = 0.5,
         learning_rate: float = 0.01,
-        student_learning_rate: float = 0.005,
+        student_learning_rate: float = 0.002,
         weight_decay: float = 5e-4,
-        max_epochs: int = 200,
-        student_max_epochs: int = 100,
-        patience: int = 50,
-        student_patience: int = 10,
+        max_epochs: int = 500,
+        student_max_epochs: int = 150,
+        patience: int = 200,
+        student_patience: int = 20,
         batch_size: int = 512,
         cold_part: str = "auto",
         degree_threshold: float | str = "auto",
@@ -329,9 +323,10 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         training_graph = nodes.graph.without_edges_of(hidden)
         connected = np.flatnonzero(training_graph.degree > 0)
         if len(connected) == 0:
+            n_hidden = count(len(hidden), "validation node")
             raise MakedoInputError(
-                f"{type(self).__name__}: without the edges of {count(len(hidden), 'validation node')} "
-                "no edge is left. Give valid_mask, or a graph with more edges."
+                f"{type(self).__name__}: without the edges of {n_hidden} no edge is left. Give "
+                "valid_mask, or a graph with more edges."
             )
         self.scaler_ = RowScaler(self.normalize).fit(nodes.X, connected)
         self.fingerprint_ = fingerprint(nodes.X, nodes.y, nodes.graph, nodes.train, nodes.valid)
@@ -362,7 +357,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         device = pick_device(self.device)
         x = Features.of(self.scaler_.transform(self.X_), device)
         with torch_seed(derive(self.random_state, "initial weights")):
-            nets = build_networks(self, *self.X_.shape, len(self.classes_))
+            nets = build_networks(self)
         nets = {name: net.to(device) for name, net in nets.items()}
         y, train, rows, no_edges, edges = (
             torch.from_numpy(a).to(device) for a in (self.y_, self.train_, connected, hidden, kept)
@@ -388,13 +383,13 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             return phase.name in self.nets_
 
         def classifier(name: str, **settings: Any) -> Phase:
-            return classifier_phase(name, nets[name], x, y, train, no_edges, **settings)  # type: ignore[arg-type]
+            net: Any = nets[name]
+            return classifier_phase(name, net, x, y, train, no_edges, **settings)
 
-        # Plain MLPs, which see labelled rows only: as many epochs as the teacher.
+        # Plain MLPs: they see labelled rows only, so that an epoch is a step or a few
         for name in ("mlp", "normed mlp"):
             if name in nets:
-                long = {"max_epochs": self.max_epochs, "patience": self.patience}
-                run(classifier(name, **student | long))
+                run(classifier(name, **student | PLAIN_MLP | {"max_epochs": self.max_epochs}))
 
         # Teacher
         net = nets["teacher"]
@@ -616,7 +611,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
         device = pick_device(self.device)
         with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
-            nets = build_networks(self, *self.X_.shape, len(self.classes_))
+            nets = build_networks(self)
         self.nets_ = {name: nets[name] for name in tensors}
         for name, net in self.nets_.items():
             net.load_state_dict(tensors[name], assign=True)

@@ -1,4 +1,4 @@
-"""Feature contribution ratio: does the graph carry the signal, or do the features (paper, section 4)?"""
+"""Feature contribution ratio: do the features carry the signal, or does the graph (section 4)?"""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from makedo.core.checks import MakedoWarning
 
 
 def feature_contribution_ratio(z_gnn: float, z_mlp: float, z_lp: float) -> float:
-    """FCR in per cent, from the scores (higher is better) of a graph network, an MLP and label propagation (eq. 7).
+    """FCR in per cent, of a graph network, an MLP and label propagation (eq. 7).
 
-    With δ_MLP = z_GNN − z_MLP and δ_LP = z_GNN − z_LP::
+    Scores are higher when better.  With δ_MLP = z_GNN − z_MLP and δ_LP = z_GNN − z_LP::
 
         FCR = δ_LP / (δ_MLP + δ_LP)                 if z_MLP ≤ z_GNN
               1 + |δ_MLP| / (|δ_MLP| + |δ_LP|)      otherwise
 
-    Below 50 the graph matters more, from 50 to 100 the features, above 100 the features alone beat the graph network.  The
-    paper leaves two corners open: NaN where all three are equal; 0 where label propagation beats a graph network that is
-    not beaten by the features (the formula would leave its range there).
+    Below 50 the graph matters more, from 50 to 100 the features, above 100 the features alone beat
+    the graph network.  The paper leaves two corners open: NaN where all three are equal; 0 where
+    label propagation beats a graph network that is not beaten by the features (the formula would
+    leave its range there).
     """
     d_mlp, d_lp = z_gnn - z_mlp, z_gnn - z_lp
     if z_mlp > z_gnn:
@@ -61,9 +62,8 @@ class FCR:
     def reading(self) -> str:
         """What the ratio and its interval say, in words."""
         if math.isnan(self.ratio):
-            return (
-                "Graph, features and neighbours' labels do equally well: the ratio is not defined."
-            )
+            equal = "Graph, features and neighbours' labels do equally well"
+            return f"{equal}: the ratio is not defined."
         if self.low >= 100:
             return "The features alone beat the graph: use a classifier on the features."
         if self.high < 50:
@@ -95,7 +95,8 @@ def measured_fcr(
     ratio = feature_contribution_ratio(z_gnn, z_mlp, z_lp)
     if math.isnan(ratio):
         warnings.warn(
-            "The feature contribution ratio is not defined: graph network, MLP and label propagation are equally good.",
+            "The feature contribution ratio is not defined: graph network, MLP and label "
+            "propagation are equally good.",
             MakedoWarning,
             stacklevel=2,
         )

@@ -51,37 +51,32 @@ def report(
             f"{type(model).__name__}.report: give the labels y of the nodes, or no data at all."
         )
     if y is None:
-        right, degree, valid, note = (
-            *_stored(model),
-            {},
-            "Measured on the validation nodes of the fit.",
-        )
+        (right, degree), valid = _stored(model), {}
+        note = "Measured on the validation nodes of the fit."
     else:
         right, degree = right_by_part(model, X, y, nodes=nodes, edges=edges, node_id=node_id)
         baselines, valid = _baselines(model, X, nodes, right[ROUTED], y, budget)
         right = baselines | {ROUTED: right[ROUTED]}
-        note = f"Measured on {count(int((~np.isnan(right[ROUTED])).sum()), 'labelled node')} that were given."
+        n_given = int((~np.isnan(right[ROUTED])).sum())
+        note = f"Measured on {count(n_given, 'labelled node')} that were given."
     groups = {"unlinked": degree == 0, "linked": degree > 0, "all": degree >= 0}
     groups = {name: mask for name, mask in groups.items() if mask.any()}
     if len(groups) == 2:  # one kind of node only: "all" is the same
         del groups["all"]
-    scores = compare_rows(
-        right, reference=next(iter(right)), ours=ROUTED, groups=groups, valid=valid
-    )
+    first = next(iter(right))
+    scores = compare_rows(right, reference=first, ours=ROUTED, groups=groups, valid=valid)
     fcr = validation_fcr(model)
     sections = [
         comparison_section(scores, note),
         difference_section(scores),
         *degree_sections(right, degree),
-        *([] if fcr is None else [fcr_section(fcr)]),
-        parts_section(model),
-        *(
-            [neighbors_section(model, X, nodes)]
-            if show_rows and y is not None and model.bank_ is not None
-            else []
-        ),
-        curves_section(model),
     ]
+    if fcr is not None:
+        sections.append(fcr_section(fcr))
+    sections.append(parts_section(model))
+    if show_rows and y is not None and model.bank_ is not None:
+        sections.append(neighbors_section(model, X, nodes))
+    sections.append(curves_section(model))
     return Report(
         title="Cold Brew: nodes that nothing links to",
         verdict=scores.verdict(noun="nodes"),
@@ -117,30 +112,29 @@ def _stored(model: ColdBrewClassifier) -> tuple[dict[str, np.ndarray], np.ndarra
     frame = model.validation_
     if not len(frame):
         raise MakedoInputError(
-            f"{type(model).__name__}.report: the fit had no validation nodes, so nothing is stored to report. Give labelled nodes."
+            f"{type(model).__name__}.report: the fit had no validation nodes, so nothing is stored "
+            "to report. Give labelled nodes."
         )
-    degree = frame["degree"].where(~frame["edges_hidden"], 0).to_numpy()
+    degree = np.where(frame["edges_hidden"], 0, frame["degree"])
     right = {part: frame[part].to_numpy(float) for part in model.part_scores_}
     routed = right[model.part_]
     if "teacher" in frame:
         right["teacher"] = np.where(degree > 0, frame["teacher"].to_numpy(float), np.nan)
-        routed = np.where(
-            degree >= max(model.degree_threshold_, 1), frame["teacher"].to_numpy(float), routed
-        )
+        by_teacher = degree >= max(model.degree_threshold_, 1)
+        routed = np.where(by_teacher, frame["teacher"].to_numpy(float), routed)
     return right | {ROUTED: routed}, degree
 
 
 def _baselines(
     model: ColdBrewClassifier, X: Any, nodes: Any, ours: np.ndarray, y: Any, budget: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Each baseline, fitted on what the model was fitted on: right per given node, and its validation accuracy.
+    """Each baseline fitted as the model was: right per given node, and its validation accuracy.
 
     Baselines see new nodes without edges; nodes of the training graph with theirs.
     """
     from makedo.core.labels import match_labels
 
-    answer_rows = find_nodes(type(model).__name__, model.node_id_, nodes) if nodes is not None else None
-    matrix = None if X is None else model._encoded(X)
+    given = {"nodes": _positions(model, nodes)} if X is None else {"X": model._encoded(X)}
     codes = match_labels(type(model).__name__, y, model.classes_, len(ours))
     frame = model.validation_
     hidden = frame.loc[frame["edges_hidden"], "row"].to_numpy()
@@ -159,16 +153,14 @@ def _baselines(
             fitted = candidate.make(random_state=model.random_state, **configuration).fit(
                 model.X_, model.y_, **fit
             )
-            score = (
-                float((fitted.predict(nodes=model.valid_) == model.y_[model.valid_]).mean())
-                if len(model.valid_)
-                else 0.0
-            )
+            score = 0.0
+            if len(model.valid_):
+                said = fitted.predict(nodes=model.valid_)
+                score = float((said == model.y_[model.valid_]).mean())
             if score > best_score:
                 best, best_score = fitted, score
         assert best is not None
-        said = best.predict(nodes=answer_rows) if matrix is None else best.predict(matrix)
-        right[candidate.name] = np.where(codes == -1, np.nan, said == codes)
+        right[candidate.name] = np.where(codes == -1, np.nan, best.predict(**given) == codes)
         valid[candidate.name] = best_score
         if model.verbose:
             logger.info("report: %s  %.1f s", candidate.name, time.perf_counter() - started)
@@ -176,8 +168,12 @@ def _baselines(
     return right, valid | {ROUTED: float(routed.mean())}
 
 
+def _positions(model: ColdBrewClassifier, nodes: Any) -> np.ndarray:
+    return find_nodes(type(model).__name__, model.node_id_, nodes)
+
+
 def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
-    """Feature contribution ratio on the validation nodes that keep their edges; None where it cannot be had."""
+    """The ratio on validation nodes that keep their edges; None where it cannot be had."""
     from makedo.baselines.label_propagation import LabelPropagation
 
     frame = model.validation_
@@ -185,17 +181,17 @@ def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
     if len(kept) < 10 or "teacher" not in frame or "mlp" not in frame:
         return None
     plain = max(("mlp", "normed mlp"), key=lambda part: model.part_scores_[part])
-    rows = kept["row"].to_numpy()
+    rows = np.asarray(kept["row"])
     train = np.isin(np.arange(model.graph_.n_nodes), model.train_)
     spread = LabelPropagation().fit(
         model.X_, model.y_, graph=model.graph_.positional(), train_mask=train
     )
     lp = spread.predict(nodes=rows) == model.y_[rows]
     rng = generator(model.random_state, "fcr")
-    return measured_fcr(kept["teacher"].to_numpy(bool), kept[plain].to_numpy(bool), lp, rng)
+    return measured_fcr(np.asarray(kept["teacher"], bool), np.asarray(kept[plain], bool), lp, rng)
 
 
-# --- sections ---------------------------------------------------------------------------------------------------------
+# --- sections -------------------------------------------------------------------------------------
 
 
 def comparison_section(scores: Comparison, note: str, title: str = "How good is it?") -> Section:
@@ -203,13 +199,15 @@ def comparison_section(scores: Comparison, note: str, title: str = "How good is 
     from makedo.report import Section, figures
 
     table = scores.table()
+    figure = figures.comparison(
+        table, label=ACCURACY, ours=scores.ours, reference=scores.reference, digits=1
+    )
     return Section(
         title,
         text=note,
-        figure=figures.comparison(
-            table, label=ACCURACY, ours=scores.ours, reference=scores.reference, digits=1
-        ),
-        caption=f"Accuracy with its 95 % interval, by group of nodes; the dotted line is {scores.reference}.",
+        figure=figure,
+        caption="Accuracy with its 95 % interval, by group of nodes; the dotted line is "
+        f"{scores.reference}.",
         table=_readable(table),
         table_caption="Accuracy in per cent; low and high are the ends of its 95 % interval.",
     )
@@ -219,12 +217,12 @@ def difference_section(scores: Comparison, title: str = "Does it pay?") -> Secti
     """What ours gains over each other candidate."""
     from makedo.report import Section, figures
 
+    gains = scores.differences()
     return Section(
         title,
-        figure=figures.paired_differences(
-            scores.differences(), label="gain in accuracy, points", digits=1
-        ),
-        caption="What Cold Brew gains over each alternative on the same nodes, with 95 % intervals; left of zero it loses.",
+        figure=figures.paired_differences(gains, label="gain in accuracy, points", digits=1),
+        caption="What Cold Brew gains over each alternative on the same nodes, with 95 % "
+        "intervals; left of zero it loses.",
     )
 
 
@@ -234,21 +232,14 @@ def degree_sections(right: dict[str, np.ndarray], degree: np.ndarray) -> list[Se
 
     if len(np.unique(degree)) < 2:
         return []
-    shown = {
-        name: r
-        for name, r in right.items()
-        if not np.isnan(r[degree == 0]).all() or not (degree == 0).any()
-    }
+    cold = degree == 0
+    shown = {name: r for name, r in right.items() if not np.isnan(r[cold]).all() or not cold.any()}
     table = figures.score_by_bin(degree, shown)
-    return [
-        Section(
-            "Who is served well?",
-            figure=figures.score_against(
-                table, label=ACCURACY, bin_label="edges of the node", ours=ROUTED
-            ),
-            caption="Accuracy by the number of edges of a node, with 95 % intervals.",
-        )
-    ]
+    figure = figures.score_against(
+        table, label=ACCURACY, bin_label="edges of the node", ours=ROUTED
+    )
+    caption = "Accuracy by the number of edges of a node, with 95 % intervals."
+    return [Section("Who is served well?", figure=figure, caption=caption)]
 
 
 def fcr_section(fcr: FCR) -> Section:
@@ -256,21 +247,26 @@ def fcr_section(fcr: FCR) -> Section:
     from makedo.report import Section, figures
 
     figure = figures.ratio_bar(
-        fcr.ratio, label="feature contribution ratio", zones=FCR_ZONES, interval=(fcr.low, fcr.high),
-        parts={"graph network": 100 * fcr.z_gnn, "MLP on features": 100 * fcr.z_mlp, "label propagation": 100 * fcr.z_lp},
+        fcr.ratio,
+        label="feature contribution ratio",
+        zones=FCR_ZONES,
+        interval=(fcr.low, fcr.high),
+        parts={
+            "graph network": 100 * fcr.z_gnn,
+            "MLP on features": 100 * fcr.z_mlp,
+            "label propagation": 100 * fcr.z_lp,
+        },
         parts_label=ACCURACY,
-    )  # fmt: skip
-    note = (
-        " Label propagation beats the graph network here: tune the latter."
-        if fcr.lp_beats_gnn
-        else ""
     )
+    text = fcr.reading
+    if fcr.lp_beats_gnn:
+        text += " Label propagation beats the graph network here: tune the latter."
     return Section(
         "Graph or features?",
-        text=fcr.reading + note,
+        text=text,
         figure=figure,
-        caption=f"Where the signal lies, measured on {count(fcr.n_nodes, 'validation node')} that keep their edges; "
-        "the line is the 95 % bootstrap interval.",
+        caption=f"Where the signal lies, measured on {count(fcr.n_nodes, 'validation node')} that "
+        "keep their edges; the line is the 95 % bootstrap interval.",
     )
 
 
@@ -278,19 +274,18 @@ def parts_section(model: ColdBrewClassifier) -> Section:
     """What each part of the model was worth on nodes with hidden edges."""
     from makedo.report import Section
 
-    hidden = model.validation_["edges_hidden"]
-    table = pd.DataFrame(
-        [
-            (part, 100 * score, "serves" if part == model.part_ else "")
-            for part, score in model.part_scores_.items()
-        ],
-        columns=["part", ACCURACY, "nodes without edges"],
-    )
+    n_hidden = int(np.sum(model.validation_["edges_hidden"]))
+    rows = [
+        (part, 100 * score, "serves" if part == model.part_ else "")
+        for part, score in model.part_scores_.items()
+    ]
+    table = pd.DataFrame(rows, columns=["part", ACCURACY, "nodes without edges"])
     return Section(
         "What serves nodes without edges?",
         text=_routing_sentence(model),
         table=table,
-        table_caption=f"Accuracy on {count(int(hidden.sum()), 'validation node')} whose edges were hidden; these chose the part.",
+        table_caption=f"Accuracy on {count(n_hidden, 'validation node')} whose edges were hidden; "
+        "these chose the part.",
     )
 
 
@@ -298,7 +293,7 @@ def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
     """Virtual neighbours of the first given node."""
     from makedo.report import Section, figures
 
-    matrix = model._encoded(X) if X is not None else model.X_[find_nodes(type(model).__name__, model.node_id_, nodes[:1])]
+    matrix = model.X_[_positions(model, nodes[:1])] if X is None else model._encoded(X)
     index, weight, _ = model._server.virtual(model.scaler_.transform(matrix[:1]))
     assert model.bank_ is not None
     rows = model.bank_.rows.cpu().numpy()[index[0]]
@@ -307,7 +302,8 @@ def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
     return Section(
         "Whom does it resemble?",
         figure=figures.ranked_bars(values, label="weight", kinds=kinds),
-        caption="Virtual neighbours of the first given node: known nodes that the student takes it to resemble, with their weights.",
+        caption="Virtual neighbours of the first given node: known nodes that the student takes it "
+        "to resemble, with their weights.",
     )
 
 
@@ -315,27 +311,20 @@ def curves_section(model: ColdBrewClassifier) -> Section:
     """How training went."""
     from makedo.report import Section, figures
 
+    labels = {"loss": "loss", "valid_accuracy": "validation accuracy"}
     return Section(
         "How did training go?",
-        figure=figures.curves(
-            model.history_, labels={"loss": "loss", "valid_accuracy": "validation accuracy"}
-        ),
-        caption="Loss and validation accuracy by epoch and phase; the dot marks the state that was kept.",
+        figure=figures.curves(model.history_, labels=labels),
+        caption="Loss and validation accuracy by epoch and phase; the dot marks the state that was "
+        "kept.",
     )
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [
-        name
-        for name in ("candidate", "group", "mean", "sd", "low", "high", "n", "size")
-        if name in table
-    ]
-    table = table[columns]
-    if table["sd"].isna().all():  # over rows: their number stands in n already
-        table = table.drop(columns=["size"], errors="ignore")
-    return table.loc[:, table.notna().any()].rename(
-        columns={
-            "mean": ACCURACY,
-            "n": "seeds" if "size" in columns and table["sd"].notna().any() else "nodes",
-        }
-    )
+    wanted = ["candidate", "group", "mean", "sd", "low", "high", "n", "size"]
+    over_seeds = "size" in table and bool(table["sd"].notna().any())
+    if not over_seeds:  # over rows: their number stands in n already
+        wanted.remove("size")
+    shown = table.reindex(columns=[name for name in wanted if name in table])
+    names = {"mean": ACCURACY, "n": "seeds" if over_seeds else "nodes"}
+    return shown.dropna(axis=1, how="all").rename(columns=names)

@@ -1,7 +1,8 @@
-"""Strict cold start: how every candidate is split, fitted and scored, here and in the paper's tables.
+"""Strict cold start: how every candidate is split, fitted and scored, as in the paper's tables.
 
-The nodes of lowest degree lose all their edges (section 4.1 of the paper).  Then half of the validation nodes lose theirs
-too, for every candidate alike: a configuration is judged on nodes as they will be served, some without edges, some with.
+The nodes of lowest degree lose all their edges (section 4.1 of the paper).  Then half of the
+validation nodes lose theirs too, for every candidate alike: a configuration is judged on nodes as
+they will be served, some without edges, some with.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class ColdStart:
         The edges of isolated nodes are gone.
     train, valid : int64 ndarrays, positions
     groups : mapping of str to int64 ndarray
-        Test nodes: isolated, collateral (lost their last edge with an isolated one), tail, head, all.
+        Test nodes: isolated, collateral (lost their last edge with an isolated one), tail, head,
+        all.
     """
 
     X: Any
@@ -56,7 +58,10 @@ def strict_cold_start(
     share: float = 0.1,
     random_state: int = 0,
 ) -> ColdStart:
-    """Take the edges from the ``share`` of nodes of lowest degree; head and tail are as large (paper, section 4.1)."""
+    """Take the edges from the ``share`` of nodes of lowest degree (section 4.1).
+
+    Head and tail are as large.
+    """
     parts = degree_splits(
         graph.positional(), share, share, share, random_state=derive(random_state, "degree ties")
     )
@@ -67,9 +72,8 @@ def strict_cold_start(
         "tail": parts.tail,
         "head": parts.head,
     }
-    groups = {name: np.intersect1d(test, found) for name, found in nodes.items()} | {
-        "all": np.sort(test)
-    }
+    groups = {name: np.intersect1d(test, found) for name, found in nodes.items()}
+    groups["all"] = np.sort(test)
     return ColdStart(X, y, parts.graph, train[y[train] >= 0], valid[y[valid] >= 0], groups)
 
 
@@ -77,26 +81,24 @@ def run(model: Any, seed: int, problem: ColdStart) -> Outcome:
     """Fit one candidate and score it on every group."""
     n = len(problem.y)
     hidden, kept = hide_half(problem.valid, problem.graph.degree, generator(seed, "hidden edges"))
-    masks = {"train_mask": _mask(problem.train, n), "valid_mask": _mask(problem.valid, n)}
-    if isinstance(
-        model, ColdBrewClassifier
-    ):  # hides the same nodes by itself, as its random_state is the seed
+    masks: dict[str, Any] = {
+        "train_mask": _mask(problem.train, n),
+        "valid_mask": _mask(problem.valid, n),
+    }
+    # Cold Brew hides the same nodes by itself, as its random_state is the seed.
+    if isinstance(model, ColdBrewClassifier):
         model.fit(problem.X, problem.y, graph=problem.graph, **masks)
         checked = model.validation_.set_index("row")
         cold = checked.loc[hidden, model.part_].to_numpy()
-        routed = np.where(
-            checked["degree"] >= max(model.degree_threshold_, 1),
-            checked["teacher"],
-            checked[model.part_],
-        )
+        by_teacher = checked["degree"] >= max(model.degree_threshold_, 1)
+        routed = np.where(by_teacher, checked["teacher"], checked[model.part_])
         warm = routed[~checked["edges_hidden"].to_numpy()]
     else:
         model.fit(problem.X, problem.y, graph=problem.graph.without_edges_of(hidden), **masks)
         cold, warm = (model.predict(nodes=rows) == problem.y[rows] for rows in (hidden, kept))
     test = problem.groups["all"]
-    right = dict(
-        zip(test.tolist(), (model.predict(nodes=test) == problem.y[test]).tolist(), strict=True)
-    )
+    found = (model.predict(nodes=test) == problem.y[test]).tolist()
+    right = dict(zip(test.tolist(), found, strict=True))
     scores = {
         name: _mean([right[i] for i in rows.tolist()]) for name, rows in problem.groups.items()
     }

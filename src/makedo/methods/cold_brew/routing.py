@@ -98,7 +98,7 @@ def route(
         frame["teacher"] = model._server.warm(scaled, model.graph_)[valid].argmax(1) == truth
         linked = frame[~frame["edges_hidden"]]
         threshold = choose_threshold(
-            *(linked[column].to_numpy() for column in ("degree", "teacher", part))
+            *(np.asarray(linked[column]) for column in ("degree", "teacher", part))
         )
     if model.degree_threshold != "auto":
         threshold = float(model.degree_threshold)

@@ -32,7 +32,8 @@ def right_by_part(
     Returns
     -------
     right : dict of str to float ndarray (n_rows,)
-        1 right, 0 wrong, NaN unlabelled.  Parts for nodes without edges come first, the routed model last.
+        1 right, 0 wrong, NaN unlabelled.  Parts for nodes without edges come first, the routed
+        model last.
     degree : int64 ndarray (n_rows,)
     """
     answer = model._answer(X, nodes, edges, node_id)
@@ -50,10 +51,10 @@ def right_by_part(
 
 
 def evaluate(model: ColdBrewClassifier, X: Any, y: Any, **where: Any) -> pd.DataFrame:
-    """Accuracy in per cent of each part and of the routed model: candidate, group, mean, low, high (95 %), n."""
+    """Accuracy in per cent, with its 95 % interval, of each part and of the routed model."""
     right, degree = right_by_part(model, X, y, **where)
     groups = {"all": degree >= 0}
     if (degree > 0).any() and (degree == 0).any():
         groups |= {"unlinked": degree == 0, "linked": degree > 0}
     table = compare_rows(right, reference=next(iter(right)), ours=ROUTED, groups=groups).table()
-    return table[["candidate", "group", "mean", "low", "high", "n"]]
+    return table.reindex(columns=["candidate", "group", "mean", "low", "high", "n"])

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 ROWS = 8192  # rows scored at once
 MLP_WIDTH = 128
+PLAIN_MLP = {"learning_rate": 0.005, "patience": 50}  # how the plain MLPs are trained
 
 
-def build_networks(
-    model: ColdBrewClassifier, n_nodes: int, n_features: int, n_classes: int
-) -> dict[str, nn.Module]:
-    """Untrained networks of every part that ``model`` trains; the caller seeds torch.
+def build_networks(model: ColdBrewClassifier) -> dict[str, nn.Module]:
+    """Untrained networks of every part that ``model`` trains on its X_; the caller seeds torch.
 
     There are two plain MLPs, because neither shape is good everywhere: one with dropout on its
     input for few labels and many features, one with the student's normalised layer.
     """
-    width = n_classes
+    n_nodes, n_features = model.X_.shape
+    n_classes = width = len(model.classes_)
     if model.bank == "layers":
         width += model.hidden * (model.n_layers - 1)
     wanted = PARTS if model.cold_part == "auto" else (model.cold_part,)

@@ -1,7 +1,8 @@
-"""The student: from features to an embedding, to virtual neighbours, to a prediction (paper, section 3.3).
+"""The student: from features to embedding, virtual neighbours and prediction (section 3.3).
 
-ξ₁ guesses the embedding ê_i that the teacher would have given node i (part 1, mean squared error to the bank Ē);
-the K most similar rows of the bank are its virtual neighbours (eq. 4 and 5); ξ₂ predicts from [x_i, ẽ_i, ê_i] (part 2).
+ξ₁ guesses the embedding ê_i that the teacher would have given node i (part 1, mean squared error to
+the bank Ē); the K most similar rows of the bank are its virtual neighbours (eq. 4 and 5); ξ₂
+predicts from [x_i, ẽ_i, ê_i] (part 2).
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class Bank:
 
 
 def column_scale(embedding: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the columns of Ē; else the layer with the largest scale decides alone.
+    """Mean and standard deviation of the columns of Ē, to standardise them.
 
-    A constant column says nothing about a node: its scale is infinite, so that it becomes zero.
+    Else the layer with the largest scale would decide alone.  A constant column says nothing about
+    a node: its scale is infinite, so that it becomes zero.
     """
     scale = embedding.std(0, correction=0)
     return embedding.mean(0), torch.where(scale < 1e-12, torch.inf, scale)
@@ -65,7 +67,10 @@ def part1_phase(
     patience: int | None,
     batch_size: int,
 ) -> Phase:
-    """ξ₁: mean squared error of ê_i to the bank row of node i over ``rows``.  target (n_rows, width) is in their order."""
+    """ξ₁: mean squared error of ê_i to the bank row of node i over ``rows``.
+
+    target (n_rows, width) is in their order.
+    """
     optimizer = torch.optim.Adam(
         net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
     )
@@ -75,20 +80,18 @@ def part1_phase(
         return F.mse_loss(net(features.rows(rows[batch])), target[batch])
 
     valid_features = features.rows(valid_rows)
-    validate = (
-        None
-        if len(valid_rows) == 0
-        else lambda: -float(F.mse_loss(net(valid_features), valid_target))
-    )
-    batches = shuffled(len(rows), batch_size)
+
+    def validate() -> float:
+        return -float(F.mse_loss(net(valid_features), valid_target))
+
     return Phase(
         "part 1",
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
-        batches,
-        validate,
-        patience,
+        batches=shuffled(len(rows), batch_size),
+        validate=validate if len(valid_rows) else None,
+        patience=patience,
     )
 
 
@@ -96,14 +99,14 @@ def part1_phase(
 def nearest_in_bank(
     e_hat: Tensor, bank: Bank, n_neighbors: int, temperature: float, own: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The K best bank rows of each query and their softmax weights, w = softmax(s / τ) over the K (eq. 5).
+    """The K best bank rows of each query and their weights, w = softmax(s / τ) over the K (eq. 5).
 
     Parameters
     ----------
     e_hat : tensor (n_queries, width)
     own : int64 tensor (n_queries,), optional
-        Position in the bank of the query itself, or −1.  A node is not its own virtual neighbour while part 2 trains:
-        it would see its exact embedding, which a new node never has.
+        Position in the bank of the query itself, or −1.  A node is not its own virtual neighbour
+        while part 2 trains: it would see its exact embedding, which a new node never has.
 
     Returns
     -------

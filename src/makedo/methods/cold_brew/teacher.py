@@ -1,12 +1,13 @@
-"""The teacher: a GCN in which every node also has a free parameter row, its structural embedding (paper, section 3.2).
+"""The teacher: a GCN whose nodes also have structural embeddings, free parameters (section 3.2).
 
 Layer l, with Ã the normalised adjacency with self loops (paper, eq. 1 and 2)::
 
     Z⁽ˡ⁾ = X⁽ˡ⁾ W⁽ˡ⁾ + E⁽ˡ⁾          X⁽ˡ⁺¹⁾ = σ( Ã Z⁽ˡ⁾ + b⁽ˡ⁾ )
 
-W⁽ˡ⁾ (d_l, d_{l+1}) weights, E⁽ˡ⁾ (n_nodes, d_{l+1}) structural embedding, σ the ReLU except after the last layer.  The loss
-is the cross-entropy on labelled nodes plus η Σ ‖E⁽ˡ⁾‖²; η → ∞ is an ordinary GCN.  A row of E moves only if a labelled node
-lies within its receptive field, hence E starts at zero and a node outside the training graph has E_i = 0.
+W⁽ˡ⁾ (d_l, d_{l+1}) weights, E⁽ˡ⁾ (n_nodes, d_{l+1}) structural embedding, σ the ReLU except after
+the last layer.  The loss is the cross-entropy on labelled nodes plus η Σ ‖E⁽ˡ⁾‖²; η → ∞ is an
+ordinary GCN.  A row of E moves only if a labelled node lies within its receptive field, hence E
+starts at zero and a node outside the training graph has E_i = 0.
 """
 
 from __future__ import annotations
@@ -55,11 +56,10 @@ class StructuralGCN(nn.Module):
             FeatureLinear(d_in, d_out)
             for d_in, d_out in zip([n_features, *widths[:-1]], widths, strict=True)
         )
-        has_rows = {"first": {0}, "last": {n_layers - 1}, "all": set(range(n_layers)), None: set()}[
-            structural
-        ]
+        every = range(n_layers)
+        some = {"first": every[:1], "last": every[-1:], "all": every, None: every[:0]}[structural]
         self.E = nn.ParameterDict(
-            {str(k): nn.Parameter(torch.zeros(n_nodes, widths[k])) for k in sorted(has_rows)}
+            {str(k): nn.Parameter(torch.zeros(n_nodes, widths[k])) for k in some}
         )
         self.dropout = dropout
 
@@ -69,10 +69,15 @@ class StructuralGCN(nn.Module):
         propagation: Callable[[Tensor], Tensor],
         n_known: int | None = None,
     ) -> list[Tensor]:
-        """``n_known`` rows, the first ones, are nodes of the training graph (default: as many as E has); others have E_i = 0."""
+        """The outputs of all layers, before σ.
+
+        The first ``n_known`` rows (default: as many as E has) are nodes of the training graph;
+        others have E_i = 0.
+        """
         outputs: list[Tensor] = []
         for k, layer in enumerate(self.layers):
             x = features if k == 0 else Features(F.relu(outputs[-1]))
+            assert isinstance(layer, FeatureLinear)
             z = layer(x, dropout=self.dropout, bias=False)  # (n_rows, d_{k+1})
             if str(k) in self.E:
                 E = self.E[str(k)][:n_known]
@@ -100,9 +105,10 @@ def teacher_phase(
     patience: int | None,
     name: str = "teacher",
 ) -> Phase:
-    """Cross-entropy on ``train`` + η Σ ‖E⁽ˡ⁾‖²; the state with the best accuracy on ``valid`` is kept.
+    """Cross-entropy on ``train`` + η Σ ‖E⁽ˡ⁾‖².
 
-    E stands in a parameter group without weight decay: η alone penalises it.
+    The state with the best accuracy on ``valid`` is kept.  E stands in a parameter group without
+    weight decay: η alone penalises it.
     """
     rows_of_nodes = list(net.E.parameters())
     groups = [{"params": list(net.layers.parameters()), "weight_decay": weight_decay}]
@@ -113,21 +119,19 @@ def teacher_phase(
     def loss(_: None) -> Tensor:
         logits = net(features, propagation)[-1]
         error = F.cross_entropy(logits[train], y[train])
-        return (
-            error + penalty * net.structural_penalty().to(error.device) if rows_of_nodes else error
-        )
+        if not rows_of_nodes:
+            return error
+        return error + penalty * net.structural_penalty().to(error.device)
 
-    validate = (
-        None
-        if len(valid) == 0
-        else lambda: accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
-    )
+    def validate() -> dict[str, float]:
+        return accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
+
     return Phase(
         name,
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
-        validate=validate,
+        validate=validate if len(valid) else None,
         patience=patience,
         least_gain=LEAST_GAIN,
     )
@@ -135,5 +139,5 @@ def teacher_phase(
 
 @torch.inference_mode()
 def embedding_bank(outputs: list[Tensor], bank: str = "layers") -> Tensor:
-    """Ē (n_nodes, width): the teacher's last output, or every layer's pre-activation output side by side (section 3.3)."""
+    """Ē (n_nodes, width): the outputs of all layers side by side, or the last one (section 3.3)."""
     return outputs[-1] if bank == "output" else torch.cat(outputs, dim=1)
