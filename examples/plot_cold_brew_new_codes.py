@@ -97,8 +97,8 @@ print(next(iter(report.tables.values())).to_string(index=False))
 # %%
 # When not to use it
 # ------------------
-# The references add something while labels are few.  Once most codes have a label, the text says
-# it all, and a plain classifier is as good and simpler.
+# The references can add something while labels are few.  Once most codes have a label, the text
+# says it all, and a plain classifier is as good and simpler.
 #
 # References alone are a weak graph: about half of them lead to another chapter (``homophily``
 # above).  With the parents of longer codes the graph is better; that is what ``makedo demo`` runs.

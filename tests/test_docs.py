@@ -21,6 +21,7 @@ PAGES = [README, HOME / "CHANGELOG.md", *sorted((HOME / "docs").rglob("*.md"))]
 EXAMPLES = sorted((HOME / "examples").glob("plot_*.py"))
 FENCE = re.compile(r"^(?:<!-- as in (\S+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+GENERAL = "a new way for data with little proof of results and much hope".split()
 NUMBERS = "no one two three four five six seven eight nine ten".split()
 
 
@@ -64,7 +65,8 @@ def files(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     topic = np.where(np.arange(200) % 2, "graphs", "text")
     words = {"graphs": "node edge graph path", "text": "word sentence language topic"}
-    drawn = [rng.choice((words[t] + " a new method for data").split(), 6) for t in topic]
+    theirs = [words[t if rng.random() < 0.8 else rng.choice(list(words))].split() for t in topic]
+    drawn = [[*rng.choice(w, 1), *rng.choice(GENERAL, 5)] for w in theirs]
     papers = pd.DataFrame(
         {
             "id": [f"p{i}" for i in range(200)],

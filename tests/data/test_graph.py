@@ -130,7 +130,7 @@ def test_unknown_ids_are_counted_named_and_dropped_on_request():
         Graph.from_edges(edges, node_id=IDS, where="edges.csv", nodes_where="nodes.parquet")
     assert str(caught.value) == (
         "edges.csv: 2 of 4 edges name nodes that are not in nodes.parquet (first: 'p17', 'p98'). "
-        'Add them to the nodes, or pass unknown_nodes="drop" to Graph.from_edges.'
+        'Add them to the nodes, or drop such edges (unknown_nodes="drop").'
     )
     graph = Graph.from_edges(edges, node_id=IDS, unknown_nodes="drop")
     same(graph, Graph.from_edges([[0, 2], [1, 3]]))

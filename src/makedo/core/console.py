@@ -40,7 +40,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no fault
-    with _notes() as seen:
+    with _notes() as (seen, held):
         try:
             with command.make_context("makedo", list(arguments)) as context:
                 command.invoke(context)
@@ -50,9 +50,11 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         except (KeyboardInterrupt, click.Abort):
             return _say("stopped.", 130)
         except click.UsageError as error:
+            held.clear()
             line = error.ctx.command_path if error.ctx else "makedo"
             return _say(f"{error.format_message().rstrip('.')}. See: {line} --help", 2)
         except (click.ClickException, MakedoInputError) as error:
+            held.clear()
             return _say(str(error), 2)
         except BrokenPipeError:  # the reader of stdout has gone, as in `makedo list | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,10 +76,21 @@ def _say(message: str, code: int) -> int:
 
 
 @contextmanager
-def _notes() -> Iterator[set[type[Warning]]]:
-    """Log lines and warnings go to stderr, a line each; gives the kinds of warning that came up."""
+def _notes() -> Iterator[tuple[set[type[Warning]], list[str]]]:
+    """Log lines and warnings go to stderr, a line each.
+
+    Gives the kinds of warning that came up, and those that are held back until the next log line or
+    the end: bad input is told in one line.
+    """
     said: set[str] = set()
     kinds: set[type[Warning]] = set()
+    held: list[str] = []
+
+    def release(_: object = None) -> bool:
+        for text in held:
+            click.echo(f"makedo: note: {text}", err=True)
+        held.clear()
+        return True
 
     def show(message: Warning | str, category: type[Warning], *_: object) -> None:
         kinds.add(category)
@@ -86,9 +99,10 @@ def _notes() -> Iterator[set[type[Warning]]]:
             text = f"{category.__name__}: {text}"
         if text not in said:  # scoring in batches would say it once a batch
             said.add(text)
-            click.echo(f"makedo: note: {text}", err=True)
+            held.append(text)
 
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(release)
     handler.setFormatter(logging.Formatter("%(message)s"))
     level = logger.level
     logger.addHandler(handler)
@@ -97,7 +111,8 @@ def _notes() -> Iterator[set[type[Warning]]]:
         with warnings.catch_warnings():
             warnings.simplefilter("always", MakedoWarning)
             warnings.showwarning = show
-            yield kinds
+            yield kinds, held
     finally:
+        release()
         logger.removeHandler(handler)
         logger.setLevel(level)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from makedo.core.checks import MakedoInputError, count, first
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,20 @@ def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.nda
     place = {label: i for i, label in enumerate(classes.tolist())}
     codes = np.full(n_rows, -1, dtype=np.int64)
     codes[labelled] = [place.get(label, -2) for label in values[labelled].tolist()]
+    if n_unknown := int((codes == -2).sum()):
+        unknown = f"(first: {first(values[codes == -2].unique())})"
+        theirs = f"the model knows {first(classes, 5)}{' …' if len(classes) > 5 else ''}"
+        if (codes < 0).all() and {str(label) for label in place} & set(map(str, values[labelled])):
+            raise MakedoInputError(
+                f"{owner}: the labels {unknown} are of another type than the classes: {theirs}. "
+                "Write them as they were in fit."
+            )
+        warnings.warn(
+            f"{owner}: {count(n_unknown, 'label')} of {count(int(labelled.sum()))} {unknown} name "
+            f"no class of the model, and are scored as wrong; {theirs}.",
+            MakedoWarning,
+            stacklevel=3,
+        )
     return codes
 
 

@@ -210,6 +210,8 @@ def write_state(path: Path, header: dict[str, Any], state: dict[str, Any]) -> No
     write_tables(columns, path / "tables.parquet")
     text = json.dumps({**header, "state": tree}, indent=1, allow_nan=False)
     (path / "model.json").write_text(text + "\n", encoding="utf-8")
+    # safetensors makes its file readable to its owner only; the directory is one thing
+    shutil.copymode(path / "model.json", path / "weights.safetensors")
 
 
 def read_state(path: Path, document: dict[str, Any]) -> dict[str, Any]:
@@ -360,14 +362,15 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise MakedoInputError(
             f"{path}: model.json is not valid JSON ({_one_line(error)}). Save the model again."
         ) from error
-    if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise MakedoInputError(
             f"{path}: model.json has no format_version, so it is not a model of makedo."
         )
-    if (found := document["format_version"]) > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         newer = f"{document.get('makedo')!s:.20}"
         raise MakedoInputError(
-            f"{path} was written by makedo {newer} in format {found}; this makedo reads up to "
+            f"{path} was written by makedo {newer} in format {version}; this makedo reads up to "
             f"{FORMAT_VERSION}. Install the newer one: pip install 'makedo>={newer}'."
         )
     return document

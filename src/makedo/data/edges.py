@@ -117,5 +117,5 @@ def unknown_nodes_error(
     return MakedoInputError(
         f"{where}: {count(n_bad)} of {count(n_edges, 'edge')} name nodes that are not in {among} "
         f"(first: {first(dict.fromkeys(names))}).{hint} "
-        'Add them to the nodes, or pass unknown_nodes="drop" to Graph.from_edges.'
+        'Add them to the nodes, or drop such edges (unknown_nodes="drop").'
     )

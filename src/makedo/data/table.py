@@ -72,6 +72,8 @@ def split_columns(
     ids, used = _ids(frame, id, where)
     if label is not None:
         _require([label], frame, where, "label column")
+        if label == used:
+            raise MakedoInputError(f"{where}: {label!r} is the id and cannot be the label too.")
     if features is None:
         taken = {label, used, *other}
         names = [name for name in frame.columns if name not in taken]

@@ -11,6 +11,7 @@ import pandas as pd
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
+from makedo.data.edges import is_text
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
 from makedo.methods.cold_brew.estimator import ColdBrewClassifier
@@ -66,9 +67,9 @@ def fit(
     settings: Settings,
 ) -> Fitted:
     """Learn from a node table and an edge list, to serve nodes with and without edges."""
+    model = settings.build(ColdBrewClassifier)
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    model = settings.build(ColdBrewClassifier)
     return model.fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
 
 
@@ -83,9 +84,11 @@ def predict(
     neighbors: int = 3,
 ) -> Rows:
     """Name the class of each node: new ones by their features, and by their edges if given."""
+    if neighbors < 0:
+        raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
     for X in _numbered(frames, id, nodes.name):
-        explained = _explained(model, X, _ends(edges, source, target), neighbors)
+        explained = _explained(model, X, _ends(edges, source, target), neighbors, nodes.name)
         yield explained.reset_index(names=X.index.name or "node")
 
 
@@ -163,9 +166,11 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
         raise MakedoInputError(
             f"{where}: no column {split!r} for --split. There are {first(frame.columns, 20)}."
         )
-    words = frame[split].astype("object").map(lambda word: str(word).strip().lower())
+    words = frame[split].astype("object").where(frame[split].notna(), "")
+    words = words.map(lambda word: str(word).strip().lower())
     words = words.replace({"val": "valid", "validation": "valid"})
-    if len(odd := words[~words.isin(["train", "valid", "test"])]):
+    pointless = (words == "") & y.isna().to_numpy()  # a node without a label needs no word
+    if len(odd := words[~words.isin(["train", "valid", "test"]) & ~pointless]):
         raise MakedoInputError(
             f"{where}: column {split!r} has {count(len(odd), 'value')} other than train, valid and "
             f"test (first: {first(dict.fromkeys(odd))})."
@@ -204,6 +209,10 @@ def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.Dat
     if edges is None:
         return None
     frame = edges.frame
+    if source is not None and source == target:
+        raise MakedoInputError(
+            f"{edges.name}: --source and --target are both {source!r}. Name two columns."
+        )
     for name, wanted in (("source", source), ("target", target)):
         if wanted is None:
             continue
@@ -226,18 +235,27 @@ def _numbered(frames: Any, id: str | None, where: str) -> Iterator[pd.DataFrame]
         start += len(X)
 
 
-def _known(model: Any, X: pd.DataFrame) -> np.ndarray:
+def _known(model: Any, X: pd.DataFrame, where: str) -> np.ndarray:
     """Which rows are nodes of the training graph: by id, where both have ids."""
-    if isinstance(X.index, pd.RangeIndex) or isinstance(model.node_id_, pd.RangeIndex):
+    ids, known = X.index, model.node_id_
+    if isinstance(ids, pd.RangeIndex) or isinstance(known, pd.RangeIndex) or not len(ids):
         return np.zeros(len(X), dtype=bool)
-    return X.index.isin(model.node_id_)
+    if is_text(ids) != is_text(known):  # '7', or even '007', and 7
+        numbers, theirs = (pd.to_numeric(one.to_series(), errors="coerce") for one in (ids, known))
+        if (same := (numbers.notna() & numbers.isin(theirs)).to_numpy()).any():
+            raise MakedoInputError(
+                f"{where}: {count(int(same.sum()), 'id')} of {count(len(ids))} look like nodes of "
+                f"the training graph but are of another type (first: {first(ids[same])}, there "
+                f"{first(known, 1)}). Write the ids as they were in fit."
+            )
+    return ids.isin(known)
 
 
 def _explained(
-    model: Any, X: pd.DataFrame, edges: pd.DataFrame | None, neighbors: int
+    model: Any, X: pd.DataFrame, edges: pd.DataFrame | None, neighbors: int, where: str
 ) -> pd.DataFrame:
     """Predictions for a batch; nodes of the training graph are served as such."""
-    known = _known(model, X)
+    known = _known(model, X, where)
     parts = []
     if known.any():
         parts.append(model.explain(nodes=X.index[known], n_neighbors=neighbors))
@@ -248,7 +266,7 @@ def _explained(
 
 def _given(model: Any, X: pd.DataFrame, where: str) -> dict[str, Any]:
     """The rows as new nodes or as nodes of the training graph."""
-    known = _known(model, X)
+    known = _known(model, X, where)
     if known.all():
         return {"nodes": X.index}
     if known.any():

@@ -610,6 +610,8 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         self.table_ = None if table is None else TableEncoder.from_state(table)
         self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
         device = pick_device(self.device)
+        if self.n_layers > sum(map(len, tensors.values())):  # else they would be built, one by one
+            raise ValueError(f"n_layers is {self.n_layers}, the weights hold fewer")
         with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
             nets = build_networks(self)
         self.nets_ = {name: nets[name] for name in tensors}
