@@ -73,7 +73,7 @@ names = {
     "mlp": "plain MLP",
     "normed mlp": "plain MLP with normalisation",
     "distilled mlp": "MLP that imitates the graph network (GLNN)",
-    "cold brew": "Cold Brew student",
+    "student": "Cold Brew student",
     "Cold Brew": "what fit chose",
 }
 fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")

@@ -151,6 +151,7 @@ def test_the_readme_promises_no_method_that_has_not_landed():
     assert said and said[1] == NUMBERS[len(ROOMS)]
 
 
+@pytest.mark.filterwarnings("default::makedo.core.checks.MakedoWarning")  # notes to its reader
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
 def test_an_example_runs(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

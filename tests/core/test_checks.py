@@ -15,6 +15,7 @@ from makedo.core.checks import (
     Choice,
     Either,
     MakedoInputError,
+    MakedoWarning,
     Number,
     check_parameters,
     count,
@@ -172,9 +173,16 @@ def test_labels_that_cannot_be_used_are_refused_in_a_sentence(y, message):
 
 def test_a_class_that_was_never_seen_is_told_from_an_unlabelled_row():
     classes = np.array(["a", "b"], dtype=object)
-    assert match_labels("Owner", ["b", None, "c"], classes, 3).tolist() == [1, -1, -2]
+    with pytest.warns(MakedoWarning, match="1 label of 2 .first: 'c'. name no class"):
+        assert match_labels("Owner", ["b", None, "c"], classes, 3).tolist() == [1, -1, -2]
     whole = np.array([0, 2])
-    assert match_labels("Owner", [2.0, np.nan, 7, -1], whole, 4).tolist() == [1, -1, -2, -1]
+    with pytest.warns(MakedoWarning, match="name no class of the model"):
+        assert match_labels("Owner", [2.0, np.nan, 7, -1], whole, 4).tolist() == [1, -1, -2, -1]
+
+
+def test_labels_of_another_type_than_all_classes_are_refused():
+    with pytest.raises(MakedoInputError, match="of another type than the classes"):
+        match_labels("Owner", ["0", "2"], np.array([0, 2]), 2)
 
 
 def test_a_list_of_text_with_nan_is_matched_like_one_with_none():

@@ -79,7 +79,7 @@ def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.nda
     codes = np.full(n_rows, -1, dtype=np.int64)
     codes[labelled] = [place.get(label, -2) for label in values[labelled].tolist()]
     if n_unknown := int((codes == -2).sum()):
-        unknown = f"(first: {first(values[codes == -2].unique())})"
+        unknown = f"(first: {first(dict.fromkeys(values[codes == -2].tolist()))})"
         theirs = f"the model knows {first(classes, 5)}{' …' if len(classes) > 5 else ''}"
         if (codes < 0).all() and {str(label) for label in place} & set(map(str, values[labelled])):
             raise MakedoInputError(

@@ -31,7 +31,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from makedo.core.checks import InterruptedWarning, MakedoInputError
+from makedo.core.checks import InterruptedWarning, MakedoInputError, count
 from makedo.core.persistence import replacing
 from makedo.core.progress import Progress
 from makedo.core.seeds import derive, generator, torch_seed
@@ -164,7 +164,7 @@ class Training:
             signal.signal(signal.SIGINT, self._old_handler)
         if self._interrupted and kind is None:
             warnings.warn(
-                f"{self.owner}: interrupted after {len(self.history)} epochs; the best state so "
+                f"{self.owner}: interrupted after {count(len(self.history), 'epoch')}; the best state so "
                 "far is kept.",
                 InterruptedWarning,
                 stacklevel=3,

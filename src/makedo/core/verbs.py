@@ -346,7 +346,7 @@ def _command(
 
     def callback(**given: Any) -> None:
         logger.setLevel(logging.WARNING if given["quiet"] else logging.INFO)
-        out, page = (Path(given[k]) if given.get(k) else None for k in ("out", "report"))
+        out, page = (None if given.get(k) is None else Path(given[k]) for k in ("out", "report"))
         request = Request(out, page, given["json"], given["quiet"], house.files())
         inputs = [Path(given[one.name]) for one in parameters if one.is_file and given[one.name]]
         check_request(result, request, inputs)

@@ -186,4 +186,6 @@ class RowScaler:
         """The inverse of :meth:`to_state`."""
         scaler = cls(state["how"])
         scaler.mean, scaler.scale = state["mean"], state["scale"]
+        if scaler.how == "columns" and scaler.mean is None:
+            raise ValueError("the scaler has no means")
         return scaler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,6 +70,11 @@ class FeatureMLP(nn.Module):
         return self.output(drop(h, self.dropout) if self.training else h)
 
 
+def step_size(n_rows: int, batch_size: int) -> int:
+    """Rows a step such that an epoch has five steps or more: patience counts epochs."""
+    return min(batch_size, max(1, math.ceil(n_rows / 5)))
+
+
 def accuracy_and_loss(logits: Tensor, y: Tensor) -> dict[str, float]:
     """Validation figures; the score is the accuracy, and among equal ones the loss decides."""
     accuracy = float((logits.argmax(1) == y).float().mean())
@@ -111,8 +117,8 @@ def classifier_phase(
         A teacher's probabilities, with ``soft_rows`` where they are used and ``distill`` their
         weight λ in [0, 1].
     batch_size : int
-        Rows a step.  An epoch passes once over the rows that carry the loss: soft ones where there
-        are any, else labelled.
+        Most rows a step.  An epoch passes once over the rows that carry the loss: soft ones where
+        there are any (see :func:`step_size`), else labelled.
     """
     optimizer = torch.optim.Adam(
         net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
@@ -130,7 +136,8 @@ def classifier_phase(
 
     def distilled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         assert soft_rows is not None
-        for rows in soft_rows[_permuted(rng, len(soft_rows), train)].split(batch_size):
+        order = _permuted(rng, len(soft_rows), train)
+        for rows in soft_rows[order].split(step_size(len(soft_rows), batch_size)):
             hard = train
             if len(train) > batch_size:
                 hard = train[_permuted(rng, len(train), train)[:batch_size]]

@@ -66,7 +66,7 @@ def small():
 @pytest.fixture(scope="session")
 def model(problem):
     """A fitted model that serves everything: teacher, student, bank.  Tests must not change it."""
-    model = ColdBrewClassifier(**SMALL, cold_part="cold brew", degree_threshold=3)
+    model = ColdBrewClassifier(**SMALL, cold_part="student", degree_threshold=3)
     return model.fit(problem.X, problem.y, graph=problem.graph)
 
 

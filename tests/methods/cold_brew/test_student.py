@@ -262,11 +262,11 @@ def test_half_of_the_linked_validation_nodes_lose_their_edges_and_the_lonely_hav
 
 
 def test_the_part_that_is_right_most_often_serves_and_the_simpler_one_among_equals():
-    right = {"mlp": [1, 0, 1], "distilled mlp": [1, 1, 1], "cold brew": [1, 1, 1]}
+    right = {"mlp": [1, 0, 1], "distilled mlp": [1, 1, 1], "student": [1, 1, 1]}
     part, scores = choose_part({name: np.array(r, bool) for name, r in right.items()})
     assert part == "distilled mlp" and scores["mlp"] == pytest.approx(2 / 3)
     nobody = {name: np.empty(0, bool) for name in right}
-    assert choose_part(nobody)[0] == "cold brew"
+    assert choose_part(nobody)[0] == "student"
 
 
 def test_the_teacher_serves_every_linked_node_unless_another_rule_is_clearly_better():

@@ -88,16 +88,16 @@ batch_size
         activation: str = "gelu",
         dropout: float = 0.5,
         input_dropout: float = 0.0,
-        learning_rate: float = 0.005,
+        learning_rate: float = 0.002,
         weight_decay: float = 5e-4,
-        max_epochs: int = 100,
-        patience: int | None = 10,
+        max_epochs: int = 150,
+        patience: int | None = 20,
         batch_size: int = 512,
         teacher_hidden: int = 64,
         teacher_layers: int = 2,
         teacher_dropout: float = 0.5,
         teacher_learning_rate: float = 0.01,
-        teacher_max_epochs: int = 200,
+        teacher_max_epochs: int = 500,
         validation_fraction: float = 0.2,
         normalize: str = "auto",
         random_state: int = 0,
@@ -245,7 +245,7 @@ def candidates(cold_part: str = "auto") -> list[Candidate]:
 
     Parameters
     ----------
-    cold_part : {"auto", "cold brew"}
+    cold_part : {"auto", "student"}
         Of :class:`ColdBrewClassifier`: as it is shipped, which may choose an MLP for nodes without
         edges, or the student of the paper whatever validation says.
     """

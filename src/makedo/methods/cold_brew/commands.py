@@ -10,6 +10,7 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
+from makedo.core.labels import encode_labels
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
 from makedo.data.edges import is_text
 from makedo.data.graph import Graph
@@ -116,7 +117,7 @@ def report(
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
-    budget: int = 1,
+    budget: int = 2,
     show_rows: bool = False,
 ) -> Page:
     """Did it pay?  On labelled nodes, beside the baselines; without nodes, what the fit stored."""
@@ -176,9 +177,9 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
             f"test (first: {first(dict.fromkeys(odd))})."
         )
     train, valid = (words == "train").to_numpy(), (words == "valid").to_numpy()
-    labelled, labels = y.notna().to_numpy(), y.to_numpy()
-    never = pd.Series(labels[labelled & ~train]).value_counts()
-    never = never.drop(labels[labelled & train], errors="ignore")
+    codes, classes = encode_labels(where, y, len(y))
+    never = pd.Series(classes[codes[(codes >= 0) & ~train]]).value_counts()
+    never = never.drop(classes[codes[(codes >= 0) & train]], errors="ignore")
     if len(never):
         most = never.head(3).items()
         listed = ", ".join(f"{label!r} ({count(int(n), 'node')})" for label, n in most)
@@ -241,8 +242,10 @@ def _known(model: Any, X: pd.DataFrame, where: str) -> np.ndarray:
     if isinstance(ids, pd.RangeIndex) or isinstance(known, pd.RangeIndex) or not len(ids):
         return np.zeros(len(X), dtype=bool)
     if is_text(ids) != is_text(known):  # '7', or even '007', and 7
-        numbers, theirs = (pd.to_numeric(one.to_series(), errors="coerce") for one in (ids, known))
-        if (same := (numbers.notna() & numbers.isin(theirs)).to_numpy()).any():
+        numbers: Any = pd.to_numeric(pd.Series(ids), errors="coerce")
+        theirs: Any = pd.to_numeric(pd.Series(known), errors="coerce")
+        same = (numbers.notna() & numbers.isin(theirs)).to_numpy()
+        if same.any():
             raise MakedoInputError(
                 f"{where}: {count(int(same.sum()), 'id')} of {count(len(ids))} look like nodes of "
                 f"the training graph but are of another type (first: {first(ids[same])}, there "

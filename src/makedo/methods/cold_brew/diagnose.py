@@ -121,7 +121,6 @@ def diagnose(
         "expected_gain": gain.gain,
         "interval": gain.interval,
         "unit": UNIT,
-        "command": COMMAND,
     }
     low = (gain.interval or (-np.inf,))[0]
     if low <= 0 and (gain.gain < LITTLE or fcr.low >= 100):
@@ -131,6 +130,7 @@ def diagnose(
             "features is as good and simpler.",
             **more,
         )
+    more["command"] = COMMAND
     if low > 0:
         return answer("applies", f"{fcr.reading} {HELPS}", **more)
     return answer("may help", f"{fcr.reading} {UNSURE}", **more)
@@ -164,7 +164,7 @@ def hold_back(
     scaled = model.scaler_.transform(model.X_)
     scores = model.part_scores_
     plain = max(("mlp", "normed mlp"), key=lambda part: scores[part])
-    best = max(("distilled mlp", "cold brew"), key=lambda part: scores[part])
+    best = max(("distilled mlp", "student"), key=lambda part: scores[part])
 
     def right(proba: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return model.classes_[proba.argmax(1)] == y[rows]

@@ -105,8 +105,8 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
     patience, student_patience : int, default=200, 20
         Epochs without a better validation score after which a network stops.
     batch_size : int, default=512
-        Rows a step of the student.
-    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "cold brew"}, default="auto"
+        Most rows a step of the student; a fifth of the rows where that is less.
+    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student"}, default="auto"
         What serves nodes without edges: a plain MLP of either shape, an MLP on the teacher's soft
         labels (GLNN [2]_), or the student.  "auto" trains all and takes the one that is right most
         often on validation nodes whose edges were hidden.
@@ -487,6 +487,8 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             label, probability, route (what served the node), and the first virtual neighbours with
             their weights where the model has a bank: known nodes that this one resembles.
         """
+        if n_neighbors < 0:
+            raise MakedoInputError(f"n_neighbors must be 0 or more. Got {n_neighbors}.")
         found = self._answer(X, nodes, edges, node_id)
         label = self.classes_[found.proba.argmax(1)]
         table = pd.DataFrame({"label": label, "probability": found.proba.max(1)}, index=found.ids)
@@ -599,7 +601,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             raise MakedoInputError(
                 f"{type(self).__name__}: this model has no virtual neighbours "
                 f"(cold_part={self.cold_part!r}, or its training was stopped). "
-                'Fit with cold_part="auto" or "cold brew".'
+                'Fit with cold_part="auto" or "student".'
             )
         return self._server.virtual(self.scaler_.transform(encoded))
 
@@ -624,6 +626,31 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             if not 0 <= int(rows.min()) <= int(rows.max()) < self.graph_.n_nodes:
                 raise ValueError("the bank names nodes that the graph does not have")
             self.bank_ = Bank(rows, values, bank["score"])
+        self._check_restored()
+
+    def _check_restored(self) -> None:
+        """Raise what wrong sizes and types raise, now and not when the model is first used."""
+        n, index = self.graph_.n_nodes, "iu"
+        fits = {
+            "X_": len(np.shape(self.X_)) == 2 and self.X_.shape[0] == n,
+            "y_": np.shape(self.y_) == (n,) and self.y_.dtype.kind in index,
+            "node_id_": isinstance(self.node_id_, pd.Index) and len(self.node_id_) == n,
+            "part_": isinstance(self.part_, str),
+            "part_scores_": isinstance(self.part_scores_, dict),
+            "degree_threshold_": Number(0).accepts(self.degree_threshold_),
+            "validation_": isinstance(self.validation_, pd.DataFrame),
+        }
+        for name in ("train_", "valid_"):
+            rows = getattr(self, name)
+            within = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in index
+            fits[name] = within and bool(((rows >= 0) & (rows < n)).all())
+        if wrong := [name for name, good in fits.items() if not good]:
+            raise ValueError(f"{', '.join(wrong)} cannot be as stored")
+        one = self.scaler_.transform(self.X_[:1])
+        for part in {self.part_, *self.part_scores_}:
+            if part == "student" and self.bank_ is None:
+                raise ValueError("the bank is missing")
+            self._cold(one, part)
 
     def _card(self) -> str:
         scores = ", ".join(f"{part} {score:.3f}" for part, score in self.part_scores_.items())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import MakedoInputError, count
+from makedo.core.checks import MakedoInputError, MakedoWarning, count
 from makedo.core.compare import Comparison, compare_rows
 from makedo.core.seeds import generator
 from makedo.data.nodes import find_nodes
@@ -50,6 +51,10 @@ def report(
         raise MakedoInputError(
             f"{type(model).__name__}.report: give the labels y of the nodes, or no data at all."
         )
+    if not 1 <= budget <= 8:
+        raise MakedoInputError(
+            f"{type(model).__name__}.report: budget must be 1 to 8. Got {budget}."
+        )
     if y is None:
         (right, degree), valid = _stored(model), {}
         note = "Measured on the validation nodes of the fit."
@@ -65,7 +70,9 @@ def report(
         del groups["all"]
     first = next(iter(right))
     scores = compare_rows(right, reference=first, ours=ROUTED, groups=groups, valid=valid)
-    fcr = validation_fcr(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MakedoWarning)  # not defined: its reading says so
+        fcr = validation_fcr(model)
     sections = [
         comparison_section(scores, note),
         difference_section(scores),

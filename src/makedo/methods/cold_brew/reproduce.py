@@ -71,7 +71,7 @@ def rows(table: str, seeds: int | None = None) -> Iterable[Row | Pair]:
 
 def cold_start(data: str, seeds: range) -> list[Row | Pair]:
     """Random splits: 600 nodes to learn from, 271 or 333 to validate on, the rest to test."""
-    student = Candidate(STUDENT, *_of(candidates("cold brew")[-1]))
+    student = Candidate(STUDENT, *_of(candidates("student")[-1]))
     listed = [*candidates()[:-1], student, candidates()[-1]]
     problems: dict[int, ColdStart] = {}
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from makedo.methods.cold_brew.estimator import ColdBrewClassifier
 
 # What can serve a node without edges, from the simplest on.
-PARTS = ("mlp", "normed mlp", "distilled mlp", "cold brew")
+PARTS = ("mlp", "normed mlp", "distilled mlp", "student")
 # Degrees from which the teacher may serve; beyond the last: never.
 THRESHOLDS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, np.inf)
 CLEAR = 2.0  # standard errors
@@ -85,7 +85,7 @@ def route(
     validation : DataFrame, one row a validation node: row, degree, edges_hidden, right by part
     """
     ready = [part for part in PARTS if part in model.nets_]
-    ready += ["cold brew"] if model.bank_ is not None else []
+    ready += ["student"] if model.bank_ is not None else []
     ready = ready or ["teacher"]  # the training was stopped before any student had begun
     valid = np.concatenate([hidden, kept])
     scaled, truth = model.scaler_.transform(model.X_), model.y_[valid]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning, count
 from makedo.core.compare import compare_rows
 from makedo.core.labels import match_labels
+from makedo.data.nodes import find_nodes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,18 @@ def right_by_part(
     codes = match_labels(type(model).__name__, y, model.classes_, len(answer.proba))
     if not (codes != -1).any():
         raise MakedoInputError(f"{type(model).__name__}: no row has a label to compare with.")
+
+    if nodes is not None:
+        rows = find_nodes(type(model).__name__, model.node_id_, answer.ids)
+        n_learnt, n_labelled = int(np.isin(rows, model.train_).sum()), int((codes != -1).sum())
+        if n_learnt:
+            warnings.warn(
+                f"{type(model).__name__}: the labels of {count(n_learnt)} of {count(n_labelled)} "
+                "labelled nodes were learnt in fit, so these figures flatter the model. Give nodes "
+                "that fit did not learn from.",
+                MakedoWarning,
+                stacklevel=3,
+            )
 
     def right(proba: np.ndarray) -> np.ndarray:
         return np.where(codes == -1, np.nan, proba.argmax(1) == codes)

@@ -58,7 +58,7 @@ def build_networks(model: ColdBrewClassifier) -> dict[str, nn.Module]:
     )
     if "distilled mlp" in wanted:
         nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, **student)
-    if "cold brew" in wanted:
+    if "student" in wanted:
         nets["part 1"] = FeatureMLP(n_features, 0, n_outputs=width, **student)
         nets["part 2"] = FeatureMLP(n_features, 2 * width, n_outputs=n_classes, **student)
     return nets
@@ -127,7 +127,7 @@ class Server:
         return virtual_neighborhood(part1, x, self.bank, self.n_neighbors, self.temperature)
 
     def _logits(self, x: Features, part: str) -> Tensor:
-        if part == "cold brew":
+        if part == "student":
             return self.nets["part 2"](x, self._virtual(x)[2])
         if part == "teacher":  # nothing else was trained: the teacher, on nodes that stand alone
             return self.nets["teacher"](x, lambda z: z, 0)[-1]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update, shuffled
 from makedo.nn.features import Features
+from makedo.nn.mlp import step_size
 
 BLOCK = 4096  # queries whose scores against the whole bank are held at once
 
@@ -89,7 +90,7 @@ def part1_phase(
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
-        batches=shuffled(len(rows), batch_size),
+        batches=shuffled(len(rows), step_size(len(rows), batch_size)),
         validate=validate if len(valid_rows) else None,
         patience=patience,
     )
