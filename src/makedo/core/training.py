@@ -164,8 +164,8 @@ class Training:
             signal.signal(signal.SIGINT, self._old_handler)
         if self._interrupted and kind is None:
             warnings.warn(
-                f"{self.owner}: interrupted after {count(len(self.history), 'epoch')}; the best state so "
-                "far is kept.",
+                f"{self.owner}: interrupted after {count(len(self.history), 'epoch')}; "
+                "the best state so far is kept.",
                 InterruptedWarning,
                 stacklevel=3,
             )
