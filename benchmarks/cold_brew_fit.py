@@ -1,10 +1,10 @@
 """How long does Cold Brew take on Cora, and is the short way as good as the long one?
 
 Cora's public split, one thread, imports done, the model's defaults.  Beside the fit: the same fit
-with every candidate it chooses among; a plain version (full batches, 150 epochs, no early stop) and
-the defaults without early stop, whose accuracy is compared over ten seeds; the look-up of virtual neighbours as a loop over rows, the way a naive
-implementation does it in every epoch, with a check that it finds the same neighbours; and the
-time to answer for one new node.
+with every candidate it chooses among; a plain version (full batches, 150 epochs, no early stop)
+and the defaults without early stop, whose accuracy is compared over ten seeds; the look-up of
+virtual neighbours as a loop over rows, the way a naive implementation does it in every epoch, with
+a check that it finds the same neighbours; and the time to answer for one new node.
 
     python benchmarks/cold_brew_fit.py [--seeds 10] [--json FILE]
 """
