@@ -32,6 +32,7 @@ FEWEST = 40  # labelled nodes, below which nothing can be measured
 MOST_NODES = 50_000  # of a larger graph, the neighbourhood of some labelled nodes is looked at
 MOST_LABELS = 2_000
 FOLDS, SECONDS = 3, 20.0  # no further fold is begun after so long
+QUICK = {"max_epochs": 200, "patience": 50}  # of the teacher: enough to see whether it helps
 LITTLE = 1.0  # points of accuracy that are not worth a method
 UNIT = "points of accuracy on nodes without edges, over an MLP on the features"
 COMMAND = "makedo cold-brew fit --nodes NODES --edges EDGES --label LABEL --out model/"
@@ -59,7 +60,8 @@ def diagnose(
     """
     started = time.perf_counter()
     fresh: Any = clone(model)
-    model = fresh.set_params(cold_part="auto", verbose=0)
+    quick = {name: min(getattr(fresh, name), most) for name, most in QUICK.items()}
+    model = fresh.set_params(cold_part="auto", verbose=0, **quick)
     owner = type(model).__name__
     X, ids = read_rows(model, X, reset=True)
     ids = ids if node_id is None else node_index(owner, node_id, len(ids))
