@@ -50,7 +50,7 @@ from makedo.core.training import Phase, Training, history_frame
 from makedo.data.features import Matrix, RowScaler, read_rows
 from makedo.data.graph import Graph
 from makedo.data.nodes import read_nodes
-from makedo.data.table import TableEncoder
+from makedo.methods.cold_brew.restoring import OBJECTS, card, check_restored, restore
 from makedo.methods.cold_brew.routing import PARTS, hide_half, route
 from makedo.methods.cold_brew.serving import PLAIN_MLP, Answer, Server, answer, build_networks
 from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase, virtual_neighborhood
@@ -606,59 +606,10 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         return self._server.virtual(self.scaler_.transform(encoded))
 
     def _restore(self, state: dict[str, Any]) -> None:
-        tensors, bank = state.pop("nets_"), state.pop("bank_")
-        table, graph, scaler = state.pop("table_"), state.pop("graph_"), state.pop("scaler_")
+        objects = {name: state.pop(name) for name in OBJECTS}
         super()._restore(state)
-        self.table_ = None if table is None else TableEncoder.from_state(table)
-        self.graph_, self.scaler_ = Graph.from_state(graph), RowScaler.from_state(scaler)
-        device = pick_device(self.device)
-        if self.n_layers > sum(map(len, tensors.values())):  # else they would be built, one by one
-            raise ValueError(f"n_layers is {self.n_layers}, the weights hold fewer")
-        with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
-            nets = build_networks(self)
-        self.nets_ = {name: nets[name] for name in tensors}
-        for name, net in self.nets_.items():
-            net.load_state_dict(tensors[name], assign=True)
-            net.to(device).eval()
-        self.bank_ = None
-        if bank is not None:
-            rows, values = bank["rows"].to(device), bank["values"].to(device)
-            if not 0 <= int(rows.min()) <= int(rows.max()) < self.graph_.n_nodes:
-                raise ValueError("the bank names nodes that the graph does not have")
-            self.bank_ = Bank(rows, values, bank["score"])
-        self._check_restored()
-
-    def _check_restored(self) -> None:
-        """Raise what wrong sizes and types raise, now and not when the model is first used."""
-        n, index = self.graph_.n_nodes, "iu"
-        fits = {
-            "X_": len(np.shape(self.X_)) == 2 and self.X_.shape[0] == n,
-            "y_": np.shape(self.y_) == (n,) and self.y_.dtype.kind in index,
-            "node_id_": isinstance(self.node_id_, pd.Index) and len(self.node_id_) == n,
-            "part_": isinstance(self.part_, str),
-            "part_scores_": isinstance(self.part_scores_, dict),
-            "degree_threshold_": Number(0).accepts(self.degree_threshold_),
-            "validation_": isinstance(self.validation_, pd.DataFrame),
-        }
-        for name in ("train_", "valid_"):
-            rows = getattr(self, name)
-            within = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in index
-            fits[name] = within and bool(((rows >= 0) & (rows < n)).all())
-        if wrong := [name for name, good in fits.items() if not good]:
-            raise ValueError(f"{', '.join(wrong)} cannot be as stored")
-        one = self.scaler_.transform(self.X_[:1])
-        for part in {self.part_, *self.part_scores_}:
-            if part == "student" and self.bank_ is None:
-                raise ValueError("the bank is missing")
-            self._cold(one, part)
+        restore(self, objects)
+        check_restored(self)
 
     def _card(self) -> str:
-        scores = ", ".join(f"{part} {score:.3f}" for part, score in self.part_scores_.items())
-        return (
-            f"Classifies nodes into {count(len(self.classes_), 'class', 'classes')}; learnt from "
-            f"{self.graph_!r}.\n\nNodes without edges are served by: {self.part_} (accuracy on "
-            f"validation nodes with hidden edges: {scores}). The teacher serves nodes of degree "
-            f"{max(self.degree_threshold_, 1):g} and above.\n\n`weights.safetensors` and "
-            "`tables.parquet` hold the features, edges, labels and ids of the training nodes: keep "
-            "this directory as private as that data."
-        )
+        return card(self)

@@ -1,0 +1,84 @@
+"""A fitted model out of its directory, and the lines of its model card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from makedo.core.checks import Number, count
+from makedo.core.devices import pick_device
+from makedo.data.features import RowScaler
+from makedo.data.graph import Graph
+from makedo.data.table import TableEncoder
+from makedo.methods.cold_brew.serving import build_networks
+from makedo.methods.cold_brew.student import Bank
+
+if TYPE_CHECKING:
+    from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+
+
+OBJECTS = ("nets_", "bank_", "table_", "graph_", "scaler_")  # what is not a plain value
+
+
+def restore(model: Any, state: dict[str, Any]) -> None:
+    """Build the networks, the bank and the other objects of a model that has its plain values."""
+    tensors, bank, table = state["nets_"], state["bank_"], state["table_"]
+    model.table_ = None if table is None else TableEncoder.from_state(table)
+    model.graph_ = Graph.from_state(state["graph_"])
+    model.scaler_ = RowScaler.from_state(state["scaler_"])
+    device = pick_device(model.device)
+    if model.n_layers > sum(map(len, tensors.values())):  # else they would be built, one by one
+        raise ValueError(f"n_layers is {model.n_layers}, the weights hold fewer")
+    with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
+        nets = build_networks(model)
+    model.nets_ = {name: nets[name] for name in tensors}
+    for name, net in model.nets_.items():
+        net.load_state_dict(tensors[name], assign=True)
+        net.to(device).eval()
+    model.bank_ = None
+    if bank is not None:
+        rows, values = bank["rows"].to(device), bank["values"].to(device)
+        if not 0 <= int(rows.min()) <= int(rows.max()) < model.graph_.n_nodes:
+            raise ValueError("the bank names nodes that the graph does not have")
+        model.bank_ = Bank(rows, values, bank["score"])
+
+
+def check_restored(model: ColdBrewClassifier) -> None:
+    """Raise what wrong sizes and types raise, now and not when the model is first used."""
+    n, index = model.graph_.n_nodes, "iu"
+    fits = {
+        "X_": len(np.shape(model.X_)) == 2 and model.X_.shape[0] == n,
+        "y_": np.shape(model.y_) == (n,) and model.y_.dtype.kind in index,
+        "node_id_": isinstance(model.node_id_, pd.Index) and len(model.node_id_) == n,
+        "part_": isinstance(model.part_, str),
+        "part_scores_": isinstance(model.part_scores_, dict),
+        "degree_threshold_": Number(0).accepts(model.degree_threshold_),
+        "validation_": isinstance(model.validation_, pd.DataFrame),
+    }
+    for name in ("train_", "valid_"):
+        rows = getattr(model, name)
+        within = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in index
+        fits[name] = within and bool(((rows >= 0) & (rows < n)).all())
+    if wrong := [name for name, good in fits.items() if not good]:
+        raise ValueError(f"{', '.join(wrong)} cannot be as stored")
+    one = model.scaler_.transform(model.X_[:1])
+    for part in {model.part_, *model.part_scores_}:
+        if part == "student" and model.bank_ is None:
+            raise ValueError("the bank is missing")
+        model._cold(one, part)
+
+
+def card(model: ColdBrewClassifier) -> str:
+    """Say in the model card what serves which node, and which files hold rows of the user's."""
+    scores = ", ".join(f"{part} {score:.3f}" for part, score in model.part_scores_.items())
+    return (
+        f"Classifies nodes into {count(len(model.classes_), 'class', 'classes')}; learnt from "
+        f"{model.graph_!r}.\n\nNodes without edges are served by: {model.part_} (accuracy on "
+        f"validation nodes with hidden edges: {scores}). The teacher serves nodes of degree "
+        f"{max(model.degree_threshold_, 1):g} and above.\n\n`weights.safetensors` and "
+        "`tables.parquet` hold the features, edges, labels and ids of the training nodes: keep "
+        "this directory as private as that data."
+    )
