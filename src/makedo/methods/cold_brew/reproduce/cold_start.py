@@ -1,13 +1,8 @@
-"""The paper's tables on data that can be had, by a protocol that does not look at test nodes.
-
-What differs from the paper: validation nodes choose everything (the released code selects on test
-accuracy); mean and sd over seeds; paired differences; label propagation, feature neighbours and
-GLNN, which the paper's tables lack, stand beside.
-"""
+"""The main table: strict cold start, every candidate at equal budget (paper: Table 10)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +14,7 @@ from makedo.data import catalog
 from makedo.methods.cold_brew.baselines import candidates
 from makedo.methods.cold_brew.protocol import ColdStart, run, strict_cold_start
 
-SEEDS = 10
-COLD_START, PUBLIC = "Strict cold start (paper: Table 10)", "Public split: the baselines are sound"
+TITLE = "Strict cold start (paper: Table 10)"
 STUDENT = "Cold Brew, student only"
 
 # Paper, Table 10.  Its MLP, GCN and student; "tail" and "head" are its words for the same groups.
@@ -50,26 +44,9 @@ PAPER: Mapping[str, dict[tuple[str, str], float]] = {
         (STUDENT, "all"): 67.54,
     },
 }
-# Literature, quoted from memory by the specification: Kipf & Welling 2017 for GCN.
-LITERATURE = {"cora": {("GCN", "test"): 81.5}, "citeseer": {("GCN", "test"): 70.3}}
 
 
-def tables() -> list[str]:
-    """Names for ``makedo reproduce cold-brew --table``."""
-    return ["public", "cold-start"]
-
-
-def rows(table: str, seeds: int | None = None) -> Iterable[Row | Pair]:
-    """The rows of a table, in the order in which they are measured."""
-    numbers = range(seeds or SEEDS)
-    for data in ("cora", "citeseer"):
-        yield from public_split(data, numbers) if table == "public" else cold_start(data, numbers)
-
-
-# --- strict cold start ----------------------------------------------------------------------------
-
-
-def cold_start(data: str, seeds: range) -> list[Row | Pair]:
+def rows(data: str, seeds: range) -> list[Row | Pair]:
     """Random splits: 600 nodes to learn from, 271 or 333 to validate on, the rest to test."""
     student = Candidate(STUDENT, *_of(candidates("student")[-1]))
     listed = [*candidates()[:-1], student, candidates()[-1]]
@@ -82,9 +59,7 @@ def cold_start(data: str, seeds: range) -> list[Row | Pair]:
 
     against = ["MLP", "GLNN", "GCN", "feature neighbours"]
     pairs = [(ours, other) for ours in (STUDENT, "Cold Brew") for other in against]
-    return comparison_rows(
-        COLD_START, data, listed, one, seeds=seeds, paper=PAPER[data], pairs=pairs
-    )
+    return comparison_rows(TITLE, data, listed, one, seeds=seeds, paper=PAPER[data], pairs=pairs)
 
 
 def problem(data: str, seed: int) -> ColdStart:
@@ -94,30 +69,6 @@ def problem(data: str, seed: int) -> ColdStart:
     n_valid = {"cora": 271, "citeseer": 333}[data]
     train, valid, test = np.split(labelled, [600, 600 + n_valid])
     return strict_cold_start(graph.X, graph.y, graph.graph, train, valid, test, random_state=seed)
-
-
-# --- public split ---------------------------------------------------------------------------------
-
-
-def public_split(data: str, seeds: range) -> list[Row | Pair]:
-    """GCN and MLP in their defaults on the split of the literature: are they as good as there?"""
-    graph = catalog.load(data)
-    train, valid, test = (graph.masks[part][0] for part in ("train", "valid", "test"))
-    known = {one.name: one for one in candidates()}
-    listed = [Candidate(name, known[name].make) for name in ("MLP", "GCN")]
-
-    def one(model: Any, seed: int) -> Outcome:
-        model.fit(
-            graph.X, graph.y, graph=graph.graph.positional(), train_mask=train, valid_mask=valid
-        )
-        right = model.predict(nodes=np.arange(len(graph.y))) == graph.y
-        return Outcome(
-            float(right[valid].mean()),
-            {"test": float(right[test].mean())},
-            {"test": int(test.sum())},
-        )
-
-    return comparison_rows(PUBLIC, data, listed, one, seeds=seeds, paper=LITERATURE[data])
 
 
 def _of(candidate: Candidate) -> tuple[Any, Any]:
