@@ -384,12 +384,7 @@ def assign(
 
 def verdict_line(answer: Diagnosis) -> str:
     """A diagnosis in one line."""
-    gain = ""
-    if answer.expected_gain is not None:
-        between = (
-            "" if answer.interval is None else " ({:+.1f} to {:+.1f})".format(*answer.interval)
-        )
-        gain = f" {answer.expected_gain:+.1f}{between} {answer.unit}."
+    gain = f" {answer.gain_in_words}." if answer.expected_gain is not None else ""
     return f"{answer.verdict}.{gain} {answer.advice}"
 
 

@@ -18,7 +18,7 @@ from makedo.core.training import Training
 from makedo.data.features import Matrix
 from makedo.data.nodes import Nodes
 from makedo.nn.features import Features
-from makedo.nn.mlp import FeatureMLP, classifier_phase
+from makedo.nn.mlp import FeatureMLP, mlp_phase
 
 MLP_CONSTRAINTS = TRAINING_CONSTRAINTS | {
     "norm": Choice((True, False)),
@@ -135,7 +135,7 @@ class MLPClassifier(NetworkClassifier):
         assert isinstance(net, FeatureMLP)
         y, train, valid = to_tensors(device, nodes.y, nodes.train, nodes.valid)
         x = Features.of(X, device)
-        training.run(classifier_phase("mlp", net, x, y, train, valid, **mlp_settings(self)))
+        training.run(mlp_phase("mlp", net, x, y, train, valid, **mlp_settings(self)))
         return proba_of_rows(net, X, len(nodes.classes))
 
 

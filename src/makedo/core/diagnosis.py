@@ -58,13 +58,22 @@ class Diagnosis:
                 shown[name] = f"{value:,}"
         return shown
 
+    @property
+    def gain_in_words(self) -> str:
+        """``'+6.4 (4.1 to 8.7) points of accuracy …'``; empty where it was not estimated."""
+        if self.expected_gain is None:
+            return ""
+        ends = [self.expected_gain, *(self.interval or ())]
+        digits = 1 if max(map(abs, ends)) >= 1 else 3
+        between = ""
+        if self.interval is not None:
+            between = " ({:+.{d}f} to {:+.{d}f})".format(*self.interval, d=digits)
+        return f"{self.expected_gain:+.{digits}f}{between} {self.unit}"
+
     def __str__(self) -> str:
         lines = [f"{self.verdict.capitalize()}. {self.advice}"]
         if self.expected_gain is not None:
-            between = ""
-            if self.interval is not None:
-                between = " ({:+.1f} to {:+.1f})".format(*self.interval)
-            lines.append(f"Expected gain: {self.expected_gain:+.1f}{between} {self.unit}.")
+            lines.append(f"Expected gain: {self.gain_in_words}.")
         width = max((len(name) for name in self.figures), default=0)
         lines += [f"  {name:<{width}}  {value}" for name, value in self.shown_figures().items()]
         if self.command:

@@ -1,4 +1,4 @@
-"""Class labels with gaps: what is unlabelled, the classes as numbers, masks and splits."""
+"""Labels with gaps: what is unlabelled, classes and numbers to predict, masks and splits."""
 
 from __future__ import annotations
 
@@ -95,6 +95,60 @@ def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.nda
     return codes
 
 
+def encode_values(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read numbers to predict; NaN and None are unlabelled, −1 is a number.
+
+    Returns
+    -------
+    values : float64 ndarray of shape (n_rows,)
+        NaN where unlabelled.
+    classes : ndarray of shape (0,)
+        There are none; the form is that of :func:`encode_labels`.
+
+    Raises
+    ------
+    MakedoInputError
+        Wrong length or shape, no number at all, text, infinity, all numbers equal.
+    """
+    values = match_values(owner, y, n_rows)
+    known = values[~np.isnan(values)]
+    if not len(known):
+        raise MakedoInputError(f"{owner}: no row has a label (NaN and None are unlabelled).")
+    if len(known) > 1 and known.min() == known.max():
+        raise MakedoInputError(
+            f"{owner}: all {count(len(known), 'label')} are {known[0]:g}; there is nothing "
+            "to learn."
+        )
+    return values, np.empty(0)
+
+
+def match_values(owner: str, y: Any, n_rows: int) -> np.ndarray:
+    """Numbers to compare with, float64 of shape (n_rows,); NaN where unlabelled."""
+    import pandas as pd
+
+    raw = _as_series(owner, y, n_rows)
+    numbers: pd.Series = pd.to_numeric(raw, errors="coerce")  # pyright: ignore[reportAssignmentType]
+    values = numbers.to_numpy(dtype=float, na_value=np.nan)
+    text = raw.notna().to_numpy(dtype=bool) & np.isnan(values)
+    if text.any():
+        raise MakedoInputError(
+            f"{owner}: {count(int(text.sum()), 'label')} of {count(n_rows)} are not numbers "
+            f"(first: {first(dict.fromkeys(raw[text].tolist()))}). A regressor needs numbers; for "
+            "names of classes use the classifier."
+        )
+    if (infinite := np.isinf(values)).any():
+        raise MakedoInputError(
+            f"{owner}: {count(int(infinite.sum()), 'label')} of {count(n_rows)} are infinite. "
+            "Leave those rows unlabelled (NaN)."
+        )
+    return values
+
+
+def is_labelled(y: np.ndarray) -> np.ndarray:
+    """Which rows have a label: class numbers from 0 on, or numbers that are not NaN."""
+    return ~np.isnan(y) if y.dtype.kind == "f" else y >= 0
+
+
 def _as_series(owner: str, y: Any, n_rows: int) -> pd.Series:
     """The labels in one column, by position."""
     import pandas as pd
@@ -156,12 +210,13 @@ def split_labelled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the labelled nodes to learn from and to validate on.
 
-    Without ``valid_mask`` a share ``fraction`` of each class is held back, though never the last
-    training node of a class.
+    Without ``valid_mask`` a share ``fraction`` (of each class, if y are class numbers) is held
+    back, though never the last training node (of a class).
     """
-    train = (y >= 0) & (True if train_mask is None else train_mask)
+    labelled = is_labelled(y)
+    train = labelled & (True if train_mask is None else train_mask)
     if valid_mask is not None:
-        valid = (y >= 0) & valid_mask
+        valid = labelled & valid_mask
         if train_mask is None:
             train &= ~valid
         if n_both := int((train & valid).sum()):
@@ -170,8 +225,9 @@ def split_labelled(
             )
     else:
         valid = np.zeros_like(train)
-        for c in np.unique(y[train]):
-            members = rng.permutation(np.flatnonzero(train & (y == c)))
+        strata = np.zeros(len(y)) if y.dtype.kind == "f" else y
+        for c in np.unique(strata[train]):
+            members = rng.permutation(np.flatnonzero(train & (strata == c)))
             valid[members[: min(round(fraction * len(members)), len(members) - 1)]] = True
         train &= ~valid
     if not train.any():

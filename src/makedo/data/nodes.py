@@ -1,8 +1,9 @@
-"""What a node classifier is fitted on: the rows of X as nodes, their labels, their graph."""
+"""What an estimator of nodes is fitted on: rows of X as nodes, their labels, their graph."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +19,16 @@ from makedo.data.graph import Graph, as_graph
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes with features, some of them with a class.
+    """Nodes with features, some of them with a label.
 
     Attributes
     ----------
     X : float32 matrix of shape (n_nodes, n_features)
     id : Index of length n_nodes
-    y : int64 ndarray of shape (n_nodes,)
-        Class number; -1 unlabelled.
+    y : ndarray of shape (n_nodes,)
+        Class number (int64; -1 unlabelled), or the number to predict (float64; NaN unlabelled).
     classes : ndarray of shape (n_classes,)
+        Empty where numbers are predicted.
     graph : Graph or None
         Node ``i`` is row ``i``.
     train, valid : int64 ndarrays
@@ -61,6 +63,7 @@ def read_nodes(
     validation_fraction: float,
     random_state: int,
     needs_edges: bool = True,
+    encode: Callable[[str, Any, int], tuple[np.ndarray, np.ndarray]] = encode_labels,
 ) -> Nodes:
     """Read the arguments of ``fit``; the estimator gets what :func:`read_rows` gives it.
 
@@ -72,6 +75,8 @@ def read_nodes(
         Share of the labelled nodes that is held back without ``valid_mask``.
     needs_edges : bool
         Whether a missing graph, or one without edges, is an error.
+    encode : callable
+        Reads y: :func:`encode_labels` or :func:`encode_values`.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def read_nodes(
     owner = type(estimator).__name__
     matrix, ids = read_rows(estimator, X, reset=True)
     ids = ids if node_id is None else node_index(owner, node_id, len(ids))
-    codes, classes = encode_labels(owner, y, len(ids))
+    codes, classes = encode(owner, y, len(ids))
     if graph is None and needs_edges:
         raise MakedoInputError(f"{owner} learns from edges. Pass graph=.")
     known = None if graph is None else as_graph(graph, n_rows=len(ids), row_id=ids)

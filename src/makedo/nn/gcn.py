@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from makedo.core.training import Phase, Update
 from makedo.nn.dropout import dropout
 from makedo.nn.features import FeatureLinear, Features
-from makedo.nn.mlp import accuracy_and_loss
 from makedo.nn.propagation import Propagation
+from makedo.nn.targets import CLASSES
 
 
 def alone(z: Tensor) -> Tensor:
@@ -95,10 +95,10 @@ def gcn_phase(
     )
 
     def loss(_: None) -> Tensor:
-        return F.cross_entropy(net(features, propagation)[train], y[train])
+        return CLASSES.loss(net(features, propagation)[train], y[train])
 
     def validate() -> dict[str, float]:
-        return accuracy_and_loss(net(features, propagation)[valid], y[valid])
+        return CLASSES.figures(net(features, propagation)[valid], y[valid])
 
     return Phase(
         name,

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update
 from makedo.nn.dropout import dropout as drop
 from makedo.nn.features import FeatureLinear, Features
+from makedo.nn.targets import CLASSES, Target
 
-LEAST_GAIN = 1e-3  # accuracy that counts as an improvement when patience is counted
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
@@ -75,18 +74,7 @@ def step_size(n_rows: int, batch_size: int) -> int:
     return min(batch_size, max(1, math.ceil(n_rows / 5)))
 
 
-def accuracy_and_loss(logits: Tensor, y: Tensor) -> dict[str, float]:
-    """Validation figures; the score is the accuracy, and among equal ones the loss decides."""
-    accuracy = float((logits.argmax(1) == y).float().mean())
-    loss = float(F.cross_entropy(logits, y))
-    return {
-        "score": accuracy - 1e-4 * min(loss, 100.0),
-        "valid_accuracy": accuracy,
-        "valid_loss": loss,
-    }
-
-
-def classifier_phase(
+def mlp_phase(
     name: str,
     net: FeatureMLP,
     features: Features,
@@ -103,18 +91,20 @@ def classifier_phase(
     soft: Tensor | None = None,
     soft_rows: Tensor | None = None,
     distill: float = 0.0,
+    target: Target = CLASSES,
 ) -> Phase:
-    """(1 − λ) · cross-entropy on labelled rows + λ · KL(soft label ‖ prediction) on ``soft_rows``.
+    """(1 − λ) · loss on labelled rows + λ · loss to a teacher's soft labels on ``soft_rows``.
 
     Parameters
     ----------
     features, extra : Features and tensor of n_rows rows
         What ``net`` sees of a node; ``extra`` (n_rows, n_extra) stands beside the features.
-    y : int64 tensor (n_rows,)
+    y : tensor (n_rows,)
+        Class numbers, or the numbers to predict; see ``target``.
     train, valid : int64 tensors
         Row positions.  Without validation rows the last state is kept.
-    soft : tensor (n_rows, n_classes), optional
-        A teacher's probabilities, with ``soft_rows`` where they are used and ``distill`` their
+    soft : tensor (n_rows, n_outputs), optional
+        What a teacher says, with ``soft_rows`` where they are used and ``distill`` their
         weight λ in [0, 1].
     batch_size : int
         Most rows a step.  An epoch passes once over the rows that carry the loss: soft ones where
@@ -147,15 +137,15 @@ def classifier_phase(
 
     def loss(batch: tuple[Any, Tensor, int]) -> Tensor:
         given, rows, n_hard = batch
-        logits = net(*given)
-        hard = logits.new_zeros(())
+        outputs = net(*given)
+        hard = outputs.new_zeros(())
         if n_hard:
-            hard = F.cross_entropy(logits[:n_hard], y[rows[:n_hard]])
+            hard = target.loss(outputs[:n_hard], y[rows[:n_hard]])
         if n_hard == len(rows):
             return hard
         assert soft is not None
-        kl = F.kl_div(logits[n_hard:].log_softmax(1), soft[rows[n_hard:]], reduction="batchmean")
-        return (1 - distill) * hard + distill * kl
+        told = target.soft_loss(outputs[n_hard:], soft[rows[n_hard:]])
+        return (1 - distill) * hard + distill * told
 
     distils = soft_rows is not None and len(soft_rows) > 0 and distill > 0
     train_inputs = inputs(train) if not distils and len(train) <= batch_size else None
@@ -163,7 +153,7 @@ def classifier_phase(
 
     def validate() -> dict[str, float]:
         assert valid_inputs is not None
-        return accuracy_and_loss(net(*valid_inputs), y[valid])
+        return target.figures(net(*valid_inputs), y[valid])
 
     return Phase(
         name,
@@ -173,7 +163,7 @@ def classifier_phase(
         batches=distilled if distils else labelled,
         validate=validate if len(valid) else None,
         patience=patience,
-        least_gain=LEAST_GAIN,
+        least_gain=target.least_gain,
     )
 
 

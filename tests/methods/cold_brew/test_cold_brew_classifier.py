@@ -21,6 +21,7 @@ from makedo.core.training import Training
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew import serving
+from makedo.methods.cold_brew.tasks import asked
 
 
 def equal_nets(a, b):
@@ -52,6 +53,16 @@ def dense_teacher(model, graph, X):
     return e / e.sum(1, keepdims=True)
 
 
+def tempered(proba, temperature):
+    powered = proba ** (1 / temperature)
+    return powered / powered.sum(1, keepdims=True)
+
+
+def below_threshold(model, X):
+    scaled = model.scaler_.transform(X.astype(np.float32))
+    return model._server.pooled(scaled, model.linked_pool_)
+
+
 def quiet_fit(model, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)
@@ -65,14 +76,19 @@ def test_nodes_of_the_training_graph_are_served_by_the_teacher_from_the_threshol
     model, problem
 ):
     proba = model.predict_proba(nodes=np.arange(90))
-    cold, teacher = model.predict_proba(problem.X), dense_teacher(model, problem.graph, problem.X)
+    teacher = tempered(dense_teacher(model, problem.graph, problem.X), model.teacher_temperature_)
+    cold = below_threshold(model, problem.X)
+    cold[problem.graph.degree == 0] = model.predict_proba(problem.X[problem.graph.degree == 0])
     linked = problem.graph.degree >= 3
     assert linked.any() and not linked.all()
     np.testing.assert_allclose(proba[linked], teacher[linked], atol=1e-5)
     np.testing.assert_allclose(proba[~linked], cold[~linked], atol=1e-6)
     assert not np.allclose(teacher, cold, atol=1e-2)
     route = model.explain(nodes=np.arange(90))["route"]
-    assert (route == np.where(linked, "teacher", "student")).all()
+    below = np.where(problem.graph.degree == 0, "unlinked", "linked")
+    assert (route == np.where(linked, "teacher", below)).all() and set(below) == set(route) - {
+        "teacher"
+    }
 
 
 def test_a_new_node_with_edges_is_served_as_the_extended_graph_says(model, problem):
@@ -88,10 +104,12 @@ def test_a_new_node_with_edges_is_served_as_the_extended_graph_says(model, probl
     whole = np.concatenate([problem.graph.edges().T, pairs], axis=1)
     grown = Graph.from_edges(whole, n_nodes=93)
     expected = dense_teacher(model, grown, np.concatenate([problem.X, new]))[90:]
+    expected = tempered(expected, model.teacher_temperature_)
     answer = model.predict_proba(new, edges=pairs)
     np.testing.assert_allclose(answer[:2], expected[:2], atol=1e-5)
-    np.testing.assert_allclose(answer[2], model.predict_proba(new)[2], atol=1e-6)
-    assert model.explain(new, edges=pairs)["route"].tolist() == ["teacher", "teacher", "student"]
+    thin = below_threshold(model, new[2:])[0]
+    np.testing.assert_allclose(answer[2], thin, atol=1e-6)
+    assert model.explain(new, edges=pairs)["route"].tolist() == ["teacher", "teacher", "linked"]
 
 
 def test_a_copy_of_a_training_node_with_its_edges_is_answered_like_that_node(problem, small):
@@ -168,24 +186,24 @@ def test_counts_give_the_same_answer_sparse_or_dense(problem, small):
 @pytest.mark.parametrize("part", ["mlp", "distilled mlp", "student"])
 def test_a_part_that_was_asked_for_serves_and_no_other_is_trained(part, problem, small):
     model = small(cold_part=part).fit(problem.X, problem.y, graph=problem.graph)
-    assert model.part_ == part and list(model.part_scores_) == [part]
+    assert list(model.part_scores_) == list(model.unlinked_pool_) == [part]
+    assert model.unlinked_pool_[part]["weight"] == model.linked_pool_[part]["weight"] == 1
     trained = {
         "mlp": {"mlp"},
         "distilled mlp": {"distilled mlp"},
         "student": {"part 1", "part 2"},
     }
     assert set(model.nets_) == trained[part] | {"teacher"}
-    assert (model.explain(problem.X)["route"] == part).all()
+    assert (model.explain(problem.X)["route"] == "unlinked").all()
     assert ("neighbor_1" in model.explain(problem.X)) == (part == "student")
 
 
-def test_validation_nodes_say_which_part_serves(problem, small):
+def test_validation_nodes_say_what_each_part_is_worth(problem, small):
     model = small().fit(problem.X, problem.y, graph=problem.graph)
     table = model.validation_
     on_hidden = table[table["edges_hidden"]]
     assert {"mlp", "distilled mlp", "student"} <= model.part_scores_.keys()
     assert model.part_scores_ == {part: on_hidden[part].mean() for part in model.part_scores_}
-    assert model.part_scores_[model.part_] == max(model.part_scores_.values())
     assert not np.intersect1d(table["row"], model.train_).size
     assert not np.intersect1d(table["row"][table["edges_hidden"]], model.bank_.rows.numpy()).size
 
@@ -264,7 +282,7 @@ def test_edges_of_nodes_that_are_not_rows_leave_no_trace(problem, small):
     )
     models = [small().fit(frame, y, graph=graph) for graph in (with_edges, without)]
     assert with_edges.n_edges > without.n_edges
-    assert equal_nets(*models) and models[0].part_ == models[1].part_
+    assert equal_nets(*models) and models[0].unlinked_pool_ == models[1].unlinked_pool_
     answers = [model.predict_proba(problem.frame[test]) for model in models]
     assert np.array_equal(*answers)
 
@@ -676,4 +694,4 @@ def test_quiet_fit_of_one_labelled_node_per_class_works(problem, small):
     y[[np.flatnonzero(problem.y == 0)[0], np.flatnonzero(problem.y == 1)[0]]] = 0, 1
     model = quiet_fit(small(), problem.X, y, graph=problem.graph)
     assert len(model.valid_) == 0 and np.isfinite(model.predict_proba(problem.X)).all()
-    assert model.part_ == "student"
+    assert asked(model.unlinked_pool_) == asked(model.linked_pool_) == ["student"]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 import makedo.methods.cold_brew.student as student_module
 from makedo.core.training import Training
-from makedo.methods.cold_brew.routing import choose_part, choose_threshold, hide_half
+from makedo.methods.cold_brew.routing import hide_half
 from makedo.methods.cold_brew.student import (
     Bank,
     column_scale,
@@ -18,7 +18,7 @@ from makedo.methods.cold_brew.student import (
     virtual_embedding,
 )
 from makedo.nn.features import Features
-from makedo.nn.mlp import FeatureMLP, classifier_phase
+from makedo.nn.mlp import FeatureMLP, mlp_phase
 
 SCORES = ["cosine", "dot"]
 
@@ -205,7 +205,7 @@ def test_with_nothing_beside_the_features_part_2_is_the_distilled_mlp(distill):
     part2.load_state_dict({**part2.state_dict(), **glnn.state_dict()})
     for net, extra in ((glnn, None), (part2, torch.zeros(40, 6))):
         run(
-            classifier_phase(
+            mlp_phase(
                 "same",
                 net,
                 X,
@@ -230,7 +230,7 @@ def test_soft_labels_alone_teach_the_teacher_s_answer():
     net = mlp(dropout=0.0)
     none = torch.empty(0, dtype=torch.int64)
     run(
-        classifier_phase(
+        mlp_phase(
             "p",
             net,
             X,
@@ -259,25 +259,3 @@ def test_half_of_the_linked_validation_nodes_lose_their_edges_and_the_lonely_hav
         and not np.intersect1d(hidden, kept).size
     )
     assert 0 in hidden and (degree[kept] > 0).all() and len(hidden) == 1 + 3
-
-
-def test_the_part_that_is_right_most_often_serves_and_the_simpler_one_among_equals():
-    right = {"mlp": [1, 0, 1], "distilled mlp": [1, 1, 1], "student": [1, 1, 1]}
-    part, scores = choose_part({name: np.array(r, bool) for name, r in right.items()})
-    assert part == "distilled mlp" and scores["mlp"] == pytest.approx(2 / 3)
-    nobody = {name: np.empty(0, bool) for name in right}
-    assert choose_part(nobody)[0] == "student"
-
-
-def test_the_teacher_serves_every_linked_node_unless_another_rule_is_clearly_better():
-    rng = np.random.default_rng(0)
-    degree = rng.integers(1, 9, 400)
-    often, seldom = rng.random(400) < 0.9, rng.random(400) < 0.3
-    assert choose_threshold(degree, often, seldom) == 1
-    assert choose_threshold(degree, seldom, often) > degree.max()
-    split = choose_threshold(
-        degree, np.where(degree >= 4, often, seldom), np.where(degree < 4, often, seldom)
-    )
-    assert split == 4
-    assert choose_threshold(degree, often, often) == 1
-    assert choose_threshold(degree[:0], often[:0], often[:0]) == 1

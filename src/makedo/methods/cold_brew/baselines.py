@@ -18,9 +18,9 @@ from makedo.core.compare import Candidate
 from makedo.core.training import Training
 from makedo.data.features import Matrix
 from makedo.data.nodes import Nodes
-from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 from makedo.nn.features import Features
-from makedo.nn.mlp import FeatureMLP, classifier_phase
+from makedo.nn.mlp import FeatureMLP, mlp_phase
 
 ROWS = 4096  # queries whose distances to all labelled nodes are held at once
 
@@ -152,7 +152,7 @@ batch_size
         assert isinstance(net, FeatureMLP)
         y, train, valid = to_tensors(device, nodes.y, nodes.train, nodes.valid)
         soft, soft_rows = to_tensors(device, taught, nodes.connected)
-        phase = classifier_phase(
+        phase = mlp_phase(
             "student",
             net,
             Features.of(X, device),

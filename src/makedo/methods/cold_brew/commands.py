@@ -15,7 +15,7 @@ from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Tabl
 from makedo.data.edges import is_text
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
-from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

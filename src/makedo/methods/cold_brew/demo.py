@@ -17,7 +17,7 @@ import pandas as pd
 
 from makedo.core.progress import logger
 from makedo.data import catalog
-from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 
 if TYPE_CHECKING:
     from makedo.core.diagnosis import Diagnosis
@@ -130,9 +130,6 @@ def diagnosis_section(title: str, diagnosis: Diagnosis) -> Any:
 
     text = f"{diagnosis.verdict.capitalize()}. {diagnosis.advice}"
     if diagnosis.expected_gain is not None:
-        between = ""
-        if diagnosis.interval is not None:
-            between = " ({:+.1f} to {:+.1f})".format(*diagnosis.interval)
-        text += f" Expected gain: {diagnosis.expected_gain:+.1f}{between} {diagnosis.unit}."
+        text += f" Expected gain: {diagnosis.gain_in_words}."
     figures = list(diagnosis.shown_figures().items())
     return Section(title, text=text, table=pd.DataFrame(figures, columns=["figure", "value"]))

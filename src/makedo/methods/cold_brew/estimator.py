@@ -1,4 +1,4 @@
-"""Cold Brew: node classification when neighbourhoods are missing.
+"""Cold Brew: node prediction when neighbourhoods are missing.
 
 W. Zheng, E. W. Huang, N. Rao, S. Katariya, Z. Wang, K. Subbian, "Cold Brew: Distilling Graph Node
 Representations with Incomplete or Missing Neighborhoods", ICLR 2022,
@@ -21,9 +21,8 @@ What differs from the paper, and why (its released code differs from it in furth
 * A node is never its own virtual neighbour while part 2 trains: new nodes never are.
 * Part 2 also learns from the teacher's soft labels (λ = 0.5, by validation; λ = 0 is the paper).
 * Half of the validation nodes lose their edges before anything is trained.  They stop the students
-  and choose what serves nodes without edges (an MLP, a distilled MLP, or Cold Brew); the other half
-  stop the teacher and choose the degree from which it serves.  The released code selects on test
-  nodes.
+  and fit the pool of parts that serves nodes without edges; the other half stop the teacher and fit
+  the pool for thinly linked nodes (see routing.py).  The released code selects on test nodes.
 """
 
 from __future__ import annotations
@@ -36,142 +35,36 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count
 from makedo.core.devices import pick_device
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
-from makedo.core.labels import match_labels
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import derive, generator, torch_seed
 from makedo.core.training import Phase, Training, history_frame
 from makedo.data.features import Matrix, RowScaler, read_rows
 from makedo.data.graph import Graph
-from makedo.data.nodes import read_nodes
+from makedo.data.nodes import Nodes, read_nodes
 from makedo.methods.cold_brew.restoring import OBJECTS, card, check_restored, restore
 from makedo.methods.cold_brew.routing import PARTS, hide_half, route
 from makedo.methods.cold_brew.serving import PLAIN_MLP, Answer, Server, answer, build_networks
 from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase, virtual_neighborhood
+from makedo.methods.cold_brew.tasks import Task
 from makedo.methods.cold_brew.teacher import StructuralGCN, embedding_bank, teacher_phase
 from makedo.nn.features import Features
-from makedo.nn.mlp import classifier_phase
+from makedo.nn.mlp import mlp_phase
 from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from makedo.report import Report
 
 
-class ColdBrewClassifier(ClassifierMixin, Estimator):
-    r"""Classify nodes of a graph, above all those that nothing links to.
-
-    Trains a graph network on the graph (teacher) and a network that sees features only (student),
-    which looks up known nodes that resemble what the teacher would have made of a new one [1]_:
-
-    .. math:: \hat e_i = \xi_1(x_i), \quad \tilde e_i = \sum_{j \in \mathrm{top}K}
-        \mathrm{softmax}_j(s(\hat e_i, \bar E_j) / \tau)\, \bar E_j, \quad
-        \hat y_i = \xi_2([x_i, \tilde e_i, \hat e_i])
-
-    with :math:`\bar E` the teacher's embeddings of connected nodes and s the score.
-
-    Parameters
-    ----------
-    hidden, n_layers : int, default=64, 2
-        Width and number of the teacher's layers.
-    structural : {"first", "last", "all", None}, default="first"
-        Teacher layers with a structural embedding; None is an ordinary GCN.
-    structural_penalty : float, default=0.01
-        :math:`\eta`, the weight of :math:`\sum \|E\|^2`.
-    bank : {"layers", "output"}, default="layers"
-        What the bank holds: the outputs of all teacher layers side by side, or the last one.
-    n_neighbors : int, default=16
-        K, virtual neighbours of a node.
-    similarity : {"cosine", "dot"}, default="cosine"
-        How a guess is compared with the bank.
-    temperature : float, default=0.1
-        :math:`\tau`; small values let the nearest neighbour decide.
-    distill : float, default=0.5
-        Weight in [0, 1] of the teacher's soft labels in part 2; 0 is the paper.
-    student_hidden : int, default=256
-        Width of both parts of the student.
-    dropout, student_dropout : float, default=0.5
-        On the input of each teacher layer; on the hidden layer of the student.
-    learning_rate, student_learning_rate : float, default=0.01, 0.002
-    weight_decay : float, default=5e-4
-        On all weights but the structural embedding.
-    max_epochs, student_max_epochs : int, default=500, 150
-        Most passes over the data of the teacher, and of each student network.
-    patience, student_patience : int, default=200, 20
-        Epochs without a better validation score after which a network stops.
-    batch_size : int, default=512
-        Most rows a step of the student; a fifth of the rows where that is less.
-    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student"}, default="auto"
-        What serves nodes without edges: a plain MLP of either shape, an MLP on the teacher's soft
-        labels (GLNN [2]_), or the student.  "auto" trains all and takes the one that is right most
-        often on validation nodes whose edges were hidden.
-    degree_threshold : int or "auto", default="auto"
-        Degree from which the teacher serves; "auto" chooses on validation nodes that keep edges.
-    validation_fraction : float, default=0.2
-        Share of the labelled nodes that is held back when ``fit`` gets no ``valid_mask``.
-    normalize : {"auto", "rows", "columns", "none"}, default="auto"
-        "auto": counts to row sum 1, other dense features to mean 0 and sd 1 over linked nodes.
-    random_state, verbose : int, default=0
-    device : str, default="auto"
-        "auto" is cuda, else mps, else cpu.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    part_ : str, what serves nodes without edges
-    part_scores_ : dict, accuracy of each part on validation nodes with hidden edges
-    degree_threshold_ : float, degree from which the teacher serves; ``inf`` is never
-    validation_ : DataFrame, of each validation node: degree, edges hidden?, which parts were right
-    graph_ : Graph, that of the training, nodes in the order of the rows of X
-    node_id_ : Index, their ids
-    table_ : TableEncoder or None, how the columns of a data frame became numbers
-    history_ : DataFrame, one row per phase and epoch
-
-    Shapes
-    ------
-    X (n_nodes, n_features) · y (n_nodes,) · graph: n_nodes nodes · predict -> (n_rows,) ·
-    predict_proba -> (n_rows, n_classes)
-
-    Cost
-    ----
-    Teacher epoch O((nnz(X) + n_edges) · hidden), student epoch O(nnz(X) · student_hidden), look-up
-    O(n_rows · n_bank · width), once.  The model keeps X and the graph.
-
-    Requirements
-    ------------
-    Labels for some nodes, edges for some nodes, features for all.
-
-    Relations
-    ---------
-    A node with edges at hand: any graph network will do.  Features that beat the graph (see
-    :meth:`diagnose`): a plain classifier.  GLNN [2]_ is among the candidates.
-
-    References
-    ----------
-    .. [1] Zheng et al., "Cold Brew: Distilling Graph Node Representations with Incomplete or
-       Missing Neighborhoods", ICLR 2022.
-    .. [2] Zhang et al., "Graph-less Neural Networks: Teaching Old MLPs New Tricks via
-       Distillation", ICLR 2022.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from makedo import ColdBrewClassifier
-    >>> rng = np.random.default_rng(0)
-    >>> y = np.arange(120) % 2
-    >>> X = rng.normal(size=(120, 8)) + y[:, None]
-    >>> alike = [(i, j) for i in range(120) for j in range(i) if y[i] == y[j]]
-    >>> graph = np.array([pair for pair in alike if rng.random() < 0.1]).T
-    >>> model = ColdBrewClassifier(max_epochs=20, student_max_epochs=10).fit(X, y, graph=graph)
-    >>> model.predict(X[:2] * 1.01).shape  # two new nodes, no edges
-    (2,)
-    """
+class ColdBrew(Estimator):
+    """The algorithm, for classes and for numbers alike; a subclass says which (``_task``)."""
 
     _constraints: ClassVar = {
         "hidden": Number(1, integer=True),
@@ -274,7 +167,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         valid_mask: Any = None,
         checkpoint_dir: str | Path | None = None,
         on_step: Callable[[dict[str, Any]], bool | None] | None = None,
-    ) -> ColdBrewClassifier:
+    ) -> Self:
         """Learn from a graph whose nodes are the rows of X.
 
         Parameters
@@ -283,7 +176,7 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             The index of a frame holds the node ids.  Text, categories, dates and gaps are welcome
             in a frame.
         y : array-like of shape (n_nodes,)
-            NaN, None and, for integer classes, -1 are unlabelled.
+            NaN, None and, for integer classes, -1 are unlabelled.  (A regressor: NaN, None.)
         graph : Graph, data frame of edges, edge_index, scipy sparse, networkx or PyG data
             Joined by node id; by position it must have exactly n_nodes nodes.  A row that is
             missing is a node removed.
@@ -314,10 +207,12 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             valid_mask=valid_mask,
             validation_fraction=self.validation_fraction,
             random_state=self.random_state,
+            encode=self._encode,
         )
         assert nodes.graph is not None
-        self.X_, self.y_, self.classes_, self.node_id_ = nodes.X, nodes.y, nodes.classes, nodes.id
+        self.X_, self.y_, self.node_id_ = nodes.X, nodes.y, nodes.id
         self.graph_, self.train_, self.valid_ = nodes.graph, nodes.train, nodes.valid
+        self._learn_task(nodes)
         rng = generator(self.random_state, "hidden edges")
         hidden, kept = hide_half(nodes.valid, nodes.graph.degree, rng)
         training_graph = nodes.graph.without_edges_of(hidden)
@@ -340,9 +235,11 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         ) as training:
             self._train(training, training_graph, connected, hidden, kept)
         self.history_ = history_frame(training.history)
-        self.part_, self.part_scores_, self.degree_threshold_, self.validation_ = route(
-            self, hidden, kept
-        )
+        routing = route(self, hidden, kept)
+        self.unlinked_pool_, self.linked_pool_ = routing.unlinked_pool, routing.linked_pool
+        self.teacher_temperature_ = routing.teacher_temperature
+        self.degree_threshold_ = routing.degree_threshold
+        self.part_scores_, self.validation_ = routing.part_scores, routing.validation
         return self
 
     def _train(
@@ -359,10 +256,11 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         with torch_seed(derive(self.random_state, "initial weights")):
             nets = build_networks(self)
         nets = {name: net.to(device) for name, net in nets.items()}
+        target, y_scaled = self._task.target, self._task.scaled(self.y_)
         y, train, rows, no_edges, edges = (
-            torch.from_numpy(a).to(device) for a in (self.y_, self.train_, connected, hidden, kept)
+            torch.from_numpy(a).to(device) for a in (y_scaled, self.train_, connected, hidden, kept)
         )
-        full = {
+        full: dict[str, Any] = {
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
             "max_epochs": self.max_epochs,
@@ -382,27 +280,27 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
                 self.nets_[phase.name] = nets[phase.name]
             return phase.name in self.nets_
 
-        def classifier(name: str, **settings: Any) -> Phase:
+        def mlp(name: str, **settings: Any) -> Phase:
             net: Any = nets[name]
-            return classifier_phase(name, net, x, y, train, no_edges, **settings)
+            return mlp_phase(name, net, x, y, train, no_edges, target=target, **settings)
 
         # Plain MLPs: they see labelled rows only, so that an epoch is a step or a few
         for name in ("mlp", "normed mlp"):
             if name in nets:
-                run(classifier(name, **student | PLAIN_MLP | {"max_epochs": self.max_epochs}))
+                run(mlp(name, **student | PLAIN_MLP | {"max_epochs": self.max_epochs}))
 
         # Teacher
         net = nets["teacher"]
         assert isinstance(net, StructuralGCN)
         propagation = Propagation(graph.normalized()).to(device)
-        penalty = self.structural_penalty
-        if not run(teacher_phase(net, x, propagation, y, train, edges, penalty=penalty, **full)):
+        full |= {"penalty": self.structural_penalty, "target": target}
+        if not run(teacher_phase(net, x, propagation, y, train, edges, **full)):
             return
         with torch.no_grad():
             outputs = net(x, propagation)  # per layer (n_nodes, d_{l+1})
-        soft: dict[str, Any] = {"soft": outputs[-1].softmax(1), "soft_rows": rows}
+        soft: dict[str, Any] = {"soft": target.soft(outputs[-1]), "soft_rows": rows}
         if "distilled mlp" in nets:
-            run(classifier("distilled mlp", distill=1.0, **soft, **student))
+            run(mlp("distilled mlp", distill=1.0, **soft, **student))
         if "part 1" not in nets:
             return
 
@@ -434,41 +332,10 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
             )[2]
 
         # Part 2
-        if run(classifier("part 2", extra=extra, distill=self.distill, **soft, **student)):
+        if run(mlp("part 2", extra=extra, distill=self.distill, **soft, **student)):
             self.bank_ = bank
 
     # --- predicting ---------------------------------------------------------------------------
-
-    def predict(
-        self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
-    ) -> np.ndarray:
-        """Classes of new nodes, or of nodes of the training graph.
-
-        Parameters
-        ----------
-        X : rows of shape (n_rows, n_features), optional
-            New nodes.  Alone: they have no edges, and the graph is not touched.
-        nodes : sequence of ids, optional
-            Nodes of the training graph, instead of X.
-        edges : data frame or array (2, n_edges), optional
-            Edges between new nodes and the training graph, by id; in an array by position, the
-            training nodes first, then the rows of X.  A node of at least ``degree_threshold_``
-            edges is then served by the teacher.
-        node_id : sequence of length n_rows, optional
-            Ids of the new nodes, instead of the index of X.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-        """
-        proba = self.predict_proba(X, nodes=nodes, edges=edges, node_id=node_id)
-        return self.classes_[proba.argmax(1)]
-
-    def predict_proba(
-        self, X: Any = None, *, nodes: Any = None, edges: Any = None, node_id: Any = None
-    ) -> np.ndarray:
-        """Class probabilities (n_rows, n_classes) by ``classes_``; arguments as in predict."""
-        return self._answer(X, nodes, edges, node_id).proba
 
     def explain(
         self,
@@ -484,15 +351,15 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         Returns
         -------
         DataFrame indexed by node id
-            label, probability, route (what served the node), and the first virtual neighbours with
-            their weights where the model has a bank: known nodes that this one resembles.
+            What is predicted (label and probability, or value); route: "teacher", "linked" (the
+            pool for nodes of few edges) or "unlinked"; and the first virtual neighbours with their
+            weights where the model has a bank: known nodes that this one resembles.
         """
         if n_neighbors < 0:
             raise MakedoInputError(f"n_neighbors must be 0 or more. Got {n_neighbors}.")
         found = self._answer(X, nodes, edges, node_id)
-        label = self.classes_[found.proba.argmax(1)]
-        table = pd.DataFrame({"label": label, "probability": found.proba.max(1)}, index=found.ids)
-        table["route"] = np.where(found.by_teacher, "teacher", self.part_)
+        table = pd.DataFrame(self._said(found.said), index=found.ids)
+        table["route"] = found.route.astype(str)
         if self.bank_ is not None:
             index, weight, _ = self._server.virtual(found.scaled)
             names = self.node_id_[self.bank_.rows.cpu().numpy()]
@@ -511,16 +378,6 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         """What the student makes of rows: [ẽ, ê] side by side, (n_rows, 2 · width)."""
         return self._virtual(X)[2]
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy on new nodes without edges; unlabelled rows do not count."""
-        proba = self.predict_proba(X)
-        codes = match_labels(type(self).__name__, y, self.classes_, len(proba))
-        labelled = codes != -1
-        if not labelled.any():
-            raise MakedoInputError(f"{type(self).__name__}.score: no row has a label.")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        return float(np.average(proba.argmax(1)[labelled] == codes[labelled], weights=weights))
-
     def evaluate(
         self,
         X: Any = None,
@@ -530,12 +387,13 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
         edges: Any = None,
         node_id: Any = None,
     ) -> pd.DataFrame:
-        """Accuracy of each part and of the routed model; arguments as in :meth:`predict`.
+        """How good each part and the routed model are; arguments as in :meth:`predict`.
 
         Returns
         -------
         DataFrame
-            candidate, group, mean, low, high (per cent; 95 % bootstrap interval over nodes), n.
+            candidate, group, mean (accuracy in per cent, or R²), low, high (its 95 % bootstrap
+            interval over nodes), n.
         """
         from makedo.methods.cold_brew.scoring import evaluate
 
@@ -579,17 +437,42 @@ class ColdBrewClassifier(ClassifierMixin, Estimator):
 
     # --- inside -------------------------------------------------------------------------------
 
+    @staticmethod
+    def _encode(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels as :func:`read_nodes` wants them."""
+        raise NotImplementedError
+
+    def _learn_task(self, nodes: Nodes) -> None:
+        """Keep what ``_task`` needs to know of the labels."""
+        raise NotImplementedError
+
+    @property
+    def _task(self) -> Task:
+        raise NotImplementedError
+
+    def _said(self, answers: np.ndarray) -> dict[str, np.ndarray]:
+        """Answers (n_rows, n_outputs) as columns for the user."""
+        raise NotImplementedError
+
     @property
     def _server(self) -> Server:
-        never = np.setdiff1d(np.arange(len(self.classes_)), self.y_[self.train_])
-        return Server(self.nets_, self.bank_, self.n_neighbors, self.temperature, never)
+        return Server(self._task, self.nets_, self.bank_, self.n_neighbors, self.temperature)
 
     def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
         check_is_fitted(self)
         return answer(self, X, nodes, edges, node_id)
 
-    def _cold(self, scaled: Matrix, part: str) -> np.ndarray:
-        return self._server.cold(scaled, part)
+    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The mean credit of labelled rows, as new nodes without edges."""
+        said = self._answer(X, None, None, None).said
+        owner = type(self).__name__
+        truth = self._task.match(owner, y, len(said))
+        credit = self._task.credit(said, truth)
+        labelled = ~np.isnan(credit)
+        if not labelled.any():
+            raise MakedoInputError(f"{owner}.score: no row has a label.")
+        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        return float(np.average(credit[labelled], weights=weights))
 
     def _encoded(self, X: Any) -> Matrix:
         check_is_fitted(self)

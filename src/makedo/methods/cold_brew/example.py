@@ -6,7 +6,7 @@ import numpy as np
 
 from makedo.core.example import Example
 from makedo.data.graph import Graph
-from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 
 
 def small_example(random_state: int = 0) -> Example:

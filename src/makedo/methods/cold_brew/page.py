@@ -17,10 +17,13 @@ from makedo.core.seeds import generator
 from makedo.data.nodes import find_nodes
 from makedo.methods.cold_brew.baselines import candidates
 from makedo.methods.cold_brew.fcr import FCR, measured_fcr
-from makedo.methods.cold_brew.scoring import ROUTED, right_by_part
+from makedo.methods.cold_brew.regression_baselines import regression_candidates
+from makedo.methods.cold_brew.routing import PLAIN_PARTS
+from makedo.methods.cold_brew.scoring import ROUTED, credit_by_part
+from makedo.methods.cold_brew.tasks import R2, Task, in_words
 
 if TYPE_CHECKING:
-    from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+    from makedo.methods.cold_brew.estimator import ColdBrew
     from makedo.report import Report, Section
 
 logger = logging.getLogger("makedo")
@@ -29,11 +32,10 @@ FCR_ZONES = (
     (100, "features matter more"),
     (150, "features beat the graph"),
 )
-ACCURACY = "accuracy, %"
 
 
 def report(
-    model: ColdBrewClassifier,
+    model: ColdBrew,
     X: Any,
     y: Any,
     *,
@@ -43,7 +45,7 @@ def report(
     budget: int,
     show_rows: bool,
 ) -> Report:
-    """See :meth:`ColdBrewClassifier.report`."""
+    """See :meth:`ColdBrew.report`."""
     from makedo.report import Report
 
     check_is_fitted(model)
@@ -56,12 +58,13 @@ def report(
             f"{type(model).__name__}.report: budget must be 1 to 8. Got {budget}."
         )
     if y is None:
-        (right, degree), valid = _stored(model), {}
+        parts, degree = _stored(model)
+        right, valid = parts, {}
         note = "Measured on the validation nodes of the fit."
     else:
-        right, degree = right_by_part(model, X, y, nodes=nodes, edges=edges, node_id=node_id)
-        baselines, valid = _baselines(model, X, nodes, right[ROUTED], y, budget)
-        right = baselines | {ROUTED: right[ROUTED]}
+        parts, degree = credit_by_part(model, X, y, nodes=nodes, edges=edges, node_id=node_id)
+        baselines, valid = _baselines(model, X, nodes, parts[ROUTED], y, budget)
+        right = baselines | {ROUTED: parts[ROUTED]}
         n_given = int((~np.isnan(right[ROUTED])).sum())
         note = f"Measured on {count(n_given, 'labelled node')} that were given."
     groups = {"unlinked": degree == 0, "linked": degree > 0, "all": degree >= 0}
@@ -69,14 +72,17 @@ def report(
     if len(groups) == 2:  # one kind of node only: "all" is the same
         del groups["all"]
     first = next(iter(right))
-    scores = compare_rows(right, reference=first, ours=ROUTED, groups=groups, valid=valid)
+    task = model._task
+    scores = compare_rows(
+        right, reference=first, ours=ROUTED, groups=groups, valid=valid, metric=task.metric
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)  # not defined: its reading says so
         fcr = validation_fcr(model)
     sections = [
-        comparison_section(scores, note),
+        comparison_section(scores, note, task.label),
         difference_section(scores),
-        *degree_sections(right, degree),
+        *degree_sections(parts, degree, task),
     ]
     if fcr is not None:
         sections.append(fcr_section(fcr))
@@ -92,29 +98,30 @@ def report(
             "training nodes": model.graph_.n_nodes,
             "edges": model.graph_.n_edges,
             "without edges": f"{100 * float((model.graph_.degree == 0).mean()):.0f} %",
-            "classes": len(model.classes_),
             "nodes compared": int((~np.isnan(right[ROUTED])).sum()),
         },
         sections=sections,
     )
 
 
-def _routing_sentence(model: ColdBrewClassifier) -> str:
-    threshold = model.degree_threshold_
-    if np.isinf(threshold):
-        warm = "also where a node has edges (the graph network was clearly worse there)"
-    else:
-        warm = f"the graph network serves nodes of degree {max(threshold, 1):g} and above"
-    chosen = f"Nodes without edges are served by the part “{model.part_}”"
+def _routing_sentence(model: ColdBrew) -> str:
+    threshold, metric = model.degree_threshold_, model._task.metric
+    chosen = f"Nodes without edges are served by {in_words(model.unlinked_pool_)}"
     if len(model.part_scores_) > 1:
         scores = ", ".join(
-            f"{part} {100 * score:.1f} %" for part, score in model.part_scores_.items()
+            f"{part} {metric.show(metric.scale * score)}"
+            for part, score in model.part_scores_.items()
         )
-        chosen += f", chosen on validation nodes whose edges were hidden ({scores})"
+        chosen += f", fitted on validation nodes whose edges were hidden ({metric.name}: {scores})"
+    if np.isinf(threshold):
+        return f"{chosen}; nodes with edges by {in_words(model.linked_pool_)}."
+    warm = f"the graph network serves nodes of degree {max(threshold, 1):g} and above"
+    if threshold > 1:
+        warm += f", {in_words(model.linked_pool_)} those of fewer edges"
     return f"{chosen}; {warm}."
 
 
-def _stored(model: ColdBrewClassifier) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _stored(model: ColdBrew) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The parts on the validation nodes, with the degree at which they were served."""
     frame = model.validation_
     if not len(frame):
@@ -124,25 +131,21 @@ def _stored(model: ColdBrewClassifier) -> tuple[dict[str, np.ndarray], np.ndarra
         )
     degree = np.where(frame["edges_hidden"], 0, frame["degree"])
     right = {part: frame[part].to_numpy(float) for part in model.part_scores_}
-    routed = right[model.part_]
     if "teacher" in frame:
         right["teacher"] = np.where(degree > 0, frame["teacher"].to_numpy(float), np.nan)
-        by_teacher = degree >= max(model.degree_threshold_, 1)
-        routed = np.where(by_teacher, frame["teacher"].to_numpy(float), routed)
-    return right | {ROUTED: routed}, degree
+    return right | {ROUTED: frame["served"].to_numpy(float)}, degree
 
 
 def _baselines(
-    model: ColdBrewClassifier, X: Any, nodes: Any, ours: np.ndarray, y: Any, budget: int
+    model: ColdBrew, X: Any, nodes: Any, ours: np.ndarray, y: Any, budget: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Each baseline fitted as the model was: right per given node, and its validation accuracy.
+    """Each baseline fitted as the model was: credit per given node, and on validation.
 
     Baselines see new nodes without edges; nodes of the training graph with theirs.
     """
-    from makedo.core.labels import match_labels
-
+    task, known = model._task, model.y_[model.valid_]
     given = {"nodes": _positions(model, nodes)} if X is None else {"X": model._encoded(X)}
-    codes = match_labels(type(model).__name__, y, model.classes_, len(ours))
+    truth = task.match(type(model).__name__, y, len(ours))
     frame = model.validation_
     hidden = frame.loc[frame["edges_hidden"], "row"].to_numpy()
     graph = model.graph_.positional()
@@ -151,43 +154,44 @@ def _baselines(
         "train_mask": np.isin(np.arange(graph.n_nodes), model.train_),
         "valid_mask": np.isin(np.arange(graph.n_nodes), model.valid_),
     }
-    right, valid = {}, {}
-    for candidate in candidates():
+    credit, valid = {}, {}
+    numbers = task.metric.name == R2.name
+    for candidate in regression_candidates() if numbers else candidates():
         if candidate.name.startswith(ROUTED):
             continue
-        started, best, best_score = time.perf_counter(), None, -1.0
+        started, best, best_score = time.perf_counter(), None, -np.inf
         for configuration in candidate.grid[:budget]:
             fitted = candidate.make(random_state=model.random_state, **configuration).fit(
                 model.X_, model.y_, **fit
             )
             score = 0.0
             if len(model.valid_):
-                said = fitted.predict(nodes=model.valid_)
-                score = float((said == model.y_[model.valid_]).mean())
+                score = float(task.judge(fitted.predict(nodes=model.valid_), known).mean())
             if score > best_score:
                 best, best_score = fitted, score
         assert best is not None
-        right[candidate.name] = np.where(codes == -1, np.nan, best.predict(**given) == codes)
+        credit[candidate.name] = task.judge(best.predict(**given), truth)
         valid[candidate.name] = best_score
         if model.verbose:
             logger.info("report: %s  %.1f s", candidate.name, time.perf_counter() - started)
     routed = _stored(model)[0][ROUTED] if len(frame) else np.array([0.0])
-    return right, valid | {ROUTED: float(routed.mean())}
+    return credit, valid | {ROUTED: float(routed.mean())}
 
 
-def _positions(model: ColdBrewClassifier, nodes: Any) -> np.ndarray:
+def _positions(model: ColdBrew, nodes: Any) -> np.ndarray:
     return find_nodes(type(model).__name__, model.node_id_, nodes)
 
 
-def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
+def validation_fcr(model: ColdBrew) -> FCR | None:
     """The ratio on validation nodes that keep their edges; None where it cannot be had."""
     from makedo.baselines.label_propagation import LabelPropagation
 
     frame = model.validation_
     kept = frame[~frame["edges_hidden"]]
-    if len(kept) < 10 or "teacher" not in frame or "mlp" not in frame:
+    numbers = model._task.metric.name == R2.name  # label propagation spreads classes
+    if numbers or len(kept) < 10 or "teacher" not in frame or "mlp" not in frame:
         return None
-    plain = max(("mlp", "normed mlp"), key=lambda part: model.part_scores_[part])
+    plain = max(PLAIN_PARTS, key=lambda part: model.part_scores_[part])
     rows = np.asarray(kept["row"])
     train = np.isin(np.arange(model.graph_.n_nodes), model.train_)
     spread = LabelPropagation().fit(
@@ -201,51 +205,59 @@ def validation_fcr(model: ColdBrewClassifier) -> FCR | None:
 # --- sections -------------------------------------------------------------------------------------
 
 
-def comparison_section(scores: Comparison, note: str, title: str = "How good is it?") -> Section:
-    """Accuracy of every candidate in every group."""
+def comparison_section(scores: Comparison, note: str, label: str) -> Section:
+    """The score of every candidate in every group; ``label`` names it on the axis."""
     from makedo.report import Section, figures
 
     table = scores.table()
     figure = figures.comparison(
-        table, label=ACCURACY, ours=scores.ours, reference=scores.reference, digits=1
+        table,
+        label=label,
+        ours=scores.ours,
+        reference=scores.reference,
+        digits=scores.metric.decimals,
     )
     return Section(
-        title,
+        "How good is it?",
         text=note,
         figure=figure,
-        caption="Accuracy with its 95 % interval, by group of nodes; the dotted line is "
-        f"{scores.reference}.",
-        table=_readable(table),
-        table_caption="Accuracy in per cent; low and high are the ends of its 95 % interval.",
+        caption=f"{label.capitalize()} with its 95 % interval, by group of nodes; the dotted line "
+        f"is {scores.reference}.",
+        table=_readable(table, label),
+        table_caption=f"{label.capitalize()}; low and high are the ends of its 95 % interval.",
     )
 
 
-def difference_section(scores: Comparison, title: str = "Does it pay?") -> Section:
+def difference_section(scores: Comparison) -> Section:
     """What ours gains over each other candidate."""
     from makedo.report import Section, figures
 
-    gains = scores.differences()
+    metric = scores.metric
+    label = f"gain in {metric.name}" + (f", {metric.unit}" if metric.unit else "")
     return Section(
-        title,
-        figure=figures.paired_differences(gains, label="gain in accuracy, points", digits=1),
+        "Does it pay?",
+        figure=figures.paired_differences(
+            scores.differences(), label=label, digits=metric.decimals
+        ),
         caption="What Cold Brew gains over each alternative on the same nodes, with 95 % "
         "intervals; left of zero it loses.",
     )
 
 
-def degree_sections(right: dict[str, np.ndarray], degree: np.ndarray) -> list[Section]:
-    """Accuracy against degree, where there are several degrees."""
+def degree_sections(credit: dict[str, np.ndarray], degree: np.ndarray, task: Task) -> list[Section]:
+    """The parts and the routed model by degree, where there are several degrees."""
     from makedo.report import Section, figures
 
     if len(np.unique(degree)) < 2:
         return []
-    cold = degree == 0
-    shown = {name: r for name, r in right.items() if not np.isnan(r[cold]).all() or not cold.any()}
-    table = figures.score_by_bin(degree, shown)
+    table = figures.score_by_bin(degree, credit, scale=task.metric.scale)
     figure = figures.score_against(
-        table, label=ACCURACY, bin_label="edges of the node", ours=ROUTED
+        table, label=task.label, bin_label="edges of the node", ours=ROUTED
     )
-    caption = "Accuracy by the number of edges of a node, with 95 % intervals."
+    caption = (
+        f"{task.label.capitalize()} of the parts, and of {ROUTED}, which routes among them, by the "
+        "number of edges of a node, with 95 % intervals."
+    )
     return [Section("Who is served well?", figure=figure, caption=caption)]
 
 
@@ -263,7 +275,7 @@ def fcr_section(fcr: FCR) -> Section:
             "MLP on features": 100 * fcr.z_mlp,
             "label propagation": 100 * fcr.z_lp,
         },
-        parts_label=ACCURACY,
+        parts_label="accuracy, %",
     )
     text = fcr.reading
     if fcr.lp_beats_gnn:
@@ -277,26 +289,30 @@ def fcr_section(fcr: FCR) -> Section:
     )
 
 
-def parts_section(model: ColdBrewClassifier) -> Section:
+def parts_section(model: ColdBrew) -> Section:
     """What each part of the model was worth on nodes with hidden edges."""
     from makedo.report import Section
 
-    n_hidden = int(np.sum(model.validation_["edges_hidden"]))
-    rows = [
-        (part, 100 * score, "serves" if part == model.part_ else "")
-        for part, score in model.part_scores_.items()
-    ]
-    table = pd.DataFrame(rows, columns=["part", ACCURACY, "nodes without edges"])
+    n_hidden, task = int(np.sum(model.validation_["edges_hidden"])), model._task
+    rows = []
+    for part, score in model.part_scores_.items():
+        shares = [
+            f"{100 * pool[part]['weight']:.0f} %" if part in pool else ""
+            for pool in (model.unlinked_pool_, model.linked_pool_)
+        ]
+        rows.append((part, task.metric.scale * score, *shares))
+    names = ["part", task.label, "say on nodes without edges", "say on linked nodes"]
     return Section(
         "What serves nodes without edges?",
         text=_routing_sentence(model),
-        table=table,
-        table_caption=f"Accuracy on {count(n_hidden, 'validation node')} whose edges were hidden; "
-        "these chose the part.",
+        table=pd.DataFrame(rows, columns=names),
+        table_caption=f"{task.label.capitalize()} on {count(n_hidden, 'validation node')} whose "
+        "edges were hidden; their likelihood fitted the first column of weights. The last column "
+        "is for linked nodes that the graph network does not serve.",
     )
 
 
-def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
+def neighbors_section(model: ColdBrew, X: Any, nodes: Any) -> Section:
     """Virtual neighbours of the first given node."""
     from makedo.report import Section, figures
 
@@ -305,7 +321,7 @@ def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
     assert model.bank_ is not None
     rows = model.bank_.rows.cpu().numpy()[index[0]]
     values = pd.Series(weight[0], index=model.node_id_[rows].astype(str))
-    kinds = [str(model.classes_[c]) if c >= 0 else "unlabelled" for c in model.y_[rows]]
+    kinds = model._task.words(model.y_[rows])
     return Section(
         "Whom does it resemble?",
         figure=figures.ranked_bars(values, label="weight", kinds=kinds),
@@ -314,24 +330,28 @@ def neighbors_section(model: ColdBrewClassifier, X: Any, nodes: Any) -> Section:
     )
 
 
-def curves_section(model: ColdBrewClassifier) -> Section:
+def curves_section(model: ColdBrew) -> Section:
     """How training went."""
     from makedo.report import Section, figures
 
-    labels = {"loss": "loss", "valid_accuracy": "validation accuracy"}
+    labels = {
+        "loss": "loss",
+        "valid_accuracy": "validation accuracy",
+        "valid_error": "validation error",
+    }
     return Section(
         "How did training go?",
         figure=figures.curves(model.history_, labels=labels),
-        caption="Loss and validation accuracy by epoch and phase; the dot marks the state that was "
+        caption="Loss and validation score by epoch and phase; the dot marks the state that was "
         "kept.",
     )
 
 
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
+def _readable(table: pd.DataFrame, label: str) -> pd.DataFrame:
     wanted = ["candidate", "group", "mean", "sd", "low", "high", "n", "size"]
     over_seeds = "size" in table and bool(table["sd"].notna().any())
     if not over_seeds:  # over rows: their number stands in n already
         wanted.remove("size")
     shown = table.reindex(columns=[name for name in wanted if name in table])
-    names = {"mean": ACCURACY, "n": "seeds" if over_seeds else "nodes"}
+    names = {"mean": label, "n": "seeds" if over_seeds else "nodes"}
     return shown.dropna(axis=1, how="all").rename(columns=names)

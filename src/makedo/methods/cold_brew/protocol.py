@@ -17,7 +17,7 @@ from makedo.core.compare import Outcome
 from makedo.core.seeds import derive, generator
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
-from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 from makedo.methods.cold_brew.routing import hide_half
 
 COLD = ("isolated", "collateral")  # groups whose nodes have no edge
@@ -88,11 +88,8 @@ def run(model: Any, seed: int, problem: ColdStart) -> Outcome:
     # Cold Brew hides the same nodes by itself, as its random_state is the seed.
     if isinstance(model, ColdBrewClassifier):
         model.fit(problem.X, problem.y, graph=problem.graph, **masks)
-        checked = model.validation_.set_index("row")
-        cold = checked.loc[hidden, model.part_].to_numpy()
-        by_teacher = checked["degree"] >= max(model.degree_threshold_, 1)
-        routed = np.where(by_teacher, checked["teacher"], checked[model.part_])
-        warm = routed[~checked["edges_hidden"].to_numpy()]
+        served = model.validation_.set_index("row")["served"]
+        cold, warm = served.loc[hidden].to_numpy(), served.loc[kept].to_numpy()
     else:
         model.fit(problem.X, problem.y, graph=problem.graph.without_edges_of(hidden), **masks)
         cold, warm = (model.predict(nodes=rows) == problem.y[rows] for rows in (hidden, kept))

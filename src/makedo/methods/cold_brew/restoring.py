@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from makedo.core.checks import Number, count
+from makedo.core.checks import Number
 from makedo.core.devices import pick_device
 from makedo.data.features import RowScaler
 from makedo.data.graph import Graph
 from makedo.data.table import TableEncoder
 from makedo.methods.cold_brew.serving import build_networks
 from makedo.methods.cold_brew.student import Bank
+from makedo.methods.cold_brew.tasks import in_words
 
 if TYPE_CHECKING:
-    from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+    from makedo.methods.cold_brew.estimator import ColdBrew
 
 
 OBJECTS = ("nets_", "bank_", "table_", "graph_", "scaler_")  # what is not a plain value
@@ -46,16 +47,18 @@ def restore(model: Any, state: dict[str, Any]) -> None:
         model.bank_ = Bank(rows, values, bank["score"])
 
 
-def check_restored(model: ColdBrewClassifier) -> None:
+def check_restored(model: ColdBrew) -> None:
     """Raise what wrong sizes and types raise, now and not when the model is first used."""
     n, index = model.graph_.n_nodes, "iu"
     fits = {
         "X_": len(np.shape(model.X_)) == 2 and model.X_.shape[0] == n,
-        "y_": np.shape(model.y_) == (n,) and model.y_.dtype.kind in index,
+        "y_": np.shape(model.y_) == (n,) and model.y_.dtype.kind in index + "f",
         "node_id_": isinstance(model.node_id_, pd.Index) and len(model.node_id_) == n,
-        "part_": isinstance(model.part_, str),
+        "unlinked_pool_": _is_pool(model.unlinked_pool_, model.part_scores_),
+        "linked_pool_": _is_pool(model.linked_pool_, model.part_scores_),
         "part_scores_": isinstance(model.part_scores_, dict),
         "degree_threshold_": Number(0).accepts(model.degree_threshold_),
+        "teacher_temperature_": Number(0, open_low=True).accepts(model.teacher_temperature_),
         "validation_": isinstance(model.validation_, pd.DataFrame),
     }
     for name in ("train_", "valid_"):
@@ -65,19 +68,36 @@ def check_restored(model: ColdBrewClassifier) -> None:
     if wrong := [name for name, good in fits.items() if not good]:
         raise ValueError(f"{', '.join(wrong)} cannot be as stored")
     one = model.scaler_.transform(model.X_[:1])
-    for part in {model.part_, *model.part_scores_}:
+    for part in model.part_scores_:
         if part == "student" and model.bank_ is None:
             raise ValueError("the bank is missing")
-        model._cold(one, part)
+        model._server.cold(one, part)
 
 
-def card(model: ColdBrewClassifier) -> str:
-    """Say in the model card what serves which node, and which files hold rows of the user's."""
-    scores = ", ".join(f"{part} {score:.3f}" for part, score in model.part_scores_.items())
+def _is_pool(pool: Any, parts: Any) -> bool:
+    """Whether this says of known parts how much each has to say."""
+    positive = Number(0, open_low=True)
     return (
-        f"Classifies nodes into {count(len(model.classes_), 'class', 'classes')}; learnt from "
-        f"{model.graph_!r}.\n\nNodes without edges are served by: {model.part_} (accuracy on "
-        f"validation nodes with hidden edges: {scores}). The teacher serves nodes of degree "
+        isinstance(pool, dict)
+        and isinstance(parts, dict)
+        and pool.keys() <= parts.keys()
+        and all(isinstance(one, dict) for one in pool.values())
+        and all(Number(0, 1).accepts(one.get("weight")) for one in pool.values())
+        and all(positive.accepts(one.get("temperature")) for one in pool.values())
+        and any(one["weight"] > 0 for one in pool.values())
+    )
+
+
+def card(model: ColdBrew) -> str:
+    """Say in the model card what serves which node, and which files hold rows of the user's."""
+    metric = model._task.metric
+    scores = ", ".join(
+        f"{part} {metric.show(metric.scale * score)}" for part, score in model.part_scores_.items()
+    )
+    return (
+        f"Predicts for nodes of a graph; learnt from {model.graph_!r}.\n\nNodes without edges are "
+        f"served by {in_words(model.unlinked_pool_)} ({metric.name} on validation nodes with "
+        f"hidden edges: {scores}). The teacher serves nodes of degree "
         f"{max(model.degree_threshold_, 1):g} and above.\n\n`weights.safetensors` and "
         "`tables.parquet` hold the features, edges, labels and ids of the training nodes: keep "
         "this directory as private as that data."

@@ -1,20 +1,35 @@
-"""What serves a node: chosen on validation nodes, half of which lost their edges beforehand."""
+"""What serves a node: chosen on validation nodes, half of which lost their edges beforehand.
+
+* Nodes without edges: a pool of the parts that need none, fitted on the validation nodes whose
+  edges were hidden, as new nodes are.
+* Nodes with edges: the teacher from a degree on, below it a pool of the same parts fitted on
+  validation nodes that keep their edges.  The degree is chosen on all validation nodes that have
+  edges: on the half that keeps them the teacher has an advantage (it was stopped there), on the
+  other half, shown their edges now, the pool has.
+
+All is fitted to likelihood (squared error of numbers), not to the count of right answers: with the
+few validation nodes there are, the count says little, and probabilities say more.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from makedo.methods.cold_brew.tasks import Pool, fit_pool, pooled
+
 if TYPE_CHECKING:
-    from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+    from makedo.methods.cold_brew.estimator import ColdBrew
 
 # What can serve a node without edges, from the simplest on.
-PARTS = ("mlp", "normed mlp", "distilled mlp", "student")
-# Degrees from which the teacher may serve; beyond the last: never.
-THRESHOLDS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, np.inf)
-CLEAR = 2.0  # standard errors
+PLAIN_PARTS = ("mlp", "normed mlp")  # those that know nothing of the graph
+PARTS = (*PLAIN_PARTS, "distilled mlp", "student")
+ALWAYS, NEVER = 1.0, np.inf
+# Degrees from which the teacher may serve.
+THRESHOLDS = (ALWAYS, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, NEVER)
 
 
 def hide_half(
@@ -23,8 +38,7 @@ def hide_half(
     """Split validation nodes into those that lose their edges and those that keep them.
 
     Nodes that have no edges anyway stand with the first.  A node without edges says nothing of the
-    teacher, and a threshold chosen on such nodes alone would never pick it; one that keeps its
-    edges says nothing of the deployed student.
+    teacher, and one that keeps its edges says nothing of the deployed student.
 
     Parameters
     ----------
@@ -41,65 +55,91 @@ def hide_half(
     return np.sort(hidden), np.sort(linked[half:])
 
 
-def choose_part(correct: dict[str, np.ndarray]) -> tuple[str, dict[str, float]]:
-    """The part that is right most often on nodes whose edges are hidden; among equals, the first.
-
-    correct: part -> bool ndarray (n_hidden,).  Without such nodes the last part is taken.
-    """
-    scores = {part: float(r.mean()) if len(r) else float("nan") for part, r in correct.items()}
-    if any(np.isnan(score) for score in scores.values()):
-        return list(scores)[-1], scores
-    return max(scores, key=lambda part: scores[part]), scores
-
-
 def choose_threshold(degree: np.ndarray, teacher: np.ndarray, cold: np.ndarray) -> float:
-    """The degree from which the teacher serves, on validation nodes that keep their edges.
+    """The degree from which the teacher serves.
 
-    1, that is wherever there are edges, unless another threshold (``inf`` is never) beats it by
-    more than two standard errors of the paired difference: with few nodes, the best of a dozen
-    thresholds is luck.
+    The better of always and never; another degree only if it gains more than one standard error
+    of the paired difference over that: with few nodes, the best of a dozen is luck.
 
     Parameters
     ----------
-    degree : ndarray (n_kept,)
-    teacher, cold : bool ndarrays (n_kept,), whether either is right
+    degree : ndarray (n_rows,)
+    teacher, cold : ndarrays (n_rows,)
+        Loss of either on each node.
     """
-    best, best_gain = 1.0, 0.0
+    if not len(degree):
+        return ALWAYS
+    cost = {t: np.where(degree >= t, teacher, cold) for t in THRESHOLDS}
+    start = NEVER if cost[NEVER].mean() < cost[ALWAYS].mean() else ALWAYS
+    best, best_gain = start, 0.0
     for threshold in THRESHOLDS if len(degree) > 1 else ():
-        gain = np.where(degree >= threshold, teacher, cold).astype(float) - teacher
+        gain = cost[start] - cost[threshold]
         error = gain.std(ddof=1) / np.sqrt(len(gain))
-        if gain.mean() > CLEAR * error and gain.mean() >= best_gain:  # of equals the higher one
+        if gain.mean() > max(error, best_gain):
             best, best_gain = float(threshold), float(gain.mean())
     return best
 
 
-def route(
-    model: ColdBrewClassifier, hidden: np.ndarray, kept: np.ndarray
-) -> tuple[str, dict[str, float], float, pd.DataFrame]:
-    """Choose what serves which node.
+class Routing(NamedTuple):
+    """What serves which node; see :class:`ColdBrewClassifier` for the attributes of these names."""
 
-    Returns
-    -------
-    part, scores : what serves nodes without edges, and the accuracy of every part
-    threshold : the degree from which the teacher serves
-    validation : DataFrame, one row a validation node: row, degree, edges_hidden, right by part
-    """
+    unlinked_pool: Pool
+    linked_pool: Pool
+    teacher_temperature: float
+    degree_threshold: float
+    part_scores: dict[str, float]
+    validation: pd.DataFrame
+
+
+def route(model: ColdBrew, hidden: np.ndarray, kept: np.ndarray) -> Routing:
+    """Fit the pools and choose the threshold on validation nodes (positions, see hide_half)."""
     ready = [part for part in PARTS if part in model.nets_]
     ready += ["student"] if model.bank_ is not None else []
     ready = ready or ["teacher"]  # the training was stopped before any student had begun
+    server, task = model._server, model._task
     valid = np.concatenate([hidden, kept])
-    scaled, truth = model.scaler_.transform(model.X_), model.y_[valid]
-    right = {part: model._cold(scaled[valid], part).argmax(1) == truth for part in ready}
-    part, scores = choose_part({name: r[: len(hidden)] for name, r in right.items()})
-    table = {"row": valid, "degree": model.graph_.degree[valid]}
-    frame = pd.DataFrame(table | {"edges_hidden": np.arange(len(valid)) < len(hidden)} | right)
-    threshold = np.inf
+    n_hidden, truth = len(hidden), model.y_[valid]
+    unlinked, linked = np.split(np.arange(len(valid)), [n_hidden])
+    scaled = model.scaler_.transform(model.X_)
+    answers = {part: server.cold(scaled[valid], part) for part in ready}
+    without = fit_pool(task, _some(answers, unlinked), truth[unlinked])
+    with_edges = fit_pool(task, _some(answers, linked), truth[linked])
+    if len(linked) < len(unlinked) // 4:  # too few keep their edges to say anything
+        with_edges = without
+    right = {part: task.credit(answer, truth) for part, answer in answers.items()}
+    scores = {part: _mean(credit[unlinked]) for part, credit in right.items()}
+    served = np.where(
+        (np.arange(len(valid)) < n_hidden)[:, None],
+        pooled(task, without, answers),
+        pooled(task, with_edges, answers),
+    )
+    degree = model.graph_.degree[valid]
+    heat, threshold = 1.0, NEVER
     if "teacher" in model.nets_:
-        frame["teacher"] = model._server.warm(scaled, model.graph_)[valid].argmax(1) == truth
-        linked = frame[~frame["edges_hidden"]]
+        teacher = server.warm(scaled, model.graph_)[valid]  # hidden edges are shown to it here
+        seen = np.flatnonzero(degree > 0)
+        heat = task.temperature(teacher[seen], truth[seen])
+        teacher = task.tempered(teacher, heat)
+        below = pooled(task, with_edges, answers)
         threshold = choose_threshold(
-            *(np.asarray(linked[column]) for column in ("degree", "teacher", part))
+            degree[seen],
+            task.loss(teacher[seen], truth[seen]),
+            task.loss(below[seen], truth[seen]),
         )
+        right["teacher"] = task.credit(teacher, truth)
     if model.degree_threshold != "auto":
         threshold = float(model.degree_threshold)
-    return part, scores, threshold, frame
+    if "teacher" in model.nets_:
+        by_teacher = (np.arange(len(valid)) >= n_hidden) & (degree >= max(threshold, ALWAYS))
+        served[by_teacher] = teacher[by_teacher]
+    columns = {"row": valid, "degree": degree, "edges_hidden": np.arange(len(valid)) < n_hidden}
+    frame = pd.DataFrame(columns | right | {"served": task.credit(served, truth)})
+    return Routing(without, with_edges, heat, threshold, scores, frame)
+
+
+def _some(answers: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {part: answer[rows] for part, answer in answers.items()}
+
+
+def _mean(values: Any) -> float:
+    return float(values.mean()) if len(values) else float("nan")

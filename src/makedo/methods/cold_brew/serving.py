@@ -16,27 +16,28 @@ from makedo.data.graph import Graph, extend
 from makedo.data.nodes import find_nodes, node_index
 from makedo.methods.cold_brew.routing import PARTS
 from makedo.methods.cold_brew.student import Bank, virtual_neighborhood
+from makedo.methods.cold_brew.tasks import Pool, Task, asked, pooled
 from makedo.methods.cold_brew.teacher import StructuralGCN
 from makedo.nn.features import Features
 from makedo.nn.mlp import FeatureMLP
 from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
-    from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+    from makedo.methods.cold_brew.estimator import ColdBrew
 
 ROWS = 8192  # rows scored at once
 MLP_WIDTH = 128
 PLAIN_MLP = {"learning_rate": 0.005, "patience": 50}  # how the plain MLPs are trained
 
 
-def build_networks(model: ColdBrewClassifier) -> dict[str, nn.Module]:
+def build_networks(model: ColdBrew) -> dict[str, nn.Module]:
     """Untrained networks of every part that ``model`` trains on its X_; the caller seeds torch.
 
     There are two plain MLPs, because neither shape is good everywhere: one with dropout on its
     input for few labels and many features, one with the student's normalised layer.
     """
     n_nodes, n_features = model.X_.shape
-    n_classes = width = len(model.classes_)
+    n_outputs = width = model._task.n_outputs
     if model.bank == "layers":
         width += model.hidden * (model.n_layers - 1)
     wanted = PARTS if model.cold_part == "auto" else (model.cold_part,)
@@ -44,49 +45,48 @@ def build_networks(model: ColdBrewClassifier) -> dict[str, nn.Module]:
     plain: dict[str, Any] = {"hidden": MLP_WIDTH, "norm": False, "activation": "relu"}
     nets: dict[str, nn.Module] = {}
     if "mlp" in wanted:
-        nets["mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, input_dropout=0.5, **plain)
+        nets["mlp"] = FeatureMLP(n_features, 0, n_outputs=n_outputs, input_dropout=0.5, **plain)
     if "normed mlp" in wanted:
-        nets["normed mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, **student)
+        nets["normed mlp"] = FeatureMLP(n_features, 0, n_outputs=n_outputs, **student)
     nets["teacher"] = StructuralGCN(
         n_nodes,
         n_features,
         model.hidden,
-        n_classes,
+        n_outputs,
         model.n_layers,
         model.dropout,
         model.structural,
     )
     if "distilled mlp" in wanted:
-        nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, **student)
+        nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_outputs, **student)
     if "student" in wanted:
         nets["part 1"] = FeatureMLP(n_features, 0, n_outputs=width, **student)
-        nets["part 2"] = FeatureMLP(n_features, 2 * width, n_outputs=n_classes, **student)
+        nets["part 2"] = FeatureMLP(n_features, 2 * width, n_outputs=n_outputs, **student)
     return nets
 
 
 class Server:
-    """Answers of the trained parts for encoded, scaled rows.
+    """Answers of the trained parts, alone and pooled, for encoded and scaled rows.
 
     Parameters
     ----------
+    task : Task
     nets : mapping of str to Module
         In eval mode, on one device.
     bank : Bank or None
     n_neighbors, temperature
         Of the look-up.
-    never : int64 ndarray
-        Classes without a training node, which are not predicted.
     """
 
     def __init__(
         self,
+        task: Task,
         nets: Mapping[str, nn.Module],
         bank: Bank | None,
         n_neighbors: int,
         temperature: float,
-        never: np.ndarray,
     ):
-        self.nets, self.bank, self.never = nets, bank, never
+        self.task, self.nets, self.bank = task, nets, bank
         self.n_neighbors, self.temperature = n_neighbors, temperature
 
     @property
@@ -108,25 +108,25 @@ class Server:
 
     @torch.inference_mode()
     def cold(self, X: Matrix, part: str) -> np.ndarray:
-        """Class probabilities (n_rows, n_classes) of a part that needs no edges."""
-        return self._proba(torch.cat([self._logits(x, part) for x in self.blocks(X)]))
+        """The answer (n_rows, n_outputs) of a part that needs no edges."""
+        return self.task.answer(torch.cat([self._outputs(x, part) for x in self.blocks(X)]))
+
+    def pooled(self, X: Matrix, pool: Pool) -> np.ndarray:
+        """The pooled answer (n_rows, n_outputs) of parts that need no edges."""
+        return pooled(self.task, pool, {part: self.cold(X, part) for part in asked(pool)})
 
     @torch.inference_mode()
     def warm(self, X: Matrix, graph: Graph) -> np.ndarray:
-        """The teacher's probabilities for all nodes of ``graph``, those of the training first."""
+        """The teacher's answer for all nodes of ``graph``, those of the training first."""
         x, propagation = Features.of(X, self.device), Propagation(graph.normalized())
-        return self._proba(self.nets["teacher"](x, propagation.to(self.device))[-1])
-
-    def _proba(self, logits: Tensor) -> np.ndarray:
-        logits[:, self.never] = -torch.inf
-        return logits.softmax(1).cpu().numpy()
+        return self.task.answer(self.nets["teacher"](x, propagation.to(self.device))[-1])
 
     def _virtual(self, x: Features) -> tuple[Tensor, Tensor, Tensor]:
         assert self.bank is not None
         part1 = self.nets["part 1"]
         return virtual_neighborhood(part1, x, self.bank, self.n_neighbors, self.temperature)
 
-    def _logits(self, x: Features, part: str) -> Tensor:
+    def _outputs(self, x: Features, part: str) -> Tensor:
         if part == "student":
             return self.nets["part 2"](x, self._virtual(x)[2])
         if part == "teacher":  # nothing else was trained: the teacher, on nodes that stand alone
@@ -140,26 +140,30 @@ class Answer(NamedTuple):
     ids: pd.Index
     scaled: Matrix  # (n_rows, n_encoded)
     degree: np.ndarray  # (n_rows,)
-    proba: np.ndarray  # (n_rows, n_classes)
-    teacher: np.ndarray | None  # the teacher's probabilities, where there is a graph to ask it with
-    by_teacher: np.ndarray  # (n_rows,) whether they were taken
+    said: np.ndarray  # (n_rows, n_outputs), what is served
+    teacher: np.ndarray | None  # the teacher's answer, where there is a graph to ask it with
+    route: np.ndarray  # (n_rows,) what served each node: UNLINKED, LINKED or TEACHER
 
 
-def answer(model: ColdBrewClassifier, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
-    """Route each node by its degree: the teacher from ``degree_threshold_`` on, else ``part_``."""
+def answer(model: ColdBrew, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
+    """Answer for new nodes (X), or nodes of the training graph, each by what its degree calls for.
+
+    The teacher serves from ``degree_threshold_`` on; below it the pool for linked nodes; nodes
+    without edges have a pool of their own.
+    """
     owner = type(model).__name__
     if (X is None) == (nodes is None):
         raise MakedoInputError(
             f"{owner}: give either X (new nodes) or nodes= (ids of the training graph)."
         )
-    has_teacher, teacher = "teacher" in model.nets_, None
+    server, teacher = model._server, None
     if nodes is not None:
         ids = pd.Index(nodes)
         rows = find_nodes(owner, model.node_id_, ids)
         everyone = model.scaler_.transform(model.X_)
         scaled, degree = everyone[rows], model.graph_.degree[rows]
-        if has_teacher:
-            teacher = model._server.warm(everyone, model.graph_)[rows]
+        if "teacher" in model.nets_:
+            teacher = server.warm(everyone, model.graph_)[rows]
     else:
         matrix, ids = read_rows(model, X, allow_empty=True)
         ids = ids if node_id is None else node_index(owner, node_id, len(ids))
@@ -167,11 +171,33 @@ def answer(model: ColdBrewClassifier, X: Any, nodes: Any, edges: Any, node_id: A
         if edges is not None and len(ids):
             graph, n_known = extend(model.graph_, edges, ids, model.node_id_), model.graph_.n_nodes
             degree = graph.degree[n_known:]
-            if has_teacher:
+            if "teacher" in model.nets_:
                 everyone = stack_rows(model.scaler_.transform(model.X_), scaled)
-                teacher = model._server.warm(everyone, graph)[n_known:]
-    proba = model._cold(scaled, model.part_)
-    by_teacher = (degree >= max(model.degree_threshold_, 1)) & (teacher is not None)
+                teacher = server.warm(everyone, graph)[n_known:]
+    said, route = routed(model, server, scaled, degree, teacher)
+    return Answer(ids, scaled, degree, said, teacher, route)
+
+
+UNLINKED, LINKED, TEACHER = "unlinked", "linked", "teacher"
+
+
+def routed(
+    model: ColdBrew,
+    server: Server,
+    scaled: Matrix,
+    degree: np.ndarray,
+    teacher: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is served (n_rows, n_outputs), and by what (n_rows,)."""
+    route = np.where(degree == 0, UNLINKED, LINKED).astype(object)
     if teacher is not None:
-        proba[by_teacher] = teacher[by_teacher]
-    return Answer(ids, scaled, degree, proba, teacher, by_teacher)
+        route[(degree > 0) & (degree >= model.degree_threshold_)] = TEACHER
+    said = np.zeros((scaled.shape[0], server.task.n_outputs))
+    for name, pool in ((UNLINKED, model.unlinked_pool_), (LINKED, model.linked_pool_)):
+        rows = np.flatnonzero(route == name)
+        if len(rows) or not len(said):
+            said[rows] = server.pooled(scaled[rows], pool)
+    if teacher is not None:
+        rows = np.flatnonzero(route == TEACHER)
+        said[rows] = server.task.tempered(teacher[rows], model.teacher_temperature_)
+    return said, route

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from makedo.core.training import Phase, Update
 from makedo.nn.features import FeatureLinear, Features
-from makedo.nn.mlp import LEAST_GAIN, accuracy_and_loss
 from makedo.nn.propagation import Propagation
+from makedo.nn.targets import CLASSES, Target
 
 
 class StructuralGCN(nn.Module):
@@ -104,10 +104,11 @@ def teacher_phase(
     max_epochs: int,
     patience: int | None,
     name: str = "teacher",
+    target: Target = CLASSES,
 ) -> Phase:
-    """Cross-entropy on ``train`` + η Σ ‖E⁽ˡ⁾‖².
+    """Loss on ``train`` (cross-entropy, or squared error) + η Σ ‖E⁽ˡ⁾‖².
 
-    The state with the best accuracy on ``valid`` is kept.  E stands in a parameter group without
+    The state with the best score on ``valid`` is kept.  E stands in a parameter group without
     weight decay: η alone penalises it.
     """
     rows_of_nodes = list(net.E.parameters())
@@ -117,14 +118,13 @@ def teacher_phase(
     optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
 
     def loss(_: None) -> Tensor:
-        logits = net(features, propagation)[-1]
-        error = F.cross_entropy(logits[train], y[train])
+        error = target.loss(net(features, propagation)[-1][train], y[train])
         if not rows_of_nodes:
             return error
         return error + penalty * net.structural_penalty().to(error.device)
 
     def validate() -> dict[str, float]:
-        return accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
+        return target.figures(net(features, propagation)[-1][valid], y[valid])
 
     return Phase(
         name,
@@ -133,7 +133,7 @@ def teacher_phase(
         max_epochs,
         validate=validate if len(valid) else None,
         patience=patience,
-        least_gain=LEAST_GAIN,
+        least_gain=target.least_gain,
     )
 
 

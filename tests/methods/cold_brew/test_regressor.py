@@ -1,0 +1,139 @@
+"""Cold Brew for numbers: scale, unlabelled rows, baselines, persistence, what it must not do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import makedo
+from makedo import ColdBrewRegressor
+from makedo.core.checks import MakedoInputError
+from makedo.data.graph import Graph
+
+SMALL = {"hidden": 8, "student_hidden": 16, "n_neighbors": 4, "batch_size": 64, "device": "cpu"}
+
+
+def smooth_problem(n=300, noise=1.0, random_state=0):
+    """Numbers that neighbours share; features say them with noise."""
+    rng = np.random.default_rng(random_state)
+    z = rng.normal(size=n)
+    X = np.column_stack([z + noise * rng.normal(size=n) for _ in range(3)] + [rng.normal(size=n)])
+    pairs = rng.integers(n, size=(2, 12 * n))
+    near = np.abs(z[pairs[0]] - z[pairs[1]]) < 0.3
+    pairs = np.unique(np.sort(pairs[:, near], axis=0), axis=1)
+    return X.astype(np.float32), 100 + 20 * z, Graph.from_edges(pairs, n_nodes=n)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return smooth_problem()
+
+
+@pytest.fixture(scope="module")
+def model(problem):
+    X, y, graph = problem
+    return ColdBrewRegressor(**SMALL, max_epochs=60, student_max_epochs=30).fit(X, y, graph=graph)
+
+
+def test_predictions_are_in_the_unit_of_the_labels(model, problem):
+    X, y, _ = problem
+    new, truth, _ = smooth_problem(random_state=1)
+    predicted = model.predict(new)
+    assert predicted.shape == (300,) and abs(predicted.mean() - 100) < 10
+    assert model.score(new, truth) > 0.4  # the mean predictor has 0
+    assert np.isfinite(model.predict(nodes=np.arange(300))).all()
+
+
+def test_a_shift_and_a_factor_of_the_labels_pass_through(problem):
+    X, y, graph = problem
+    fast = {**SMALL, "max_epochs": 10, "student_max_epochs": 5}
+    one = ColdBrewRegressor(**fast).fit(X, y, graph=graph)
+    two = ColdBrewRegressor(**fast).fit(X, 1000 * y - 7, graph=graph)
+    np.testing.assert_allclose(two.predict(X), 1000 * one.predict(X) - 7, rtol=1e-3)
+
+
+def test_the_score_is_r_squared_on_labelled_rows(model, problem):
+    X, y, _ = problem
+    with_gaps = y.copy()
+    with_gaps[::3] = np.nan
+    kept = ~np.isnan(with_gaps)
+    error = (model.predict(X)[kept] - y[kept]) ** 2
+    by_hand = 1 - error.sum() / ((y[kept] - y[kept].mean()) ** 2).sum()
+    assert model.score(X, with_gaps) == pytest.approx(by_hand)
+    table = model.evaluate(X, with_gaps)
+    routed = table[table["candidate"] == "Cold Brew"]["mean"].iloc[0]
+    assert routed == pytest.approx(by_hand)
+
+
+def test_minus_one_is_a_number_and_nan_is_unlabelled(problem):
+    X, y, graph = problem
+    values = np.where(np.arange(300) % 2, -1.0, 1.0)
+    values[:50] = np.nan
+    model = ColdBrewRegressor(**SMALL, max_epochs=2, student_max_epochs=2)
+    model.fit(X, values, graph=graph)
+    assert len(model.train_) + len(model.valid_) == 250
+    assert min(model.train_.min(), model.valid_.min()) >= 50
+
+
+def test_linked_nodes_are_better_served_than_by_features_alone():
+    X, y, graph = smooth_problem(noise=3.0)
+    labels = np.where(np.arange(300) < 200, y, np.nan)
+    model = ColdBrewRegressor(**SMALL, max_epochs=150, student_max_epochs=30)
+    model.fit(X, labels, graph=graph)
+    test = np.arange(200, 300)
+    with_edges = model.predict(nodes=test)
+    r2 = 1 - ((with_edges - y[test]) ** 2).mean() / y[test].var()
+    assert r2 > model.score(X[test], y[test]) + 0.1
+
+
+def test_a_directory_brings_back_the_same_numbers(model, problem, tmp_path):
+    model.save(tmp_path / "model")
+    again = makedo.load(tmp_path / "model")
+    assert type(again) is ColdBrewRegressor
+    np.testing.assert_array_equal(again.predict(problem[0]), model.predict(problem[0]))
+    table = again.explain(problem[0][:3])
+    assert {"value", "route", "neighbor_1", "weight_1"} <= set(table.columns)
+
+
+def test_the_report_compares_with_a_mean_and_a_ridge(model, problem):
+    new, truth, _ = smooth_problem(random_state=2)
+    report = model.report(new, truth, budget=1)
+    names = set(next(iter(report.tables.values()))["candidate"])
+    assert {"mean", "ridge", "feature neighbours", "Cold Brew"} <= names
+    assert "R²" in report.verdict
+    assert "Cold Brew" in model.report().verdict
+
+
+def test_diagnose_measures_r_squared(problem):
+    X, y, graph = problem
+    found = ColdBrewRegressor(**SMALL, max_epochs=20, student_max_epochs=10).diagnose(
+        X, y, graph=graph
+    )
+    assert found.verdict in ("applies", "may help", "does not apply")
+    assert "R²" in found.unit and "with edges: graph network, R²" in found.figures
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (np.full(300, np.nan), "no row has a label"),
+        (np.full(300, 2.5), "all 300 labels are 2.5"),
+        (np.where(np.arange(300) == 7, np.inf, np.arange(300.0)), "1 label of 300 are infinite"),
+        (["high"] + ["1"] * 299, "not numbers"),
+        (np.arange(299.0), "299 labels"),
+    ],
+)
+def test_labels_that_are_no_numbers_are_refused(y, words, problem):
+    X, _, graph = problem
+    with pytest.raises(MakedoInputError, match=words):
+        ColdBrewRegressor(**SMALL).fit(X, y, graph=graph)
+
+
+def test_the_same_seed_gives_the_same_numbers(problem):
+    X, y, graph = problem
+    fast = {**SMALL, "max_epochs": 5, "student_max_epochs": 3}
+    one, two, three = (
+        ColdBrewRegressor(**fast, random_state=seed).fit(X, y, graph=graph).predict(X)
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one, two) and not np.array_equal(one, three)
