@@ -55,7 +55,7 @@ def fcr_of_scores(z_gnn: float, z_mlp: float, z_lp: float) -> float:
         return 100 * (1 + abs(d_mlp) / (abs(d_mlp) + abs(d_lp)))
     if d_lp < 0:
         return 0.0
-    return 100 * d_lp / (d_mlp + d_lp) if d_mlp + d_lp > 0 else math.nan
+    return 100 * (d_lp / (d_mlp + d_lp)) if d_mlp + d_lp > 0 else math.nan
 
 
 @dataclass(frozen=True)
