@@ -345,8 +345,8 @@ def _read(
             "classifier on the features alone."
         )
 
-    def mask(name: str, name_there: str = "") -> np.ndarray | None:
-        given = (masks[name], *(getattr(graph, n, None) for n in (name, name_there)))
+    def mask(name: str, *names_there: str) -> np.ndarray | None:
+        given = (masks[name], *(getattr(graph, n, None) for n in (name, *names_there)))
         found = next((one for one in given if one is not None), None)
         return read_mask(OWNER, found, name, len(ids))
 
