@@ -1,11 +1,18 @@
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.baselines.label_propagation import LabelPropagation
+from makedo.baselines.label_propagation import (
+    ADJACENCIES,
+    ALPHAS,
+    ITERATIONS,
+    LabelPropagation,
+    search_label_propagation,
+)
 from makedo.data.graph import Graph
 
 N, C = 40, 3
@@ -80,6 +87,24 @@ def test_labels_of_validation_nodes_are_not_spread(problem):
     gone = LabelPropagation().fit(X, np.where(valid, -1, y), graph=graph)
     np.testing.assert_array_equal(given.node_proba_, gone.node_proba_)
     check_is_fitted(given)
+
+
+def test_the_search_finds_the_best_of_all_settings_fitted_one_by_one(problem):
+    X, y, graph = problem
+    truth = np.random.default_rng(2).integers(0, C, N)
+    truth[:10] = y[:10]
+    train, valid = np.arange(10), np.arange(10, 30)
+    settings, proba = search_label_propagation(graph, truth, train, valid)
+    scores = {}
+    for adjacency, alpha, iterations in product(ADJACENCIES, ALPHAS, ITERATIONS):
+        model = LabelPropagation(alpha, iterations, adjacency=adjacency)
+        model.fit(X, truth, graph=graph, train_mask=np.isin(np.arange(N), train))
+        scores[adjacency, alpha, iterations] = np.mean(model.predict(nodes=valid) == truth[valid])
+    assert len(scores) == 50 and len(set(scores.values())) > 1
+    assert tuple(settings.values()) == max(scores, key=scores.get)  # the first of the best
+    model = LabelPropagation(**settings)
+    model.fit(X, truth, graph=graph, train_mask=np.isin(np.arange(N), train))
+    np.testing.assert_array_equal(proba, model.node_proba_)
 
 
 def test_it_works_without_torch():

@@ -328,6 +328,13 @@ def test_a_row_without_seeds_shows_its_own_interval(tmp_path):
     assert "| cora | FCR | 1 | 32.9 (30.0 to 35.0) |" in render(tmp_path, ROOMS)
 
 
+def test_of_a_metric_that_is_better_neither_way_no_direction_is_said(tmp_path):
+    neither = Metric("ratio", unit="%", higher_is_better=None, decimals=1)
+    records_of(tmp_path, [row("FCR", [32.9, 33.1], metric=neither)])
+    page = render(tmp_path, ROOMS)
+    assert "\nRatio in %.\n" in page and "| cora | FCR | 2 | 33.0 ± 0.1 |" in page
+
+
 def test_the_same_results_give_the_same_bytes_whatever_the_order_of_keys(tmp_path):
     records_of(tmp_path, cold_start())
     first = render(tmp_path, ROOMS)

@@ -161,5 +161,10 @@ class NodeClassifier(ClassifierMixin, Estimator):
 
 def class_prior(nodes: Nodes) -> np.ndarray:
     """Share of each class among the training nodes, float32 of shape (n_classes,)."""
-    counts = np.bincount(nodes.y[nodes.train], minlength=len(nodes.classes))
+    return class_shares(nodes.y[nodes.train], len(nodes.classes))
+
+
+def class_shares(y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Share of each class number in y, float32 of shape (n_classes,)."""
+    counts = np.bincount(y, minlength=n_classes)
     return (counts / counts.sum()).astype(np.float32)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from makedo.baselines.classifier import NodeClassifier, class_prior
+from makedo.baselines.classifier import NodeClassifier, class_prior, class_shares
 from makedo.core.checks import Choice, Number
 from makedo.data.features import Matrix
 from makedo.data.graph import Graph
 from makedo.data.nodes import Nodes
 
+ITERATIONS = (10, 20, 50, 100, 200)
+ALPHAS = (0.01, 0.1, 0.5, 0.9, 0.99)
+ADJACENCIES = ("normalized", "plain")
 
-def spread_labels(S: sp.csr_matrix, Y0: np.ndarray, alpha: float, iterations: int) -> np.ndarray:
+
+def label_steps(S: sp.csr_matrix, Y0: np.ndarray, alpha: float) -> Iterator[np.ndarray]:
     """Y ← clip(α S Y + (1 − α) Y0, 0, 1), again and again from Y0.  Y0 (n_nodes, n_classes)."""
     Y = Y0
-    for _ in range(iterations):
+    while True:
         Y = np.clip(alpha * (S @ Y) + (1 - alpha) * Y0, 0, 1)
-    return Y
+        yield Y
 
 
 def normalized_adjacency(graph: Graph) -> sp.csr_matrix:
@@ -28,6 +34,67 @@ def normalized_adjacency(graph: Graph) -> sp.csr_matrix:
     strength = np.asarray(A.sum(1)).ravel()
     scale = np.divide(1, np.sqrt(strength), out=np.zeros_like(strength), where=strength > 0)
     return sp.csr_matrix(sp.diags(scale) @ A @ sp.diags(scale))
+
+
+def spreading_matrix(graph: Graph, adjacency: str) -> sp.csr_matrix:
+    """S: the normalised adjacency, or the plain one."""
+    return graph.to_scipy() if adjacency == "plain" else normalized_adjacency(graph)
+
+
+def one_hot(y: np.ndarray, train: np.ndarray, n_classes: int) -> np.ndarray:
+    """Y0 (n_nodes, n_classes): 1 for the class of each training node."""
+    Y0 = np.zeros((len(y), n_classes))
+    Y0[train, y[train]] = 1
+    return Y0
+
+
+def as_proba(Y: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Shares of each class, float32 (n_nodes, n_classes); the prior where no label arrived."""
+    total = Y.sum(1, keepdims=True)
+    proba = np.divide(Y, total, out=np.zeros_like(Y), where=total > 0)
+    return np.where(total > 0, proba, prior).astype(np.float32)
+
+
+def search_label_propagation(
+    graph: Graph, y: np.ndarray, train: np.ndarray, valid: np.ndarray
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Choose the settings of :class:`LabelPropagation` on validation nodes.
+
+    Looks at all of ``ADJACENCIES`` x ``ALPHAS`` x ``ITERATIONS``; one pass serves all numbers of
+    iterations.  Of equally good settings the first in that order is taken.
+
+    Parameters
+    ----------
+    graph : Graph
+    y : int64 ndarray (n_nodes,)
+        Class number; -1 unlabelled.
+    train, valid : int64 ndarrays, positions
+
+    Returns
+    -------
+    settings : dict
+        ``adjacency``, ``alpha``, ``iterations``.
+    proba : float32 ndarray (n_nodes, n_classes)
+        What :class:`LabelPropagation` with these settings says.
+    """
+    n_classes = int(y.max()) + 1
+    Y0, prior = one_hot(y, train, n_classes), class_shares(y[train], n_classes)
+    best: tuple[dict[str, Any], np.ndarray] = {}, Y0
+    best_score = -np.inf
+    for adjacency in ADJACENCIES:
+        S = spreading_matrix(graph, adjacency)
+        for alpha in ALPHAS:
+            steps = enumerate(islice(label_steps(S, Y0, alpha), max(ITERATIONS)), start=1)
+            for iterations, Y in steps:
+                if iterations not in ITERATIONS:
+                    continue
+                proba = as_proba(Y, prior)
+                right = proba[valid].argmax(1) == y[valid]
+                score = float(right.mean()) if len(valid) else 0.0
+                if score > best_score:
+                    settings = {"adjacency": adjacency, "alpha": alpha, "iterations": iterations}
+                    best, best_score = (settings, proba), score
+    return best
 
 
 class LabelPropagation(NodeClassifier):
@@ -90,7 +157,7 @@ class LabelPropagation(NodeClassifier):
     _constraints: ClassVar = {
         "alpha": Number(0, 1),
         "iterations": Number(1, integer=True),
-        "adjacency": Choice(("normalized", "plain")),
+        "adjacency": Choice(ADJACENCIES),
         "normalize": Choice(("auto", "rows", "columns", "none")),
         "random_state": Number(0, integer=True),
     }
@@ -112,18 +179,13 @@ class LabelPropagation(NodeClassifier):
 
     def _learn(self, nodes: Nodes, X: Matrix) -> np.ndarray:
         assert nodes.graph is not None
-        graph = nodes.graph
-        S = graph.to_scipy() if self.adjacency == "plain" else normalized_adjacency(graph)
-        Y0 = np.zeros((len(nodes.id), len(nodes.classes)))
-        Y0[nodes.train, nodes.y[nodes.train]] = 1
-        Y = spread_labels(S, Y0, self.alpha, self.iterations)
-        total = Y.sum(1, keepdims=True)
-        self.reached_ = total[:, 0] > 0
+        Y0 = one_hot(nodes.y, nodes.train, len(nodes.classes))
+        steps = label_steps(spreading_matrix(nodes.graph, self.adjacency), Y0, self.alpha)
+        Y = next(islice(steps, self.iterations - 1, None))
+        self.reached_ = Y.any(1)
         self.coverage_ = float(self.reached_.mean())
         self.prior_ = class_prior(nodes)
-        np.divide(Y, total, out=Y, where=total > 0)
-        Y[~self.reached_] = self.prior_
-        return Y.astype(np.float32)
+        return as_proba(Y, self.prior_)
 
     def _proba(self, X: Matrix) -> np.ndarray:
         return np.tile(self.prior_, (X.shape[0], 1))

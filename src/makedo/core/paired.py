@@ -33,7 +33,8 @@ class Metric:
         For example ``"points"`` (per cent) or ``"°F"``; may be empty.
     scale : float
         Scores that a room returns are multiplied by this, once; all that comes out is in ``unit``.
-    higher_is_better : bool
+    higher_is_better : bool or None
+        None: neither is; such a metric is reported, not compared.
     decimals : int
         Digits shown.
     """
@@ -41,13 +42,13 @@ class Metric:
     name: str
     unit: str = ""
     scale: float = 1.0
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     decimals: int = 3
 
     @property
     def sign(self) -> float:
-        """1 where higher is better, else -1: turns a difference into a gain."""
-        return 1.0 if self.higher_is_better else -1.0
+        """-1 where lower is better, else 1: turns a difference into a gain."""
+        return -1.0 if self.higher_is_better is False else 1.0
 
     def show(self, value: float, sign: bool = False) -> str:
         """Write a score: ``'74.1'``, or ``'+6.4'`` with ``sign``."""

@@ -391,9 +391,9 @@ def _caption(records: Sequence[Record]) -> str:
     if one is None:
         return "Nothing could be measured."
     unit = f" in {one['unit']}" if one.get("unit") else ""
-    better = "higher" if one.get("higher_is_better", True) else "lower"
+    better = {True: "; higher is better", False: "; lower is better", None: ""}
     name = _cell(one["metric"])
-    return f"{name[:1].upper()}{name[1:]}{unit}; {better} is better."
+    return f"{name[:1].upper()}{name[1:]}{unit}{better[one.get('higher_is_better', True)]}."
 
 
 def _score(record: Record | None, n: int) -> str:

@@ -11,11 +11,14 @@ import pandas as pd
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.labels import encode_labels
+from makedo.core.progress import logger
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
+from makedo.data.degrees import degree_splits
 from makedo.data.edges import is_text
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
 from makedo.methods.cold_brew.classifier import ColdBrewClassifier
+from makedo.methods.cold_brew.fcr import feature_contribution_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +35,12 @@ HELP = {
     "there",
     "budget": "configurations that each baseline may try (at most 8)",
     "neighbors": "virtual neighbours shown for each node",
+    "rule": "of the paper, a share of the nodes for each group; or of its released code, repeated "
+    "medians of the degrees",
+    "isolated": "share of nodes that lose all their edges, by the paper's rule",
+    "tail": "share of nodes with the fewest edges after that, by the paper's rule",
+    "head": "share of nodes with the most edges, by the paper's rule",
+    "seed": "seed of all random numbers",
 }
 Unknown = Literal["error", "drop"]
 
@@ -132,7 +141,73 @@ def report(
     return model.report(y=y, budget=budget, show_rows=show_rows, **where)
 
 
-VERBS = [diagnose, fit, predict, evaluate, report]
+def fcr(
+    *,
+    nodes: Table,
+    edges: Table,
+    label: str,
+    id: str | None = None,
+    features: list[str] | None = None,
+    split: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    unknown_nodes: Unknown = "error",
+    budget: int = 8,
+    seed: int = 0,
+) -> Rows:
+    """Measure the feature contribution ratio: do the features carry the signal, or the graph?
+
+    A graph network, an MLP and label propagation are tuned on validation nodes and scored on test
+    nodes.  Below 50 % the graph matters more, from 50 to 100 % the features, above 100 % the
+    features alone beat the graph.
+    """
+    X, y, masks = _read_nodes(nodes, id, label, features, split)
+    graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
+    found = feature_contribution_ratio(
+        X, y, graph=graph, budget=budget, random_state=_checked_seed(seed), **masks
+    )
+    logger.info("%s", found.reading)
+    return found.table()
+
+
+def splits(
+    *,
+    edges: Table,
+    nodes: Table | None = None,
+    id: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    unknown_nodes: Unknown = "error",
+    rule: Literal["paper", "official"] = "paper",
+    isolated: float = 0.1,
+    tail: float = 0.1,
+    head: float = 0.1,
+    seed: int = 0,
+) -> Rows:
+    """Name the nodes of lowest degree, whose edges are to be removed, and the groups by degree.
+
+    One row a node: its id, its degree, its group (isolated, collateral, tail, head or none), and
+    its degree after all edges of isolated nodes are removed.  Without a node table the nodes are
+    those that the edges name.
+    """
+    if nodes is None:
+        graph = Graph.from_edges(_ends(edges, source, target), where=edges.name)
+        ids = graph.node_id
+    else:
+        ids, _, _ = split_columns(nodes.frame, id=id, where=nodes.name)
+        graph = _read_edges(edges, source, target, ids, nodes.name, unknown_nodes)
+    assert ids is not None
+    parts = degree_splits(
+        graph, isolated, tail, head, method=rule, random_state=_checked_seed(seed)
+    )
+    group = np.full(graph.n_nodes, "", dtype=object)
+    for name in ("isolated", "collateral", "tail", "head"):
+        group[getattr(parts, name)] = name
+    found = {"degree": graph.degree, "group": group, "degree_after": parts.graph.degree}
+    return pd.DataFrame({"node" if ids.name in (None, *found) else ids.name: ids} | found)
+
+
+VERBS = [diagnose, fit, predict, evaluate, report, fcr, splits]
 
 
 # --- files to arguments ---------------------------------------------------------------------------
@@ -191,6 +266,12 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
     return {"train_mask": train} | ({"valid_mask": valid} if valid.any() else {})
 
 
+def _checked_seed(seed: int) -> int:
+    if seed < 0:
+        raise MakedoInputError(f"--seed must be 0 or more. Got {seed}.")
+    return seed
+
+
 def _read_edges(
     edges: Table,
     source: str | None,
@@ -200,9 +281,11 @@ def _read_edges(
     unknown_nodes: str,
 ) -> Graph:
     frame = _ends(edges, source, target)
-    return Graph.from_edges(
+    graph = Graph.from_edges(
         frame, node_id=ids, unknown_nodes=unknown_nodes, where=edges.name, nodes_where=nodes_where
     )
+    # Nodes without ids are named by their row numbers, which are positions.
+    return graph.positional() if isinstance(ids, pd.RangeIndex) else graph
 
 
 def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.DataFrame | None:

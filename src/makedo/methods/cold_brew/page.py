@@ -277,12 +277,9 @@ def fcr_section(fcr: FCR) -> Section:
         },
         parts_label="accuracy, %",
     )
-    text = fcr.reading
-    if fcr.lp_beats_gnn:
-        text += " Label propagation beats the graph network here: tune the latter."
     return Section(
         "Graph or features?",
-        text=text,
+        text=fcr.reading,
         figure=figure,
         caption=f"Where the signal lies, measured on {count(fcr.n_nodes, 'validation node')} that "
         "keep their edges; the line is the 95 % bootstrap interval.",

@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.cold_brew.reproduce import cold_start, public
+from makedo.methods.cold_brew.reproduce import cold_start, fcr, public
 
 SEEDS = 10
+BOTH = ("cora", "citeseer")
+# Both forms of the two with duplicate nodes: the paper used the full one.
+FILTERED, FULL = ("chameleon_filtered", "squirrel_filtered"), ("chameleon", "squirrel")
+OTHERS = ("actor", "texas", "cornell", "twitch_de")
 TABLES = {  # name -> (module, data sets)
-    "public": (public, ("cora", "citeseer")),
-    "cold-start": (cold_start, ("cora", "citeseer")),
+    "public": (public, BOTH),
+    "cold-start": (cold_start, BOTH),
+    "fcr": (fcr, BOTH + FILTERED + FULL + OTHERS),
 }
 
 
