@@ -14,7 +14,7 @@ from makedo.core.checks import Choice, Number
 from makedo.data.features import Matrix
 from makedo.data.nodes import Nodes
 
-DENSE = 0.1  # share of entries above which a dense matrix is the faster one
+DENSE = 0.1  # share of entries above which the spread features are kept dense
 MAX_ITERATIONS = 1000
 
 
