@@ -12,20 +12,27 @@ from sklearn.exceptions import NotFittedError
 from makedo.baselines.gcn import GCNClassifier
 from makedo.baselines.label_propagation import LabelPropagation
 from makedo.baselines.mlp import MLPClassifier
+from makedo.baselines.sage import SAGEClassifier
+from makedo.baselines.sgc import SGCClassifier
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.graph import Graph
-from makedo.methods.cold_brew.baselines import FeatureKNNClassifier, GLNNClassifier
+from makedo.methods.cold_brew.feature_neighbors import FeatureKNNClassifier
+from makedo.methods.cold_brew.glnn import GLNNClassifier
+from makedo.methods.cold_brew.graph_mlp import GraphMLPClassifier
 
 N = 90
 MODELS = {
     "mlp": MLPClassifier(max_epochs=8),
+    "sgc": SGCClassifier(),
     "gcn": GCNClassifier(max_epochs=8),
+    "graphsage": SAGEClassifier(max_epochs=8),
+    "graph mlp": GraphMLPClassifier(max_epochs=8),
     "label propagation": LabelPropagation(),
     "glnn": GLNNClassifier(max_epochs=4, teacher_max_epochs=6, batch_size=32),
     "feature neighbours": FeatureKNNClassifier(5),
 }
-ON_EDGES = ("gcn", "label propagation", "glnn")
-NETWORKS = ("mlp", "gcn", "glnn")
+ON_EDGES = ("sgc", "gcn", "graphsage", "graph mlp", "label propagation", "glnn")
+NETWORKS = ("mlp", "gcn", "graphsage", "graph mlp", "glnn")
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
@@ -192,6 +199,8 @@ def test_cora_gives_the_accuracies_of_the_literature():
         return (model.predict(nodes=np.flatnonzero(test)) == data.y[test]).mean()
 
     assert accuracy(GCNClassifier(max_epochs=100)) > 0.79
+    assert accuracy(SAGEClassifier(max_epochs=100)) > 0.76
     assert 0.54 < accuracy(MLPClassifier()) < 0.64
+    assert accuracy(GraphMLPClassifier(max_epochs=60)) > 0.70
     assert 0.68 < accuracy(LabelPropagation()) < 0.75
     assert accuracy(GLNNClassifier(max_epochs=30, teacher_max_epochs=100)) > 0.77

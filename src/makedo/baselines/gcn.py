@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import nn
 
-from makedo.baselines.network import TRAINING_CONSTRAINTS, NetworkClassifier, to_tensors
+from makedo.baselines.network import (
+    TRAINING_CONSTRAINTS,
+    NetworkClassifier,
+    train_on_whole_graph,
+)
 from makedo.core.checks import Number
 from makedo.core.training import Training
 from makedo.data.features import Matrix
 from makedo.data.nodes import Nodes
-from makedo.nn.features import Features
-from makedo.nn.gcn import GCN, gcn_phase
-from makedo.nn.propagation import Propagation
+from makedo.nn.gcn import GCN
 
 
 class GCNClassifier(NetworkClassifier):
@@ -115,24 +116,4 @@ class GCNClassifier(NetworkClassifier):
 
     def _train(self, training: Training, nodes: Nodes, X: Matrix) -> np.ndarray:
         assert nodes.graph is not None
-        device, self.nets_ = self._start(nodes, "gcn")
-        net = self.nets_["gcn"]
-        assert isinstance(net, GCN)
-        x, propagation = Features.of(X, device), Propagation(nodes.graph.normalized()).to(device)
-        y, train, valid = to_tensors(device, nodes.y, nodes.train, nodes.valid)
-        training.run(
-            gcn_phase(
-                net,
-                x,
-                propagation,
-                y,
-                train,
-                valid,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                max_epochs=self.max_epochs,
-                patience=self.patience,
-            )
-        )
-        with torch.inference_mode():
-            return net(x, propagation).softmax(1).cpu().numpy()
+        return train_on_whole_graph(self, training, "gcn", nodes, X, nodes.graph.normalized())

@@ -16,6 +16,8 @@ from makedo.core.training import Training, history_frame
 from makedo.data.features import Matrix
 from makedo.data.nodes import Nodes
 from makedo.nn.features import Features
+from makedo.nn.propagation import Propagation
+from makedo.nn.whole_graph import whole_graph_phase
 
 ROWS = 8192  # rows scored at once
 
@@ -83,6 +85,24 @@ class NetworkClassifier(NodeClassifier):
         for name, net in self.nets_.items():
             net.load_state_dict(tensors[name])
             net.eval()
+
+
+def train_on_whole_graph(
+    model: Any, training: Training, name: str, nodes: Nodes, X: Matrix, matrix: Any
+) -> np.ndarray:
+    """Train the network ``name`` of a model, which propagates by ``matrix`` (n_nodes, n_nodes).
+
+    Returns the class probabilities of all nodes.
+    """
+    device, model.nets_ = model._start(nodes, name)
+    net = model.nets_[name]
+    x, propagation = Features.of(X, device), Propagation(matrix).to(device)
+    y, train, valid = to_tensors(device, nodes.y, nodes.train, nodes.valid)
+    settings = ("learning_rate", "weight_decay", "max_epochs", "patience")
+    how = {setting: getattr(model, setting) for setting in settings}
+    training.run(whole_graph_phase(name, net, x, propagation, y, train, valid, **how))
+    with torch.inference_mode():
+        return net(x, propagation).softmax(1).cpu().numpy()
 
 
 @torch.inference_mode()

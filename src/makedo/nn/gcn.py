@@ -1,18 +1,14 @@
-"""The graph convolutional network of Kipf and Welling (ICLR 2017), and the phase that trains it."""
+"""The graph convolutional network of Kipf and Welling (ICLR 2017)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from makedo.core.training import Phase, Update
 from makedo.nn.dropout import dropout
 from makedo.nn.features import FeatureLinear, Features
-from makedo.nn.propagation import Propagation
-from makedo.nn.targets import CLASSES
 
 
 def alone(z: Tensor) -> Tensor:
@@ -64,47 +60,3 @@ class GCN(nn.Module):
             z = propagation(own) + layer.bias
         assert z is not None
         return z
-
-
-def gcn_phase(
-    net: GCN,
-    features: Features,
-    propagation: Propagation,
-    y: Tensor,
-    train: Tensor,
-    valid: Tensor,
-    *,
-    learning_rate: float,
-    weight_decay: float,
-    max_epochs: int,
-    patience: int | None,
-    name: str = "gcn",
-) -> Phase:
-    """Full-batch cross-entropy on ``train``; the state with the best accuracy on ``valid`` is kept.
-
-    Parameters
-    ----------
-    features, propagation
-        Of all nodes.
-    y : int64 tensor (n_nodes,)
-    train, valid : int64 tensors
-        Positions.  Without validation nodes the last state is kept.
-    """
-    optimizer = torch.optim.Adam(
-        net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
-    )
-
-    def loss(_: None) -> Tensor:
-        return CLASSES.loss(net(features, propagation)[train], y[train])
-
-    def validate() -> dict[str, float]:
-        return CLASSES.figures(net(features, propagation)[valid], y[valid])
-
-    return Phase(
-        name,
-        {"net": net},
-        [Update(optimizer, loss)],
-        max_epochs,
-        validate=validate if len(valid) else None,
-        patience=patience,
-    )

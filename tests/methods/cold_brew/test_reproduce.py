@@ -12,8 +12,8 @@ from makedo.data import catalog
 from makedo.data.catalog import GraphData
 from makedo.methods.cold_brew import reproduce
 from makedo.methods.cold_brew.fcr import LP, fcr_of_scores
-from makedo.methods.cold_brew.reproduce import cold_start, fcr
-from makedo.methods.cold_brew.reproduce.splits import split
+from makedo.methods.cold_brew.protocol import load_problem, split
+from makedo.methods.cold_brew.reproduce import fcr
 
 
 def needs(name):
@@ -61,7 +61,7 @@ def test_splits_of_the_literature_are_taken_by_seed_without_unlabelled_nodes(mak
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", ["cora", "citeseer"])
 def test_the_ratio_is_measured_on_the_split_of_the_main_table(name):
-    data, problem = needs(name), cold_start.problem(name, 3)
+    data, problem = needs(name), load_problem(name, 3)
     parts = split(data, 3)
     for part, theirs in zip(
         parts, (problem.train, problem.valid, problem.groups["all"]), strict=True

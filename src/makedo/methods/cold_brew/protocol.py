@@ -1,8 +1,8 @@
 """Strict cold start: how every candidate is split, fitted and scored, as in the paper's tables.
 
-The nodes of lowest degree lose all their edges (section 4.1 of the paper).  Then half of the
-validation nodes lose theirs too, for every candidate alike: a configuration is judged on nodes as
-they will be served, some without edges, some with.
+A split says which nodes teach, validate and test.  The nodes of lowest degree lose all their edges
+(section 4.1 of the paper).  Then half of the validation nodes lose theirs too, for every candidate
+alike: a configuration is judged on nodes as they will be served, some without edges, some with.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import numpy as np
 
 from makedo.core.compare import Outcome
 from makedo.core.seeds import derive, generator
+from makedo.data import catalog
+from makedo.data.catalog import GraphData
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 from makedo.methods.cold_brew.routing import hide_half
 
 COLD = ("isolated", "collateral")  # groups whose nodes have no edge
+COUNTS = {"cora": (600, 271), "citeseer": (600, 333)}  # nodes to learn from and to validate on
+SHARES = (0.48, 0.32)  # the same of each class, where a data set brings no splits
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,44 @@ def strict_cold_start(
     groups = {name: np.intersect1d(test, found) for name, found in nodes.items()}
     groups["all"] = np.sort(test)
     return ColdStart(X, y, parts.graph, train[y[train] >= 0], valid[y[valid] >= 0], groups)
+
+
+def split(data: GraphData, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of labelled nodes to learn from, to validate on and to test, no node twice.
+
+    Cora and Citeseer: a random split, with as many labelled nodes as the paper's Cora has.  Data
+    sets that bring several splits: number seed modulo their number.  Others: 48 / 32 / 20 per cent
+    of each class, at random.
+    """
+    if data.name not in COUNTS and data.masks:
+        given = [data.masks[part] for part in ("train", "valid", "test")]
+        masks = (part[seed % len(part)] & (data.y >= 0) for part in given)
+        train, valid, test = map(np.flatnonzero, masks)
+        return train, valid, test
+    rng = generator(seed, data.name, "split")
+    if data.name in COUNTS:
+        order = rng.permutation(np.flatnonzero(data.y >= 0))
+        train, valid, test = np.split(order, np.cumsum(COUNTS[data.name]))
+        return train, valid, test
+    return _stratified(data.y, rng)
+
+
+def _stratified(
+    y: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The SHARES of each class, and what is left of it."""
+    parts = []
+    for label in np.unique(y[y >= 0]):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        parts.append(np.split(rows, np.rint(np.cumsum(SHARES) * len(rows)).astype(int)))
+    train, valid, test = (np.sort(np.concatenate(rows)) for rows in zip(*parts, strict=True))
+    return train, valid, test
+
+
+def load_problem(name: str, seed: int) -> ColdStart:
+    """A data set of the catalogue as a cold start, one tenth of its nodes without edges."""
+    data = catalog.load(name)
+    return strict_cold_start(data.X, data.y, data.graph, *split(data, seed), random_state=seed)
 
 
 def run(model: Any, seed: int, problem: ColdStart) -> Outcome:

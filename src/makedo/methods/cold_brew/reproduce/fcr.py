@@ -34,7 +34,7 @@ from makedo.methods.cold_brew.fcr import (
     measured_fcr,
     tuned,
 )
-from makedo.methods.cold_brew.reproduce.splits import split
+from makedo.methods.cold_brew.protocol import split
 
 TITLE = "Feature contribution ratio (paper: Table 11, with its last five columns put right)"
 MOST_SEEDS = 5
