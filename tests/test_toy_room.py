@@ -126,7 +126,7 @@ def test_the_toy_room_says_what_is_wrong_in_one_line(house, table, tmp_path):
 
 
 REPRODUCE = """
-import threading
+import os, threading
 from makedo.core.paired import ACCURACY
 from makedo.core.results import measured
 from makedo.core.tables import Row
@@ -138,7 +138,7 @@ def rows(table, seeds):
     return [Row(table, "animals", str(n), lambda n=n: compute(table, n), range(2)) for n in (1, 2)]
 
 def compute(table, n):
-    print("started", flush=True)
+    os.write(1, b"started\\n")  # whole, beside that of the other process
     if table == "endless":
         threading.Event().wait()
     return [measured(ACCURACY, "all", [n, n + 1.0])]
@@ -161,9 +161,13 @@ def test_the_toy_room_s_tables_are_measured_by_two_processes(house, tmp_path):
         text=True,
         start_new_session=True,
     ) as run:
-        assert [run.stdout.readline() for _ in range(2)] == ["started\n", "started\n"]
+        started = [run.stdout.readline() for _ in range(2)]
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
-        out, err = run.communicate(timeout=20)  # ends when no process holds stdout any more
+        try:
+            out, err = run.communicate(timeout=30)  # ends when no process holds stdout any more
+        finally:
+            run.kill()
+    assert started == ["started\n", "started\n"]
     assert (run.returncode, out, err) == (130, "", "makedo: stopped.\n")
 
 

@@ -207,7 +207,7 @@ from makedo.core.results import measured
 from makedo.core.tables import Pair, Row
 
 def compute(name, data, mode):
-    print(name, data, flush=True)
+    os.write(1, f"{name} {data}\\n".encode())  # whole, beside those of other processes
     if mode == "wait" and name != "MLP":
         threading.Event().wait()
     if mode == "fail" and name == "GNN":
@@ -279,14 +279,17 @@ def test_a_killed_run_keeps_the_finished_rows_and_leaves_no_process(tmp_path, sh
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as run:
-        started = [run.stdout.readline().split()[0] for _ in range(3)]
-        # All three have begun, so that the first of them is finished and written.
-        assert sorted(started) == ["GNN", "MLP", "kNN"]
+        # When three have begun, the first of them is finished and written.
+        started = [run.stdout.readline() for _ in range(3)]
         if sent == signal.SIGINT:  # a terminal sends it to the workers too
             os.killpg(run.pid, sent)
         else:
             run.send_signal(sent)
-        _, errors = run.communicate(timeout=20)  # ends when no process holds stdout any more
+        try:
+            _, errors = run.communicate(timeout=30)  # ends when no process holds stdout any more
+        finally:
+            run.kill()
+    assert sorted(started) == ["GNN cora\n", "MLP cora\n", "kNN cora\n"]
     assert run.returncode == -sent
     assert errors.count("Traceback") == (sent == signal.SIGINT)  # the parent's own
     there = read_results(tmp_path / "results" / "cold_brew.json")
