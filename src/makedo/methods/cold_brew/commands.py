@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+import makedo
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.labels import encode_labels
@@ -15,7 +16,6 @@ from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Tabl
 from makedo.data.edges import is_text
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
-from makedo.methods.cold_brew.estimator import ColdBrewClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def diagnose(
     """Measure whether a graph method would help on nodes without edges, in about a minute."""
     X, y, _ = _read_nodes(nodes, id, label, features)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    return ColdBrewClassifier().diagnose(X, y, graph=graph)
+    return makedo.ColdBrewClassifier().diagnose(X, y, graph=graph)
 
 
 def fit(
@@ -68,7 +68,7 @@ def fit(
     settings: Settings,
 ) -> Fitted:
     """Learn from a node table and an edge list, to serve nodes with and without edges."""
-    model = settings.build(ColdBrewClassifier)
+    model = settings.build(makedo.ColdBrewClassifier)
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
     return model.fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
