@@ -13,7 +13,7 @@ from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.labels import encode_labels
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
-from makedo.data.edges import is_text
+from makedo.data.edges import is_text, known_edges
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
 
@@ -27,7 +27,7 @@ HELP = {
     "target": "column of edges with the other end (default: target, else the second)",
     "split": "column of nodes that says train, valid or test (default: we split off validation "
     "nodes)",
-    "unknown_nodes": "what to do with edges that name nodes which are not in the node table",
+    "unknown_nodes": "what to do with edges that name nodes which are not there",
     "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from "
     "there",
     "budget": "configurations that each baseline may try (at most 8)",
@@ -82,6 +82,7 @@ def predict(
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
+    unknown_nodes: Unknown = "error",
     neighbors: int = 3,
 ) -> Rows:
     """Name the class of each node: new ones by their features, and by their edges if given."""
@@ -89,7 +90,10 @@ def predict(
         raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
     for X in _numbered(frames, id, nodes.name):
-        explained = _explained(model, X, _ends(edges, source, target), neighbors, nodes.name)
+        ends: Any = _ends(edges, source, target)
+        if edges is not None and unknown_nodes == "drop":
+            ends = known_edges(ends, model.node_id_.append(X.index), edges.name)
+        explained = _explained(model, X, ends, neighbors, nodes.name)
         yield explained.reset_index(names=X.index.name or "node")
 
 
