@@ -278,6 +278,19 @@ def test_root_diagnose_says_what_a_room_lacks(makedo, room, graph):
     assert "--label" in answers["spare_room"]["advice"]
 
 
+@pytest.mark.parametrize("option", ["--label", "--id"])
+def test_root_diagnose_refuses_a_column_that_no_file_has(makedo, room, graph, option):
+    room("commands", VERBS=[diagnose])
+    given = {"--label": "age", "--id": "key"} | {option: "colour"}
+    line = [word for pair in given.items() for word in pair]
+    code, out, err = makedo("diagnose", "a.csv", "b.csv", *line, "--quiet")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"makedo: {option} colour: no file has a column of that name. a.csv has 'key', 'age'; "
+        "b.csv has 'x', 'y'.\n"
+    )
+
+
 def test_as_overrides_what_the_values_say(makedo, room, graph):
     room("commands", VERBS=[diagnose])
     out = makedo(

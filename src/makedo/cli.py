@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -354,6 +354,8 @@ def diagnose(
     found = import_module("makedo.data.roles").find_roles(
         {path: table.frame for path, table in tables.items()}, id_
     )
+    for option, column in (("--label", label), ("--id", id_)):
+        check_column(option, column, tables.values())
     given: dict[str, Any] = {"settings": Settings(quiet=quiet)}
     given |= {name: value for name, value in (("label", label), ("id", id_)) if value is not None}
     answers = {room: ask(room, found, named, tables, given) for room in ROOMS}
@@ -364,6 +366,14 @@ def diagnose(
     width = max(map(len, answers))
     for room in order:
         click.echo(f"{command_name(room):<{width}}  {verdict_line(answers[room])}")
+
+
+def check_column(option: str, column: str | None, tables: Collection[Table]) -> None:
+    """Refuse a column that none of the tables has: no room could answer."""
+    if column is None or any(column in table.frame for table in tables):
+        return
+    known = "; ".join(f"{table.name} has {first(table.frame.columns, 20)}" for table in tables)
+    raise MakedoInputError(f"{option} {column}: no file has a column of that name. {known}.")
 
 
 def read_roles(pairs: Sequence[str]) -> dict[str, str]:
