@@ -129,6 +129,7 @@ BAD_FILES = {
     ),
     "split word": (nodes(split=""), ["--split", "split"], "60 values other than train"),
     "setting": ((lambda: None), ["--set", "hidden=abc"], "must be an integer"),
+    "huge network": ((lambda: None), ["--set", "hidden=99999999999999"], "not enough memory"),
     "no place": ((lambda: None), ["--out", ""], "--out"),
 }
 
@@ -181,6 +182,25 @@ def test_predict_refuses(refused, what):
     change(pd.read_csv("new.csv")).to_csv("new.csv", index=False)
     line = refused("predict", "model", "--nodes", "new.csv", "--id", "node", "--out", "result.csv")
     assert words in line
+
+
+def test_predict_refuses_edges_to_unknown_nodes_and_can_drop_them(refused, capsys):
+    served = ["--set", "degree_threshold=1", "--features", "size,width,colour"]
+    assert cli.main(["cold-brew", "fit", *FIT, "--out", "linked", *served, *SHORT]) == 0
+    ends = pd.DataFrame({"a": ["n0", "n1", "zzz", "n2"], "b": ["0001", "zzz", "0002", "n0"]})
+    ends.to_csv("new_edges.csv", index=False)
+    ends.drop(index=[1, 2]).to_csv("good_edges.csv", index=False)
+    line = ["predict", "linked", "--nodes", "new.csv", "--id", "node", "--edges"]
+    told = refused(*line, "new_edges.csv", "--out", "result.csv")
+    assert "2 of 4 edges name nodes that are not in" in told
+    dropped = ["new_edges.csv", "--unknown-nodes", "drop", "--out", "dropped.csv"]
+    assert cli.main(["cold-brew", *line, *dropped]) == 0
+    told = "new_edges.csv: 2 of 4 edges name nodes that are not there, and are left out."
+    assert told in capsys.readouterr().err
+    assert cli.main(["cold-brew", *line, "good_edges.csv", "--out", "good.csv"]) == 0
+    answers = pd.read_csv("dropped.csv")
+    pd.testing.assert_frame_equal(answers, pd.read_csv("good.csv"))
+    assert list(answers["route"].str.contains("teacher")[:3]) == [True, False, True]
 
 
 def test_labels_of_another_type_are_not_scored_as_wrong(refused, capsys):

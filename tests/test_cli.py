@@ -113,6 +113,8 @@ def test_a_method_without_a_verb_shows_its_verbs(makedo, name):
         (["reproduce"], "either a method or --render"),
         (["reproduce", "cold-brew", "--render"], "either a method or --render"),
         (["reproduce", "cold-brew", "--table", "no such"], "'no such'"),
+        (["reproduce", "cold-brew", "--jobs", "0"], "--jobs"),
+        (["reproduce", "cold-brew", "--jobs", "-1"], "--jobs"),
         (["data", "get", "no such"], "'no such'"),
         (["data", "path", "no such"], "'no such'"),
         (["diagnose"], "name the files"),
@@ -186,6 +188,46 @@ def test_reproduce_measures_a_table_keeps_its_rows_and_renders_them(makedo, room
     assert "## Spare" in page and "### second" in page
 
 
+@pytest.fixture
+def two_tables(room):
+    """Two tables: one of cora and citeseer, one of cora alone; gives what was measured."""
+    asked = []
+
+    def rows(table, seeds):
+        for data in ("cora", "citeseer") if table == "first" else ("cora",):
+            yield Row(table, data, "MLP", lambda data=data: compute(table, data))
+
+    def compute(table, data):
+        asked.append((table, data))
+        return [measured(ACCURACY, "all", [70.0])]
+
+    room("reproduce", tables=lambda: ["first", "second"], rows=rows)
+    return asked
+
+
+def test_reproduce_measures_only_the_data_sets_asked_for(makedo, two_tables):
+    line = ("reproduce", "spare-room", "--table", "first")
+    assert makedo(*line, "--data", "citeseer")[0] == 0
+    assert two_tables == [("first", "citeseer")]
+    assert makedo("reproduce", "spare-room", "--data", "citeseer, cora")[0] == 0
+    assert two_tables[1:] == [("first", "cora"), ("second", "cora")]
+    records = json.loads(Path("results/spare_room.json").read_text())
+    assert {record["command"] for record in records} == {
+        "makedo reproduce spare-room --table first", "makedo reproduce spare-room --table second"
+    }  # fmt: skip
+
+
+def test_reproduce_names_the_data_sets_that_there_are(makedo, two_tables, tmp_path):
+    code, out, err = makedo(
+        "reproduce", "spare-room", "--table", "second", "--data", "cora,citeseer,x"
+    )
+    assert (code, out) == (2, "") and not two_tables and not any(tmp_path.iterdir())
+    assert err == (
+        "makedo: --data: the table 'second' of spare-room has no rows of 'citeseer', 'x'. There "
+        "are 'cora'.\n"
+    )
+
+
 def test_every_room_s_tables_can_be_asked_for():
     for name in ROOMS:
         if find_spec(f"makedo.methods.{name}.reproduce") is None:
@@ -234,6 +276,19 @@ def test_root_diagnose_says_what_a_room_lacks(makedo, room, graph):
     assert answers["cold_brew"]["verdict"] == "cannot tell"
     assert "--as edges=FILE" in answers["cold_brew"]["advice"]
     assert "--label" in answers["spare_room"]["advice"]
+
+
+@pytest.mark.parametrize("option", ["--label", "--id"])
+def test_root_diagnose_refuses_a_column_that_no_file_has(makedo, room, graph, option):
+    room("commands", VERBS=[diagnose])
+    given = {"--label": "age", "--id": "key"} | {option: "colour"}
+    line = [word for pair in given.items() for word in pair]
+    code, out, err = makedo("diagnose", "a.csv", "b.csv", *line, "--quiet")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"makedo: {option} colour: no file has a column of that name. a.csv has 'key', 'age'; "
+        "b.csv has 'x', 'y'.\n"
+    )
 
 
 def test_as_overrides_what_the_values_say(makedo, room, graph):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from makedo.cli import Room, command_name
 from makedo.methods import ROOMS
 
 SOURCE = Path(__file__).parent.parent / "src" / "makedo"
@@ -165,6 +166,17 @@ def test_importing_makedo_loads_no_heavy_library():
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"], ["--version"], []])
 def test_help_and_list_load_no_heavy_library(arguments):
     assert loaded_after(f"from makedo.cli import main; assert main({arguments}) == 0") == "[]"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_help_of_a_room_and_its_verbs_loads_no_learning_library(room):
+    verbs = Room(room).list_commands(None)
+    command = command_name(room)
+    lines = [[command, "--help"], *([command, verb, "--help"] for verb in verbs)]
+    loaded = loaded_after(
+        f"from makedo.cli import main; assert not any(main(line) for line in {lines})"
+    )
+    assert not {"torch", "sklearn", "matplotlib"} & set(ast.literal_eval(loaded))
 
 
 def test_every_room_is_shown_without_being_imported():

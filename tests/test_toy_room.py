@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,52 @@ def test_the_toy_room_says_what_is_wrong_in_one_line(house, table, tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1 and "'colour'" in done.stderr
     assert not any(tmp_path.iterdir())
+
+
+REPRODUCE = """
+import os, threading
+from makedo.core.paired import ACCURACY
+from makedo.core.results import measured
+from makedo.core.tables import Row
+
+def tables():
+    return ["quick", "endless"]
+
+def rows(table, seeds):
+    return [Row(table, "animals", str(n), lambda n=n: compute(table, n), range(2)) for n in (1, 2)]
+
+def compute(table, n):
+    os.write(1, b"started\\n")  # whole, beside that of the other process
+    if table == "endless":
+        threading.Event().wait()
+    return [measured(ACCURACY, "all", [n, n + 1.0])]
+"""
+
+
+def test_the_toy_room_s_tables_are_measured_by_two_processes(house, tmp_path):
+    (house / "makedo" / "methods" / "toy" / "reproduce.py").write_text(REPRODUCE)
+    line = ("reproduce", "toy", "--jobs", "2", "--table")
+    assert "| animals | 2 | 2 | 2.5 ± 0.7 |" in makedo(house, *line, "quick", cwd=tmp_path)
+    records = json.loads((tmp_path / "results" / "toy.json").read_text())
+    assert [record["values"] for record in records] == [[1.0, 2.0], [2.0, 3.0]]
+    assert {record["command"] for record in records} == {"makedo reproduce toy --table quick"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "makedo.cli", *line, "endless"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(house)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        started = [run.stdout.readline() for _ in range(2)]
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+        try:
+            out, err = run.communicate(timeout=30)  # ends when no process holds stdout any more
+        finally:
+            run.kill()
+    assert started == ["started\n", "started\n"]
+    assert (run.returncode, out, err) == (130, "", "makedo: stopped.\n")
 
 
 # --- the contract --------------------------------------------------------------------------------

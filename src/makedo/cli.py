@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from makedo.core.console import run
 from makedo.core.diagnosis import VERDICTS, Diagnosis
 from makedo.core.outputs import print_json
 from makedo.core.persistence import replacing
-from makedo.core.settings import Settings
+from makedo.core.settings import Settings, split_list
 from makedo.core.verbs import House, Table, call, command_name, mount
 from makedo.methods import ROOMS
 
@@ -231,7 +232,20 @@ def demo(method: str | None, out: str, quiet: bool) -> None:
 @root.command()
 @click.argument("method", required=False)
 @click.option("--table", metavar="NAME", help="one of the method's tables (default: all)")
+@click.option(
+    "--data",
+    metavar="NAMES",
+    multiple=True,
+    help="only these data sets, separated by commas (default: all)",
+)
 @click.option("--seeds", type=click.IntRange(1), help="number of seeds (default: the table's own)")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="rows measured at a time, each by a process with one thread",
+)
 @click.option(
     "--results",
     default="results",
@@ -243,7 +257,13 @@ def demo(method: str | None, out: str, quiet: bool) -> None:
     "--render", is_flag=True, help="write RESULTS.md beside that folder, and measure nothing"
 )
 def reproduce(
-    method: str | None, table: str | None, seeds: int | None, results: str, render: bool
+    method: str | None,
+    table: str | None,
+    data: tuple[str, ...],
+    seeds: int | None,
+    jobs: int,
+    results: str,
+    render: bool,
 ) -> None:
     """Measure a paper's tables again: rows that are already measured are kept."""
     if render == (method is not None):
@@ -262,11 +282,43 @@ def reproduce(
         raise MakedoInputError(
             f"{command_name(room)} has no table {table!r}. It has {first(names, 99)}."
         )
-    for name in names if table is None else [table]:
+    asked = {
+        name: partial(table_rows, room, name, seeds) for name in names if table in (None, name)
+    }
+    only = chosen_data(data, room, asked)
+    for name, rows in asked.items():
         line = f"makedo reproduce {command_name(room)} --table {name}"
         line += f" --seeds {seeds}" if seeds else ""
-        tables.run_table(room, module.rows(name, seeds), results, command=line)
+        tables.run_table(room, rows, results, data=only, jobs=jobs, command=line)
     click.echo(tables.render(results, {room: ROOMS[room]}))
+
+
+def table_rows(room: str, table: str, seeds: int | None) -> Iterable[Any]:
+    """The rows of a room's table; worker processes call it too."""
+    return part(room, "reproduce").rows(table, seeds)
+
+
+def chosen_data(
+    names: Sequence[str], room: str, tables: Mapping[str, Callable[[], Iterable[Any]]]
+) -> list[str] | None:
+    """The data sets that the user named with ``--data``; None for all.
+
+    Raises
+    ------
+    MakedoInputError
+        None of the tables has a row of one of them.
+    """
+    wanted = [name for text in names for name in split_list(text)]
+    if not wanted:
+        return None
+    known = list(dict.fromkeys(row.data for rows in tables.values() for row in rows()))
+    if unknown := [name for name in wanted if name not in known]:
+        where = f"table {first(tables)}" if len(tables) == 1 else "tables"
+        raise MakedoInputError(
+            f"--data: the {where} of {command_name(room)} has no rows of {first(unknown)}. "
+            f"There are {first(known, 99)}."
+        )
+    return wanted
 
 
 # --- which of them fits --------------------------------------------------------------------------
@@ -302,6 +354,8 @@ def diagnose(
     found = import_module("makedo.data.roles").find_roles(
         {path: table.frame for path, table in tables.items()}, id_
     )
+    for option, column in (("--label", label), ("--id", id_)):
+        check_column(option, column, tables.values())
     given: dict[str, Any] = {"settings": Settings(quiet=quiet)}
     given |= {name: value for name, value in (("label", label), ("id", id_)) if value is not None}
     answers = {room: ask(room, found, named, tables, given) for room in ROOMS}
@@ -312,6 +366,14 @@ def diagnose(
     width = max(map(len, answers))
     for room in order:
         click.echo(f"{command_name(room):<{width}}  {verdict_line(answers[room])}")
+
+
+def check_column(option: str, column: str | None, tables: Collection[Table]) -> None:
+    """Refuse a column that none of the tables has: no room could answer."""
+    if column is None or any(column in table.frame for table in tables):
+        return
+    known = "; ".join(f"{table.name} has {first(table.frame.columns, 20)}" for table in tables)
+    raise MakedoInputError(f"{option} {column}: no file has a column of that name. {known}.")
 
 
 def read_roles(pairs: Sequence[str]) -> dict[str, str]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import numpy as np
 import pytest
@@ -191,6 +194,109 @@ def test_a_damaged_results_file_is_refused_and_left_alone(tmp_path, text, messag
 def test_a_record_of_the_documented_keys_alone_is_read(tmp_path):
     (tmp_path / "cold_brew.json").write_text(json.dumps([GOOD]))
     assert "| cora | MLP | 1 | 1.000 |" in render(tmp_path, ROOMS)
+
+
+# --- several jobs -------------------------------------------------------------------------------
+# Worker processes import the rows: they stand in a module of their own.
+
+SHARED = """
+import os, threading
+from makedo.core.checks import MakedoInputError
+from makedo.core.paired import ACCURACY
+from makedo.core.results import measured
+from makedo.core.tables import Pair, Row
+
+def compute(name, data, mode):
+    os.write(1, f"{name} {data}\\n".encode())  # whole, beside those of other processes
+    if mode == "wait" and name != "MLP":
+        threading.Event().wait()
+    if mode == "fail" and name == "GNN":
+        raise ZeroDivisionError("GNN on " + data)
+    if name == "kNN":
+        raise MakedoInputError("kNN needs features.")
+    value = 10.0 * len(name) + len(data)
+    return [measured(ACCURACY, "all", [value, value + len(name) ** 0.5])]
+
+def rows(mode):
+    for data in ("cora", "citeseer"):
+        for name in ("MLP", "GNN", "kNN", "GP"):
+            yield Row("t", data, name, lambda n=name, d=data: compute(n, d, mode), (0, 1))
+        yield Pair("t", data, "GP", "MLP")
+"""
+RUN = """
+import sys
+from functools import partial
+from makedo.core.tables import run_table
+import shared_rows
+
+run_table("cold_brew", partial(shared_rows.rows, sys.argv[2]), sys.argv[1], jobs=2)
+"""
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    (tmp_path / "shared_rows.py").write_text(SHARED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    yield importlib.import_module("shared_rows")
+    del sys.modules["shared_rows"]
+
+
+def timeless(records):
+    return [{k: v for k, v in r.items() if k not in ("seconds", "date")} for r in records]
+
+
+def test_two_jobs_write_the_same_file_as_one(tmp_path, shared):
+    rows = partial(shared.rows, "")
+    alone = run_table("cold_brew", rows, tmp_path / "1", command=COMMAND)
+    both = run_table("cold_brew", rows, tmp_path / "2", command=COMMAND, jobs=2)
+    assert timeless(both) == timeless(alone) and len(alone) == 10
+    assert timeless(read_results(tmp_path / "2" / "cold_brew.json")) == timeless(alone)
+    reasons = [r["note"] for r in both if r["row"] == "kNN"]
+    assert reasons == ["kNN needs features."] * 2
+
+
+def test_only_the_rows_of_the_data_sets_asked_for_are_measured_and_stand_in_order(tmp_path, shared):
+    rows = partial(shared.rows, "")
+    some = run_table("cold_brew", rows, tmp_path, data=["citeseer"])
+    assert {r["data"] for r in some} == {"citeseer"} and len(some) == 5
+    whole = run_table("cold_brew", rows, tmp_path)
+    assert timeless(whole) == timeless(run_table("cold_brew", rows, tmp_path / "at once"))
+
+
+def test_a_fault_in_a_worker_is_raised_and_the_finished_rows_are_in_the_file(tmp_path, shared):
+    with pytest.raises(ZeroDivisionError, match="GNN on cora"):
+        run_table("cold_brew", partial(shared.rows, "fail"), tmp_path, jobs=2, data=["cora"])
+    there = {record["row"] for record in read_results(tmp_path / "cold_brew.json")}
+    assert there <= {"MLP", "kNN", "GP"}
+    again = run_table("cold_brew", partial(shared.rows, ""), tmp_path, jobs=2, data=["cora"])
+    assert [r["row"] for r in again] == ["MLP", "GNN", "kNN", "GP", "GP over MLP"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_keeps_the_finished_rows_and_leaves_no_process(tmp_path, shared, sent):
+    command = [sys.executable, "-c", RUN, str(tmp_path / "results"), "wait"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        # When three have begun, the first of them is finished and written.
+        started = [run.stdout.readline() for _ in range(3)]
+        if sent == signal.SIGINT:  # a terminal sends it to the workers too
+            os.killpg(run.pid, sent)
+        else:
+            run.send_signal(sent)
+        try:
+            _, errors = run.communicate(timeout=30)  # ends when no process holds stdout any more
+        finally:
+            run.kill()
+    assert sorted(started) == ["GNN cora\n", "MLP cora\n", "kNN cora\n"]
+    assert run.returncode == -sent
+    assert errors.count("Traceback") == (sent == signal.SIGINT)  # the parent's own
+    there = read_results(tmp_path / "results" / "cold_brew.json")
+    assert [record["row"] for record in there] == ["MLP"]
+    run_table("cold_brew", partial(shared.rows, ""), tmp_path / "results", jobs=2)
+    resumed = read_results(tmp_path / "results" / "cold_brew.json")
+    assert resumed[0] == there[0] and len(resumed) == 10
 
 
 # --- paired differences -------------------------------------------------------------------------

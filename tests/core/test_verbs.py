@@ -13,6 +13,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from makedo.core import verbs
 from makedo.core.checks import (
@@ -306,7 +307,8 @@ def test_set_is_typed_by_the_constructor(makedo, change, name, value):
     ("change", "words"),
     [
         ("shrnk=1", "no parameter 'shrnk'. Did you mean 'shrink'? It has shrink, n_steps"),
-        ("n_steps=many", "n_steps of Mean must be an integer. Got 'many'"),
+        ("n_steps=many", "n_steps of Mean must be an integer of 64 bits. Got 'many'"),
+        (f"n_steps={2**63}", "an integer of 64 bits"),
         ("n_steps=1.5", "an integer"),
         ("warm=1", "true or false"),
         ("how=slow", "one of 'fast', 'exact'"),
@@ -569,9 +571,39 @@ def test_a_fault_is_one_line_and_exit_1_and_the_traceback_can_be_had(makedo, mon
     assert "Traceback" in makedo(raising(KeyError("x")))[2]
 
 
-@pytest.mark.parametrize("error", [EOFError("cut short"), OSError("disk full"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [EOFError("cut short"), OSError("disk full"), RuntimeError("mat1 and mat2")]
+)
 def test_errors_of_the_system_are_faults(makedo, error):
     assert makedo(raising(error))[0] == 1
+
+
+def test_a_fault_is_told_by_its_first_line(makedo):
+    err = makedo(raising(RuntimeError("\nOverflow when unpacking\nframe #0: c10::Error\n")))[2]
+    assert "RuntimeError: Overflow when unpacking. MAKEDO" in err and "c10" not in err
+
+
+@pytest.mark.parametrize(
+    ("ask", "size"),
+    [
+        (lambda: np.empty(2**60, dtype=np.uint8), " for 1.00 EiB at once"),
+        (lambda: torch.empty(2**60, dtype=torch.uint8), " for 1,152,921,504.6 GB at once"),
+        (lambda: torch.empty(2**62, 2**62), ""),
+        (lambda: bytearray(2**62), ""),
+    ],
+)
+def test_too_little_memory_is_one_line_that_says_how_to_ask_for_less(makedo, here, ask, size):
+    def greedy(*, label: str = "") -> Rows:
+        """Ask for much."""
+        yield pd.DataFrame({"a": [1]})
+        ask()
+
+    code, out, err = makedo(greedy, "--out", "a.csv")
+    assert (code, out) == (2, "") and written(here) == set()
+    assert err == (
+        f"makedo: there is not enough memory{size}. Make the model or its batches smaller with "
+        "--set, or give fewer rows.\n"
+    )
 
 
 def test_ctrl_c_is_exit_130(makedo, here):

@@ -5,7 +5,8 @@ exit      when
 ========  ==========================================================================================
 0         done
 1         a fault of ours or of a library: one line; ``MAKEDO_TRACEBACK=1`` shows where
-2         the user's data, files or options cannot be used: one line, what, where and what to do
+2         the user's data, files or options cannot be used: one line, what, where and what to do;
+          also where they need more memory than there is, for only the user can ask for less
 130       Ctrl-C; a fit that was stopped has saved its best state
 ========  ==========================================================================================
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -60,7 +62,14 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except Exception as error:  # noqa: BLE001  (whatever it is, it is reported)
-            text = f": {error}" if str(error) else ""
+            if lacks_memory(error):
+                held.clear()
+                return _say(
+                    f"there is not enough memory{_needed(error)}. Make the model or its batches "
+                    "smaller with --set, or give fewer rows.",
+                    2,
+                )
+            text = next((f": {line}" for line in str(error).splitlines() if line.strip()), "")
             return _say(
                 f"fault: {type(error).__name__}{text}. MAKEDO_TRACEBACK=1 shows where it happened.",
                 1,
@@ -73,6 +82,23 @@ def _say(message: str, code: int) -> int:
         traceback.print_exc()
     click.echo(f"makedo: {' '.join(message.split())}", err=True)
     return code
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether more memory was asked for than there is; torch says so in words only."""
+    words = ("can't allocate memory", "not enough memory", "out of memory", "size calculation over")
+    told = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return told or isinstance(error, MemoryError)
+
+
+def _needed(error: Exception) -> str:
+    """How much was asked for at once, where the error says it."""
+    found = re.search(r"allocate (\d[\d.]*) ?([KMGTPE]?i?B|bytes)", str(error))
+    if found is None:
+        return ""
+    size, unit = found.groups()
+    text = f"{float(size) / 1e9:,.1f} GB" if unit == "bytes" else f"{size} {unit}"
+    return f" for {text} at once"
 
 
 @contextmanager

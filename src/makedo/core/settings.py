@@ -178,6 +178,8 @@ def _read_bool(value: Any) -> bool:
 def _read_int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(value)
+    if not -(2**63) <= int(value) < 2**63:  # numpy and torch have no larger ones
+        raise ValueError(value)
     return int(value)
 
 
@@ -227,4 +229,10 @@ READERS = {
     float: _read_float,
     str: _read_text,
 }
-WORDS = {NoneType: "none", bool: "true or false", int: "an integer", float: "a number", str: "text"}
+WORDS = {
+    NoneType: "none",
+    bool: "true or false",
+    int: "an integer of 64 bits",
+    float: "a number",
+    str: "text",
+}

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,9 @@ from makedo.core.results import (
     read_results,
     write_results,
 )
+from makedo.core.workers import shared_out
+
+Place = tuple[str, str, str]  # table, data, row
 
 
 @dataclass(frozen=True)
@@ -145,21 +150,33 @@ def _records(
 
 
 def run_table(
-    room: str, rows: Iterable[Row | Pair], results_dir: str | Path, *, command: str = ""
+    room: str,
+    rows: Iterable[Row | Pair] | Callable[[], Iterable[Row | Pair]],
+    results_dir: str | Path,
+    *,
+    data: Collection[str] | None = None,
+    jobs: int = 1,
+    command: str = "",
 ) -> list[Record]:
     """Compute the rows that ``results_dir/<room>.json`` lacks; return all records of the file.
 
-    A row is written as soon as it is finished, so that killing the run loses only the row in work.
+    A row is written as soon as it is finished, so that killing the run loses only the rows in work.
     A row that was missing for a reason is tried again.  A row is measured again when more seeds are
     asked for than it has; if that cannot run, the older one stays.  Differences are always taken
-    anew from the rows in the file.
+    anew from the rows in the file, as soon as no row before them is left to compute.  New rows
+    stand in the table's order, whatever the order in which they are finished.
 
     Parameters
     ----------
     room : str
-    rows : iterable of Row or Pair
-        Pairs after the rows that they subtract.
+    rows : iterable of Row or Pair, or callable that gives one
+        Pairs after the rows that they subtract.  For several jobs it is a callable that pickles:
+        each process makes the rows anew.
     results_dir : str or Path
+    data : collection of str, optional
+        Only the rows of these data sets.
+    jobs : int
+        How many processes compute rows; 1: this one does.
     command : str
         The command line that repeats the measurement; stored with each row.
 
@@ -172,30 +189,83 @@ def run_table(
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_writer(path):
         records = read_results(path)
-        for row in rows:
-            if isinstance(row, Pair):
-                fresh = _paired(path, row, records)
-            elif _is_done(row, records):
-                logger.info("%s · %s · %s: kept", row.table, row.data, row.row)
-                continue
-            else:
-                fresh = _computed(row, command)
-                if not _has_score(fresh) and _has_score(_there(row, records)):
-                    logger.warning("%s; the older row stays", fresh[0]["note"])
-                    continue
-            records = _replaced(records, row, fresh)
-            write_results(path, records)
+        order, todo, pairs = _plan(rows, records, data)
+        compute = partial(_computed, command=command)
+        if jobs == 1:
+            answers = _in_turn(todo, compute)
+        else:
+            assert callable(rows), "several jobs need a callable that makes the rows"
+            answers = shared_out(rows, compute, list(todo), jobs)
+        with closing(_finished(answers, set(todo), pairs)) as steps:
+            for i, step in steps:
+                if isinstance(step, Pair):
+                    fresh = _paired(path, step, records)
+                else:
+                    fresh = step
+                    logger.info("%s · %s · %s: %.1f s", *order[i], fresh[0]["seconds"])
+                    if not _has_score(fresh) and _has_score(_there(order[i], records)):
+                        why = fresh[0].get("note") or "nothing could be measured"
+                        logger.warning("%s; the older row stays", clause(why))
+                        continue
+                records = _replaced(records, i, order, fresh)
+                write_results(path, records)
     return records
 
 
+def _plan(
+    rows: Iterable[Row | Pair] | Callable[[], Iterable[Row | Pair]],
+    records: Sequence[Record],
+    data: Collection[str] | None,
+) -> tuple[list[Place], dict[int, Row], dict[int, Pair]]:
+    """The places of all rows in order; by number, what is to be computed and what subtracted."""
+    order: list[Place] = []
+    todo: dict[int, Row] = {}
+    pairs: dict[int, Pair] = {}
+    for i, row in enumerate(rows() if callable(rows) else rows):
+        order.append((row.table, row.data, row.row))
+        if data is not None and row.data not in data:
+            continue
+        if isinstance(row, Pair):
+            pairs[i] = row
+        elif _is_done(row, records):
+            logger.info("%s · %s · %s: kept", *order[i])
+        else:
+            todo[i] = row
+    return order, todo, pairs
+
+
+def _in_turn(
+    todo: dict[int, Row], compute: Callable[[Row], list[Record]]
+) -> Generator[tuple[int, list[Record]], None, None]:
+    """Compute one row after another, and let go of each: it may hold the data of its table."""
+    for i in list(todo):
+        yield i, compute(todo.pop(i))
+
+
+def _finished(
+    answers: Generator[tuple[int, list[Record]], None, None],
+    missing: set[int],
+    pairs: dict[int, Pair],
+) -> Generator[tuple[int, list[Record] | Pair], None, None]:
+    """Each row as it is computed, and each pair as soon as no row before it is missing."""
+    with closing(answers):
+        while True:
+            for i in [i for i in pairs if not missing or i < min(missing)]:
+                yield i, pairs.pop(i)
+            if (answer := next(answers, None)) is None:
+                return
+            missing.remove(answer[0])
+            yield answer
+
+
 def _is_done(row: Row, records: Sequence[Record]) -> bool:
-    there = _there(row, records)
+    there = _there((row.table, row.data, row.row), records)
     seeds = set.intersection(*(set(r.get("seeds", ())) for r in there)) if there else set()
     return _has_score(there) and seeds >= set(row.seeds)
 
 
-def _there(row: Row, records: Sequence[Record]) -> list[Record]:
-    return [r for r in records if place_of(r) == (row.table, row.data, row.row)]
+def _there(place: Place, records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if place_of(r) == place]
 
 
 def _has_score(records: Sequence[Record]) -> bool:
@@ -209,7 +279,6 @@ def _computed(row: Row, command: str) -> list[Record]:
     except MakedoInputError as error:
         found = [measured(Metric(""), "", {}, note=str(error))]
     seconds = round(time.perf_counter() - started, 3)
-    logger.info("%s · %s · %s: %.1f s", row.table, row.data, row.row, seconds)
     stamp = {"seconds": seconds, "command": command, "date": date.today().isoformat()}
     return [plain(record | stamp) for record in found]
 
@@ -256,13 +325,16 @@ def _subtract(a: Record, b: Record) -> Record:
     return measured(metric, a["group"], d.values, paper=paper, interval=d.interval)
 
 
-def _replaced(records: Sequence[Record], row: Row | Pair, fresh: Sequence[Record]) -> list[Record]:
-    """The records with a row put where its older version stood, else at the end."""
-    place = (row.table, row.data, row.row)
-    at = next((i for i, r in enumerate(records) if place_of(r) == place), len(records))
-    stamp = {"table": row.table, "data": row.data, "row": row.row}
+def _replaced(
+    records: Sequence[Record], i: int, order: Sequence[Place], fresh: Sequence[Record]
+) -> list[Record]:
+    """The records with row ``i`` where its older version stood, else before a later row."""
+    places = [place_of(record) for record in records]
+    later = {order[i]} if order[i] in places else set(order[i + 1 :])
+    at = next((n for n, place in enumerate(places) if place in later), len(records))
+    stamp = dict(zip(("table", "data", "row"), order[i], strict=True))
     stamped = [stamp | record for record in fresh]
-    return [*records[:at], *stamped, *(r for r in records[at:] if place_of(r) != place)]
+    return [*records[:at], *stamped, *(r for r in records[at:] if place_of(r) != order[i])]
 
 
 # --- RESULTS.md ---------------------------------------------------------------------------------

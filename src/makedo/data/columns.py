@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.files import text_facts
@@ -482,6 +481,8 @@ def _fit_text(column: Column, values: np.ndarray, scale: bool) -> None:
 
 
 def _encode_text(values: np.ndarray, learnt: dict[str, Any]) -> sparse.csr_matrix:
+    from sklearn.feature_extraction.text import TfidfTransformer  # slow to import
+
     tfidf = TfidfTransformer(sublinear_tf=True)
     tfidf.idf_ = learnt["idf"]
     if not len(values):
@@ -492,6 +493,8 @@ def _encode_text(values: np.ndarray, learnt: dict[str, Any]) -> sparse.csr_matri
 
 def _hash_words(values: np.ndarray) -> sparse.csr_matrix:
     """Counts of hashed words, (n_rows, TEXT_BUCKETS) float64."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     unscaled: Any = None
     words = HashingVectorizer(
         n_features=TEXT_BUCKETS, token_pattern=_TOKEN, alternate_sign=False, norm=unscaled

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from makedo.core.checks import MakedoInputError, count, first
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 
 
 class Edges(NamedTuple):
@@ -51,6 +52,20 @@ def _read_table(edges: pd.DataFrame, where: str) -> Edges:
             )
     weight = check_weight(edges["weight"], where) if "weight" in edges.columns else None
     return Edges(edges[ends[0]].array, edges[ends[1]].array, weight, True)
+
+
+def known_edges(edges: pd.DataFrame, ids: pd.Index, where: str) -> pd.DataFrame:
+    """The edges of a table that have both ends among ``ids``; the others are left out and told."""
+    listed = read_edges(edges, where)
+    known = pd.Index(listed.source).isin(ids) & pd.Index(listed.target).isin(ids)
+    if not known.all():
+        warnings.warn(
+            f"{where}: {count(int((~known).sum()))} of {count(len(known), 'edge')} name nodes that "
+            "are not there, and are left out.",
+            MakedoWarning,
+            stacklevel=2,
+        )
+    return edges.loc[known]
 
 
 def to_numpy(values: Any) -> np.ndarray:

@@ -16,7 +16,6 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.interchange import from_dataframe
 from scipy import sparse
-from sklearn.exceptions import NotFittedError
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.columns import ENCODE, EXPECTED, FIT, Block, Column, classify, read_as
@@ -235,6 +234,8 @@ class TableEncoder:
             A column is not there or holds another kind of values than in ``fit``.
         """
         if not hasattr(self, "_columns"):
+            from sklearn.exceptions import NotFittedError  # slow to import
+
             raise NotFittedError("TableEncoder: call fit before transform.")
         frame = as_frame(frame, where)
         used = [column for column in self._columns if column.kind != "dropped"]

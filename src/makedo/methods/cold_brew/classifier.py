@@ -51,7 +51,7 @@ class ColdBrewClassifier(ClassifierMixin, ColdBrew):
         On all weights but the structural embedding.
     max_epochs, student_max_epochs : int, default=500, 150
         Most passes over the data of the teacher, and of each student network.
-    patience, student_patience : int, default=200, 20
+    patience, student_patience : int, default=200, 40
         Epochs without a better validation score after which a network stops.
     batch_size : int, default=512
         Most rows a step of the student; a fifth of the rows where that is less.

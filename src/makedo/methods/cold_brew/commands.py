@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+import makedo
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.labels import encode_labels
 from makedo.core.progress import logger
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
 from makedo.data.degrees import degree_splits
-from makedo.data.edges import is_text
+from makedo.data.edges import is_text, known_edges
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
-from makedo.methods.cold_brew.classifier import ColdBrewClassifier
-from makedo.methods.cold_brew.fcr import feature_contribution_ratio
+from makedo.methods import cold_brew
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ HELP = {
     "target": "column of edges with the other end (default: target, else the second)",
     "split": "column of nodes that says train, valid or test (default: we split off validation "
     "nodes)",
-    "unknown_nodes": "what to do with edges that name nodes which are not in the node table",
+    "unknown_nodes": "what to do with edges that name nodes which are not there",
     "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from "
     "there",
     "budget": "configurations that each baseline may try (at most 8)",
@@ -59,7 +59,7 @@ def diagnose(
     """Measure whether a graph method would help on nodes without edges, in about a minute."""
     X, y, _ = _read_nodes(nodes, id, label, features)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    return ColdBrewClassifier().diagnose(X, y, graph=graph)
+    return makedo.ColdBrewClassifier().diagnose(X, y, graph=graph)
 
 
 def fit(
@@ -77,7 +77,7 @@ def fit(
     settings: Settings,
 ) -> Fitted:
     """Learn from a node table and an edge list, to serve nodes with and without edges."""
-    model = settings.build(ColdBrewClassifier)
+    model = settings.build(makedo.ColdBrewClassifier)
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
     return model.fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
@@ -91,6 +91,7 @@ def predict(
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
+    unknown_nodes: Unknown = "error",
     neighbors: int = 3,
 ) -> Rows:
     """Name the class of each node: new ones by their features, and by their edges if given."""
@@ -98,7 +99,10 @@ def predict(
         raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
     for X in _numbered(frames, id, nodes.name):
-        explained = _explained(model, X, _ends(edges, source, target), neighbors, nodes.name)
+        ends: Any = _ends(edges, source, target)
+        if edges is not None and unknown_nodes == "drop":
+            ends = known_edges(ends, model.node_id_.append(X.index), edges.name)
+        explained = _explained(model, X, ends, neighbors, nodes.name)
         yield explained.reset_index(names=X.index.name or "node")
 
 
@@ -163,7 +167,7 @@ def fcr(
     """
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    found = feature_contribution_ratio(
+    found = cold_brew.feature_contribution_ratio(
         X, y, graph=graph, budget=budget, random_state=_checked_seed(seed), **masks
     )
     logger.info("%s", found.reading)

@@ -116,7 +116,7 @@ class ColdBrew(Estimator):
         max_epochs: int = 500,
         student_max_epochs: int = 150,
         patience: int = 200,
-        student_patience: int = 20,
+        student_patience: int = 40,
         batch_size: int = 512,
         cold_part: str = "auto",
         degree_threshold: float | str = "auto",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROWS = 8192  # rows scored at once
 MLP_WIDTH = 128
-PLAIN_MLP = {"learning_rate": 0.005, "patience": 50}  # how the plain MLPs are trained
+PLAIN_MLP = {"learning_rate": 0.005, "patience": 100}  # how the plain MLPs are trained
 
 
 def build_networks(model: ColdBrew) -> dict[str, nn.Module]:
