@@ -20,6 +20,7 @@ from torch import Tensor
 
 ROWS = 65_536  # queries searched, or keys put into cells, at once
 AT_ONCE = 2**25  # scores held at once
+TOGETHER = 4096  # queries whose best finds are picked at once
 PER_ROOT = 2.0  # cells per root of the number of keys
 SAMPLE = 64  # keys a cell that k-means learns from
 ROUNDS = 10  # of k-means
@@ -154,19 +155,13 @@ def search(
             probe = ranked_cells(query[rows], cells, n_probe)  # (n_rows, P)
             enough = sizes[probe].sum(1) >= K + (own is not None)
             rich = rows[enough]
+            poor.append(rows[~enough])
+            if not len(rich):
+                continue
             mine = None if own is None else own[rich]
             s[rich], index[rich] = _search(query[rich], probe[enough], keys, cells, K, mine)
-            poor.append(rows[~enough])
         waiting, n_probe = torch.cat(poor), min(2 * n_probe, len(sizes))
     return s, index
-
-
-class Found(NamedTuple):
-    """Keys that may be among the best, in any order, all (n_found,)."""
-
-    row: Tensor
-    s: Tensor
-    index: Tensor
 
 
 def _search(
@@ -178,19 +173,63 @@ def _search(
     looked at again, which spares most of the sorting.
     """
     bar = query.new_full((len(query), 1), -torch.inf)
-    found = []
+    found = _Found(len(query), query.device)
     for rows, at, s in _scores(query, probe[:, :1], keys, cells, own):
-        some, bars = _best(rows, at, s, K)
-        found.append(some)
-        bar[rows] = bars
+        best = found.add_best(rows, at, s, K)
+        if best.shape[1] == K:
+            bar[rows] = best[:, -1:]
     for rows, at, s in _scores(query, probe[:, 1:], keys, cells, own):
         above = s > bar[rows]
         if int(above.sum()) > K * len(rows):
-            found.append(_best(rows, at, s, K)[0])
+            found.add_best(rows, at, s, K)
         else:
-            row, column = above.nonzero(as_tuple=True)
-            found.append(Found(rows[row], s[row, column], at + column))
-    return _merge(Found(*map(torch.cat, zip(*found, strict=True))), len(query), K)
+            found.add(rows, at, s, above)
+    return found.best(K)
+
+
+class _Found:
+    """Keys that may be among the best of their query, in the order they were found."""
+
+    def __init__(self, n_queries: int, device: Any):
+        self.n_found = torch.zeros(n_queries, dtype=torch.int64, device=device)
+        # Per batch: query, how many its query had before, score, key; all (n_found,)
+        self.parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def add(self, rows: Tensor, at: int, s: Tensor, chosen: Tensor) -> None:
+        """Take the chosen keys of a cell that begins at key ``at``; s, chosen (n_rows, size)."""
+        row, column = chosen.nonzero(as_tuple=True)
+        n = chosen.sum(1)
+        before = self.n_found[rows] + n - n.cumsum(0)
+        place = before[row] + torch.arange(len(row), device=row.device)
+        self.parts.append((rows[row], place, s[row, column], at + column))
+        self.n_found[rows] += n
+
+    def add_best(self, rows: Tensor, at: int, s: Tensor, K: int) -> Tensor:
+        """Take the K best of a cell, or all where it has fewer; their scores, best first."""
+        best, column = s.topk(min(K, s.shape[1]), dim=1)
+        n = best.shape[1]
+        place = self.n_found[rows][:, None] + torch.arange(n, device=s.device)
+        query = rows.repeat_interleave(n)
+        self.parts.append((query, place.flatten(), best.flatten(), at + column.flatten()))
+        self.n_found[rows] += n
+        return best
+
+    def best(self, K: int) -> tuple[Tensor, Tensor]:
+        """Scores and keys of the K best of each query, (n_queries, K), best first."""
+        query, place, s, key = (torch.cat(part) for part in zip(*self.parts, strict=True))
+        first = self.n_found.cumsum(0) - self.n_found
+        order = torch.empty_like(key)
+        order[first[query] + place] = torch.arange(len(key), device=key.device)  # by query
+        best_s = s.new_empty(len(first), K)
+        best_key = key.new_empty(len(first), K)
+        # Queries with about as many finds together, so that a table of them has few gaps
+        for rows in self.n_found.argsort().split(TOGETHER):
+            column = torch.arange(int(self.n_found[rows].max()), device=key.device)
+            there = column < self.n_found[rows, None]
+            table = order[(first[rows, None] + column).clamp_(max=len(order) - 1)]
+            best_s[rows], where = s[table].masked_fill_(~there, -torch.inf).topk(K, dim=1)
+            best_key[rows] = key[table.gather(1, where)]
+        return best_s, best_key
 
 
 def _scores(
@@ -212,24 +251,6 @@ def _scores(
                 here = torch.nonzero((column >= 0) & (column < size)).squeeze(1)
                 s[here, column[here]] = -torch.inf
             yield rows, at, s
-
-
-def _best(rows: Tensor, at: int, s: Tensor, K: int) -> tuple[Found, Tensor]:
-    """The K best of one cell, and the last of them: −inf where the cell has no K."""
-    best, column = s.topk(min(K, s.shape[1]), dim=1)
-    found = Found(rows.repeat_interleave(best.shape[1]), best.flatten(), at + column.flatten())
-    full = best.shape[1] == K
-    return found, best[:, -1:] if full else torch.full_like(best[:, -1:], -torch.inf)
-
-
-def _merge(found: Found, n_queries: int, K: int) -> tuple[Tensor, Tensor]:
-    """The K best of each query, (n_queries, K), best first."""
-    order = found.s.argsort(descending=True, stable=True)
-    order = order[found.row[order].argsort(stable=True)]  # by query, then best first
-    n_found = torch.bincount(found.row, minlength=n_queries)
-    first = n_found.cumsum(0) - n_found
-    best = order[(first[:, None] + torch.arange(K, device=order.device)).flatten()]
-    return found.s[best].view(n_queries, K), found.index[best].view(n_queries, K)
 
 
 # --- what it misses -------------------------------------------------------------------------------
