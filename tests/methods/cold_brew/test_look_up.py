@@ -211,6 +211,18 @@ def test_tiny_banks_can_be_searched_in_cells(n):
     assert search(query[:0], keys, cells, n)[1].shape == (0, n)
 
 
+@pytest.mark.parametrize("n_probe", [1, 5])
+def test_a_query_that_is_no_number_gets_some_answer_and_does_not_spoil_the_others(n_probe):
+    keys, cells = prepared(normal(300, 6), "cosine")
+    cells = cells._replace(n_probe=n_probe)
+    query = queries_like(normal(9, 6, seed=4), "cosine")
+    alone = search(query[1:], keys, cells, 20)
+    query[0] = torch.nan
+    s, index = search(query, keys, cells, 20)
+    assert s[0].isnan().all() and ((index >= 0) & (index < 300)).all()
+    assert torch.equal(index[1:], alone[1])
+
+
 # --- the bank ------------------------------------------------------------------------------------
 
 
@@ -258,6 +270,8 @@ def test_a_state_without_cells_is_that_of_an_exact_bank():
         {"indptr": torch.tensor([0, 2, 4, 7])},
         {"indptr": torch.tensor([1, 2, 4, 6])},
         {"indptr": torch.tensor([0, 6])},
+        {"indptr": torch.tensor([0.0, 2, 4, 6])},
+        {"centers": torch.zeros(3, 2, dtype=torch.int64)},
         {"centers": torch.zeros(3, 5)},
         {"n_probe": 4},
         {"n_probe": 0},

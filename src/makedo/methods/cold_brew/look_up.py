@@ -56,6 +56,8 @@ class Cells(NamedTuple):
         fits = (
             centers.shape == (n_cells, width)
             and indptr.shape == (n_cells + 1,)
+            and indptr.dtype == torch.int64
+            and centers.dtype == torch.float32
             and (int(indptr[0]), int(indptr[-1])) == (0, n_keys)
             and bool((indptr.diff() >= 0).all())
             and type(n_probe) is int
@@ -112,7 +114,7 @@ def _nearest(points: Tensor, centers: Tensor) -> Tensor:
 
 def _rows_at_once(width: int) -> int:
     """Rows of this width that are held at once."""
-    return max(1, min(ROWS, AT_ONCE // width))
+    return max(1, min(ROWS, AT_ONCE // max(width, 1)))
 
 
 def ranked_cells(query: Tensor, cells: Cells, n_probe: int) -> Tensor:
@@ -179,7 +181,7 @@ def _search(
         if best.shape[1] == K:
             bar[rows] = best[:, -1:]
     for rows, at, s in _scores(query, probe[:, 1:], keys, cells, own):
-        above = s > bar[rows]
+        above = ~(s <= bar[rows])  # a score that is no number counts as one above
         if int(above.sum()) > K * len(rows):
             found.add_best(rows, at, s, K)
         else:
