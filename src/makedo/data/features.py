@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.table import TableEncoder, as_frame
+
+ROWS = 65_536  # held in double precision at once
 
 if TYPE_CHECKING:  # scipy's stubs say that the shape of a sparse matrix may be None
     Matrix = Any
@@ -127,6 +130,19 @@ def stack_rows(above: Matrix, below: Matrix) -> Matrix:
     return np.vstack([above, below.toarray() if sp.issparse(below) else below])
 
 
+def _mean_and_sd(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the columns over some rows, in double precision, which only a block at a time has."""
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, len(rows), ROWS):
+            yield X[rows[start : start + ROWS]].astype(np.float64)
+
+    zero = np.zeros(X.shape[1])
+    mean = sum((block.sum(0) for block in blocks()), zero) / len(rows)
+    square = sum((((block - mean) ** 2).sum(0) for block in blocks()), zero) / len(rows)
+    return mean, np.sqrt(square)
+
+
 class RowScaler:
     """Scale features for a network: rows of counts to sum 1, dense columns to mean 0 and sd 1.
 
@@ -152,9 +168,8 @@ class RowScaler:
                 raise MakedoInputError(
                     'normalize="columns" would fill a sparse X. Use "rows" or "none".'
                 )
-            seen = (X if rows is None else X[rows]).astype(np.float64)
-            sd = seen.std(0)
-            self.mean = seen.mean(0).astype(np.float32)
+            mean, sd = _mean_and_sd(X, np.arange(X.shape[0]) if rows is None else rows)
+            self.mean = mean.astype(np.float32)
             self.scale = np.where(sd < 1e-12, 1.0, sd).astype(np.float32)
         return self
 
@@ -170,7 +185,9 @@ class RowScaler:
             return X * factor[:, None]
         if self.how == "columns":
             assert self.mean is not None
-            return (X - self.mean) / self.scale
+            scaled = X - self.mean
+            scaled /= self.scale
+            return scaled
         return X
 
     def to_state(self) -> dict[str, Any]:

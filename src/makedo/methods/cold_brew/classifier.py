@@ -38,6 +38,9 @@ class ColdBrewClassifier(ClassifierMixin, ColdBrew):
         K, virtual neighbours of a node.
     similarity : {"cosine", "dot"}, default="cosine"
         How a guess is compared with the bank.
+    look_up : {"auto", "exact", "approximate"}, default="auto"
+        Whether all of the bank is compared with a guess, or only the parts of it that are most like
+        it, enough of them for 95 in 100 of the K neighbours; "auto" is exact up to 50,000 rows.
     temperature : float, default=0.1
         :math:`\tau`; small values let the nearest neighbour decide.
     distill : float, default=0.5

@@ -50,7 +50,13 @@ from makedo.data.nodes import Nodes, read_nodes
 from makedo.methods.cold_brew.restoring import OBJECTS, card, check_restored, restore
 from makedo.methods.cold_brew.routing import PARTS, hide_half, route
 from makedo.methods.cold_brew.serving import PLAIN_MLP, Answer, Server, answer, build_networks
-from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase, virtual_neighborhood
+from makedo.methods.cold_brew.student import (
+    Bank,
+    beside_the_features,
+    choose_cells,
+    column_scale,
+    part1_phase,
+)
 from makedo.methods.cold_brew.tasks import Task
 from makedo.methods.cold_brew.teacher import StructuralGCN, embedding_bank, teacher_phase
 from makedo.nn.features import Features
@@ -74,6 +80,7 @@ class ColdBrew(Estimator):
         "bank": Choice(("layers", "output")),
         "n_neighbors": Number(1, integer=True),
         "similarity": Choice(("cosine", "dot")),
+        "look_up": Choice(("auto", "exact", "approximate")),
         "temperature": Number(0, open_low=True),
         "distill": Number(0, 1),
         "student_hidden": Number(1, integer=True),
@@ -105,6 +112,7 @@ class ColdBrew(Estimator):
         bank: str = "layers",
         n_neighbors: int = 16,
         similarity: str = "cosine",
+        look_up: str = "auto",
         temperature: float = 0.1,
         distill: float = 0.5,
         student_hidden: int = 256,
@@ -133,6 +141,7 @@ class ColdBrew(Estimator):
         self.bank = bank
         self.n_neighbors = n_neighbors
         self.similarity = similarity
+        self.look_up = look_up
         self.temperature = temperature
         self.distill = distill
         self.student_hidden = student_hidden
@@ -307,7 +316,9 @@ class ColdBrew(Estimator):
         # Bank
         embedding = embedding_bank(outputs, self.bank)
         mean, scale = column_scale(embedding[rows])
+        cells_rng = generator(self.random_state, "cells")
         bank = Bank(rows, (embedding[rows] - mean) / scale, self.similarity)
+        bank = bank.for_look_up(self.look_up, cells_rng)
         if self.n_neighbors > len(rows):
             warnings.warn(
                 f"{type(self).__name__}: n_neighbors={self.n_neighbors} but the bank has "
@@ -320,16 +331,14 @@ class ColdBrew(Estimator):
         with torch.no_grad():
             shown = Propagation(self.graph_.normalized()).to(device)
             judged = (embedding_bank(net(x, shown), self.bank)[no_edges] - mean) / scale
-        if not run(part1_phase(nets["part 1"], x, rows, bank.values, no_edges, judged, **student)):
+        part1, K = nets["part 1"], self.n_neighbors
+        if not run(part1_phase(part1, x, bank.rows, bank.values, no_edges, judged, **student)):
             return
+        choose_cells(part1, x, bank, no_edges, K, cells_rng)
 
         # Virtual neighbours, once: nothing in them is learnt
-        own = torch.full((len(x),), -1, device=device)
-        own[rows] = torch.arange(len(rows), device=device)
-        with torch.no_grad():
-            extra = virtual_neighborhood(
-                nets["part 1"], x, bank, self.n_neighbors, self.temperature, own
-            )[2]
+        seen = torch.cat([train, no_edges, rows if self.distill else rows[:0]]).unique()
+        extra = beside_the_features(part1, x, bank, K, self.temperature, seen)
 
         # Part 2
         if run(mlp("part 2", extra=extra, distill=self.distill, **soft, **student)):

@@ -26,6 +26,7 @@ class ColdBrewRegressor(RegressorMixin, ColdBrew):
     bank : {"layers", "output"}, default="layers"
     n_neighbors : int, default=16
     similarity : {"cosine", "dot"}, default="cosine"
+    look_up : {"auto", "exact", "approximate"}, default="auto"
     temperature : float, default=0.1
     distill : float, default=0.5
     student_hidden : int, default=256

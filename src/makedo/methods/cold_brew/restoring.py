@@ -41,10 +41,10 @@ def restore(model: Any, state: dict[str, Any]) -> None:
         net.to(device).eval()
     model.bank_ = None
     if bank is not None:
-        rows, values = bank["rows"].to(device), bank["values"].to(device)
+        model.bank_ = Bank.from_state(bank, device)
+        rows = model.bank_.rows
         if not 0 <= int(rows.min()) <= int(rows.max()) < model.graph_.n_nodes:
             raise ValueError("the bank names nodes that the graph does not have")
-        model.bank_ = Bank(rows, values, bank["score"])
 
 
 def check_restored(model: ColdBrew) -> None:

@@ -25,7 +25,7 @@ from makedo.nn.propagation import Propagation
 if TYPE_CHECKING:
     from makedo.methods.cold_brew.estimator import ColdBrew
 
-ROWS = 8192  # rows scored at once
+ROWS = 65_536  # rows scored at once
 MLP_WIDTH = 128
 PLAIN_MLP = {"learning_rate": 0.005, "patience": 100}  # how the plain MLPs are trained
 
