@@ -91,7 +91,7 @@ def look_up(model: ColdBrewClassifier) -> dict[str, object]:
     """Virtual neighbours of all nodes: blocked, and row by row with a full sort."""
     server, bank = model._server, model.bank_
     assert bank is not None
-    x = next(server.blocks(model.scaler_.transform(model.X_)))
+    x = next(server.blocks(model.scaler_.transform(model.X_)))[0]
     with torch.inference_mode():
         e_hat = server.nets["part 1"](x)
     blocked, naive = [], []

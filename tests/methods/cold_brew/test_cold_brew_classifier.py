@@ -269,7 +269,7 @@ def test_prediction_of_new_rows_does_not_touch_the_graph(model, problem):
 def test_the_size_of_a_block_does_not_change_an_answer(block, model, problem, monkeypatch):
     whole = model.predict_proba(problem.X)
     monkeypatch.setattr(serving, "ROWS", block)
-    np.testing.assert_allclose(model.predict_proba(problem.X), whole, atol=1e-6)
+    np.testing.assert_array_equal(model.predict_proba(problem.X), whole)
 
 
 def test_edges_of_nodes_that_are_not_rows_leave_no_trace(problem, small):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from makedo.methods.cold_brew.estimator import ColdBrew
 
 ROWS = 65_536  # rows scored at once
+STEP = 16  # of which a block has a multiple
 MLP_WIDTH = 128
 PLAIN_MLP = {"learning_rate": 0.005, "patience": 100}  # how the plain MLPs are trained
 
@@ -94,22 +95,31 @@ class Server:
         """Where the networks are."""
         return next(next(iter(self.nets.values())).parameters()).device
 
-    def blocks(self, X: Matrix) -> Iterator[Features]:
-        """The rows in blocks that fit into memory; one empty block where there are none."""
+    def blocks(self, X: Matrix) -> Iterator[tuple[Features, int]]:
+        """The rows in blocks that fit into memory, and how many of each block are rows of X.
+
+        Zero rows fill a block up to a multiple of STEP: products of matrices add up in another
+        order for very few rows, and one row alone is to get exactly what it gets among others.
+        """
         for start in range(0, max(X.shape[0], 1), ROWS):
-            yield Features.of(X[start : start + ROWS], self.device)
+            block = X[start : start + ROWS]
+            n = block.shape[0]
+            if lack := (STEP - n) % STEP or STEP * (n == 0):
+                block = stack_rows(block, np.zeros((lack, X.shape[1]), dtype=np.float32))
+            yield Features.of(block, self.device), n
 
     @torch.inference_mode()
     def virtual(self, X: Matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Index, weight and extra of :func:`virtual_neighborhood` for the rows of X, as arrays."""
-        found = zip(*map(self._virtual, self.blocks(X)), strict=True)
-        index, weight, extra = (torch.cat(column).cpu().numpy() for column in found)
+        found = [[column[:n] for column in self._virtual(x)] for x, n in self.blocks(X)]
+        index, weight, extra = (torch.cat(c).cpu().numpy() for c in zip(*found, strict=True))
         return index, weight, extra
 
     @torch.inference_mode()
     def cold(self, X: Matrix, part: str) -> np.ndarray:
         """The answer (n_rows, n_outputs) of a part that needs no edges."""
-        return self.task.answer(torch.cat([self._outputs(x, part) for x in self.blocks(X)]))
+        outputs = [self._outputs(x, part)[:n] for x, n in self.blocks(X)]
+        return self.task.answer(torch.cat(outputs))
 
     def pooled(self, X: Matrix, pool: Pool) -> np.ndarray:
         """The pooled answer (n_rows, n_outputs) of parts that need no edges."""
