@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from makedo import ColdBrewRegressor
 from makedo.core.checks import MakedoWarning
 from makedo.core.tables import Pair
 from makedo.data import catalog
@@ -14,7 +15,9 @@ from makedo.data.catalog import GraphData
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew.baselines import candidates
 from makedo.methods.cold_brew.protocol import load_problem, run, split, strict_cold_start
+from makedo.methods.cold_brew.regression_baselines import regression_candidates
 from makedo.methods.cold_brew.reproduce import COLD_START, cold_start, rows
+from makedo.methods.cold_brew.reproduce.regression import r_squared
 
 realdata = pytest.mark.skipif("MAKEDO_DATA" not in os.environ, reason="MAKEDO_DATA is not set")
 
@@ -119,3 +122,27 @@ def test_texas_has_few_nodes_in_a_group_and_every_quick_candidate_runs():
             for candidate in candidates("label propagation", "feature neighbours", "SGC"):
                 outcome = run(candidate.make(random_state=seed), seed, problem)
                 assert 0.1 < outcome.groups["all"] < 1 and outcome.sizes["all"] == 37
+
+
+def test_numbers_are_scored_by_r_squared_in_every_group():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=120)
+    pairs = np.unique(np.sort(rng.integers(120, size=(2, 900)), axis=0), axis=1)
+    graph = Graph.from_edges(pairs[:, np.abs(z[pairs[0]] - z[pairs[1]]) < 0.5], n_nodes=120)
+    X = (z[:, None] + 0.1 * rng.normal(size=(120, 3))).astype(np.float32)
+    order = rng.permutation(120)
+    cold = strict_cold_start(X, 5 * z, graph, *np.split(order, [60, 90]), random_state=0)
+    mean, ridge = (
+        run(candidate.make(random_state=0), 0, cold, score=r_squared).groups["all"]
+        for candidate in regression_candidates()[:2]
+    )
+    assert mean < 0.1 and ridge > 0.9
+    parts = {"max_epochs": 5, "student_max_epochs": 3, "hidden": 4, "student_hidden": 8}
+    for part in ("student", "teacher", "auto"):
+        model = ColdBrewRegressor(cold_part=part, **parts)
+        outcome = run(model, 0, cold, score=r_squared)
+        assert np.isfinite([outcome.valid, *outcome.groups.values()]).all()
+        assert outcome.sizes["isolated"] == len(cold.groups["isolated"])
+    truth = np.array([1.0, 2.0, 4.0])
+    assert r_squared(truth, truth) == 1 and r_squared(np.full(3, truth.mean()), truth) == 0
+    assert np.isnan(r_squared(truth[:1], truth[:1]))

@@ -43,6 +43,11 @@ class ColdBrewClassifier(ClassifierMixin, ColdBrew):
         it, enough of them for 95 in 100 of the K neighbours; "auto" is exact up to 50,000 rows.
     temperature : float, default=0.1
         :math:`\tau`; small values let the nearest neighbour decide.
+    part1_nodes : {"connected", "labelled"}, default="connected"
+        Whose embeddings part 1 learns to guess: of all nodes with edges, as the paper says, or of
+        the labelled ones among them, as its released code does, which loses most of the gain.
+    student_inputs : {"both", "neighbors", "guess"}, default="both"
+        What part 2 sees beside the features: ẽ and ê, ẽ alone, or ê alone.
     distill : float, default=0.5
         Weight in [0, 1] of the teacher's soft labels in part 2; 0 is the paper.
     student_hidden : int, default=256
@@ -58,10 +63,11 @@ class ColdBrewClassifier(ClassifierMixin, ColdBrew):
         Epochs without a better validation score after which a network stops.
     batch_size : int, default=512
         Most rows a step of the student; a fifth of the rows where that is less.
-    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student"}, default="auto"
+    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student", "teacher"}, default="auto"
         What serves nodes without edges: a plain MLP of either shape, an MLP on the teacher's soft
         labels (GLNN [2]_), or the student.  "auto" trains all and pools their probabilities, with
-        the weights that are most likely on validation nodes whose edges were hidden.
+        the weights that are most likely on validation nodes whose edges were hidden.  "teacher"
+        asks the graph network of nodes that stand alone.
     degree_threshold : int or "auto", default="auto"
         Degree from which the teacher serves; "auto" chooses on validation nodes with edges.
     validation_fraction : float, default=0.2

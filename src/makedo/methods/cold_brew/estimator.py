@@ -49,7 +49,14 @@ from makedo.data.graph import Graph
 from makedo.data.nodes import Nodes, read_nodes
 from makedo.methods.cold_brew.restoring import OBJECTS, card, check_restored, restore
 from makedo.methods.cold_brew.routing import PARTS, hide_half, route
-from makedo.methods.cold_brew.serving import PLAIN_MLP, Answer, Server, answer, build_networks
+from makedo.methods.cold_brew.serving import (
+    PLAIN_MLP,
+    Answer,
+    Server,
+    answer,
+    beside,
+    build_networks,
+)
 from makedo.methods.cold_brew.student import (
     Bank,
     beside_the_features,
@@ -82,6 +89,8 @@ class ColdBrew(Estimator):
         "similarity": Choice(("cosine", "dot")),
         "look_up": Choice(("auto", "exact", "approximate")),
         "temperature": Number(0, open_low=True),
+        "part1_nodes": Choice(("connected", "labelled")),
+        "student_inputs": Choice(("both", "neighbors", "guess")),
         "distill": Number(0, 1),
         "student_hidden": Number(1, integer=True),
         "dropout": Number(0, 1, open_high=True),
@@ -94,7 +103,7 @@ class ColdBrew(Estimator):
         "patience": Number(1, integer=True),
         "student_patience": Number(1, integer=True),
         "batch_size": Number(1, integer=True),
-        "cold_part": Choice(("auto", *PARTS)),
+        "cold_part": Choice(("auto", *PARTS, "teacher")),
         "degree_threshold": Either((Choice(("auto",)), Number(0))),
         "validation_fraction": Number(0, 1, open_low=True, open_high=True),
         "normalize": Choice(("auto", "rows", "columns", "none")),
@@ -114,6 +123,8 @@ class ColdBrew(Estimator):
         similarity: str = "cosine",
         look_up: str = "auto",
         temperature: float = 0.1,
+        part1_nodes: str = "connected",
+        student_inputs: str = "both",
         distill: float = 0.5,
         student_hidden: int = 256,
         dropout: float = 0.5,
@@ -143,6 +154,8 @@ class ColdBrew(Estimator):
         self.similarity = similarity
         self.look_up = look_up
         self.temperature = temperature
+        self.part1_nodes = part1_nodes
+        self.student_inputs = student_inputs
         self.distill = distill
         self.student_hidden = student_hidden
         self.dropout = dropout
@@ -332,13 +345,18 @@ class ColdBrew(Estimator):
             shown = Propagation(self.graph_.normalized()).to(device)
             judged = (embedding_bank(net(x, shown), self.bank)[no_edges] - mean) / scale
         part1, K = nets["part 1"], self.n_neighbors
-        if not run(part1_phase(part1, x, bank.rows, bank.values, no_edges, judged, **student)):
+        taught = torch.arange(len(bank.rows), device=device)  # of the bank
+        if self.part1_nodes == "labelled":
+            taught = torch.isin(bank.rows, train).nonzero().squeeze(1)
+        given = (bank.rows[taught], bank.values[taught], no_edges, judged)
+        if not run(part1_phase(part1, x, *given, **student)):
             return
         choose_cells(part1, x, bank, no_edges, K, cells_rng)
 
         # Virtual neighbours, once: nothing in them is learnt
         seen = torch.cat([train, no_edges, rows if self.distill else rows[:0]]).unique()
         extra = beside_the_features(part1, x, bank, K, self.temperature, seen)
+        extra = extra[:, beside(self.student_inputs, extra.shape[1] // 2)]
 
         # Part 2
         if run(mlp("part 2", extra=extra, distill=self.distill, **soft, **student)):
@@ -465,7 +483,14 @@ class ColdBrew(Estimator):
 
     @property
     def _server(self) -> Server:
-        return Server(self._task, self.nets_, self.bank_, self.n_neighbors, self.temperature)
+        return Server(
+            self._task,
+            self.nets_,
+            self.bank_,
+            self.n_neighbors,
+            self.temperature,
+            self.student_inputs,
+        )
 
     def _answer(self, X: Any, nodes: Any, edges: Any, node_id: Any) -> Answer:
         check_is_fitted(self)

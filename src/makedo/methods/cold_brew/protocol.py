@@ -7,19 +7,21 @@ alike: a configuration is judged on nodes as they will be served, some without e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from makedo.core.compare import Outcome
+from makedo.core.labels import is_labelled
 from makedo.core.seeds import derive, generator
 from makedo.data import catalog
 from makedo.data.catalog import GraphData
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew.classifier import ColdBrewClassifier
+from makedo.methods.cold_brew.regressor import ColdBrewRegressor
 from makedo.methods.cold_brew.routing import hide_half
 
 COLD = ("isolated", "collateral")  # groups whose nodes have no edge
@@ -34,7 +36,8 @@ class ColdStart:
     Parameters
     ----------
     X : matrix (n_nodes, n_features)
-    y : int64 ndarray (n_nodes,), −1 unlabelled
+    y : ndarray (n_nodes,)
+        Class numbers (−1 unlabelled), or numbers to predict (NaN unlabelled).
     graph : Graph
         The edges of isolated nodes are gone.
     train, valid : int64 ndarrays, positions
@@ -69,7 +72,7 @@ def strict_cold_start(
     parts = degree_splits(
         graph.positional(), share, share, share, random_state=derive(random_state, "degree ties")
     )
-    test = test[y[test] >= 0]
+    test = test[is_labelled(y[test])]
     nodes = {
         "isolated": parts.isolated,
         "collateral": parts.collateral,
@@ -78,7 +81,8 @@ def strict_cold_start(
     }
     groups = {name: np.intersect1d(test, found) for name, found in nodes.items()}
     groups["all"] = np.sort(test)
-    return ColdStart(X, y, parts.graph, train[y[train] >= 0], valid[y[valid] >= 0], groups)
+    train, valid = (rows[is_labelled(y[rows])] for rows in (train, valid))
+    return ColdStart(X, y, parts.graph, train, valid, groups)
 
 
 def split(data: GraphData, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,8 +123,18 @@ def load_problem(name: str, seed: int) -> ColdStart:
     return strict_cold_start(data.X, data.y, data.graph, *split(data, seed), random_state=seed)
 
 
-def run(model: Any, seed: int, problem: ColdStart) -> Outcome:
-    """Fit one candidate and score it on every group."""
+def accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Share of right answers; NaN of none."""
+    return _mean(predicted == truth)
+
+
+def run(
+    model: Any,
+    seed: int,
+    problem: ColdStart,
+    score: Callable[[np.ndarray, np.ndarray], float] = accuracy,
+) -> Outcome:
+    """Fit one candidate and score it on every group; validation scores are the same's."""
     n = len(problem.y)
     hidden, kept = hide_half(problem.valid, problem.graph.degree, generator(seed, "hidden edges"))
     masks: dict[str, Any] = {
@@ -128,27 +142,28 @@ def run(model: Any, seed: int, problem: ColdStart) -> Outcome:
         "valid_mask": _mask(problem.valid, n),
     }
     # Cold Brew hides the same nodes by itself, as its random_state is the seed.
-    if isinstance(model, ColdBrewClassifier):
+    if isinstance(model, (ColdBrewClassifier, ColdBrewRegressor)):
         model.fit(problem.X, problem.y, graph=problem.graph, **masks)
         served = model.validation_.set_index("row")["served"]
-        cold, warm = served.loc[hidden].to_numpy(), served.loc[kept].to_numpy()
+        cold, warm, both = (_mean(served.loc[rows]) for rows in (hidden, kept, problem.valid))
     else:
         model.fit(problem.X, problem.y, graph=problem.graph.without_edges_of(hidden), **masks)
-        cold, warm = (model.predict(nodes=rows) == problem.y[rows] for rows in (hidden, kept))
+        cold, warm, both = (
+            score(model.predict(nodes=rows), problem.y[rows])
+            for rows in (hidden, kept, problem.valid)
+        )
     test = problem.groups["all"]
-    found = (model.predict(nodes=test) == problem.y[test]).tolist()
-    right = dict(zip(test.tolist(), found, strict=True))
+    said = dict(zip(test.tolist(), model.predict(nodes=test).tolist(), strict=True))
     scores = {
-        name: _mean([right[i] for i in rows.tolist()]) for name, rows in problem.groups.items()
+        name: score(np.array([said[i] for i in rows.tolist()]), problem.y[rows])
+        for name, rows in problem.groups.items()
     }
-    both = np.concatenate([cold, warm])
     return Outcome(
-        valid=_mean(both),
+        valid=both,
         groups=scores,
         sizes={name: len(rows) for name, rows in problem.groups.items()},
         valid_groups={
-            name: _mean(cold if name in COLD else both if name == "all" else warm)
-            for name in scores
+            name: cold if name in COLD else both if name == "all" else warm for name in scores
         },
     )
 

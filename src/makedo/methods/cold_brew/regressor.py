@@ -28,6 +28,8 @@ class ColdBrewRegressor(RegressorMixin, ColdBrew):
     similarity : {"cosine", "dot"}, default="cosine"
     look_up : {"auto", "exact", "approximate"}, default="auto"
     temperature : float, default=0.1
+    part1_nodes : {"connected", "labelled"}, default="connected"
+    student_inputs : {"both", "neighbors", "guess"}, default="both"
     distill : float, default=0.5
     student_hidden : int, default=256
     dropout, student_dropout : float, default=0.5
@@ -36,7 +38,7 @@ class ColdBrewRegressor(RegressorMixin, ColdBrew):
     max_epochs, student_max_epochs : int, default=500, 150
     patience, student_patience : int, default=200, 40
     batch_size : int, default=512
-    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student"}, default="auto"
+    cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student", "teacher"}, default="auto"
     degree_threshold : int or "auto", default="auto"
     validation_fraction : float, default=0.2
     normalize : {"auto", "rows", "columns", "none"}, default="auto"

@@ -62,8 +62,15 @@ def build_networks(model: ColdBrew) -> dict[str, nn.Module]:
         nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_outputs, **student)
     if "student" in wanted:
         nets["part 1"] = FeatureMLP(n_features, 0, n_outputs=width, **student)
-        nets["part 2"] = FeatureMLP(n_features, 2 * width, n_outputs=n_outputs, **student)
+        n_extra = len(range(2 * width)[beside(model.student_inputs, width)])
+        nets["part 2"] = FeatureMLP(n_features, n_extra, n_outputs=n_outputs, **student)
     return nets
+
+
+def beside(student_inputs: str, width: int) -> slice:
+    """The columns of [ẽ, ê] that part 2 sees beside the features."""
+    some = {"neighbors": slice(width), "guess": slice(width, None)}
+    return some.get(student_inputs, slice(None))
 
 
 class Server:
@@ -77,6 +84,7 @@ class Server:
     bank : Bank or None
     n_neighbors, temperature
         Of the look-up.
+    student_inputs : {"both", "neighbors", "guess"}
     """
 
     def __init__(
@@ -86,9 +94,11 @@ class Server:
         bank: Bank | None,
         n_neighbors: int,
         temperature: float,
+        student_inputs: str,
     ):
         self.task, self.nets, self.bank = task, nets, bank
         self.n_neighbors, self.temperature = n_neighbors, temperature
+        self.student_inputs = student_inputs
 
     @property
     def device(self) -> torch.device:
@@ -138,8 +148,10 @@ class Server:
 
     def _outputs(self, x: Features, part: str) -> Tensor:
         if part == "student":
-            return self.nets["part 2"](x, self._virtual(x)[2])
-        if part == "teacher":  # nothing else was trained: the teacher, on nodes that stand alone
+            extra = self._virtual(x)[2]
+            columns = beside(self.student_inputs, extra.shape[1] // 2)
+            return self.nets["part 2"](x, extra[:, columns])
+        if part == "teacher":  # on nodes that stand alone
             return self.nets["teacher"](x, lambda z: z, 0)[-1]
         return self.nets[part](x)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.cold_brew.reproduce import cold_start, fcr, public
+from makedo.methods.cold_brew.reproduce import ablation, cold_start, fcr, public, regression
 
 SEEDS = 10
 BOTH = ("cora", "citeseer")
@@ -22,6 +22,8 @@ COLD_START = BOTH + FILTERED + OTHERS
 TABLES = {  # name -> (module, data sets)
     "public": (public, BOTH),
     "cold-start": (cold_start, COLD_START),
+    "ablation": (ablation, BOTH),
+    "regression": (regression, FULL),
     "fcr": (fcr, BOTH + FILTERED + FULL + OTHERS),
 }
 
