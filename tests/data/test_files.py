@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.files import (
-    frame_from_arrow,
     read_batches,
     read_table,
     suffixes_readable,
     suffixes_writable,
     write_table,
 )
+from makedo.data.kinds import frame_from_arrow
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from makedo.core.checks import MakedoInputError, count, first
-from makedo.data.files import text_facts
+from makedo.data.kinds import text_facts
 
 MAX_CATEGORIES = 1000  # the most frequent values of a column that get a feature of their own
 TEXT_BUCKETS = 2**13  # words of a column of text are hashed to so many numbers
