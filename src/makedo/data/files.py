@@ -13,6 +13,8 @@ Rules for text files, which do not say what their columns are:
 * An empty field and the unquoted words NA, N/A, #N/A, NaN, nan and <NA> are missing.  None, none,
   NULL, null and n/a are missing among numbers or true/false, and are text in a column of text
   (somebody may be called Null); so is a quoted ``"NA"``.
+* In a file separated by semicolons, numbers with a decimal comma (3,14) are numbers, with a
+  warning; elsewhere they are text.  Numbers with marks between thousands (1,234.5) are text.
 * The separator of a .csv is the comma; where the header has none, the semicolon, tab or bar it has.
 * A column without a name (the row numbers that pandas writes) is left out, with a warning.
 """
@@ -28,7 +30,6 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError, count
 from makedo.data.formats import format_of, suffixes_readable, suffixes_writable
-from makedo.data.kinds import decide
 from makedo.data.reading import Source
 from makedo.data.writing import WRITERS
 
@@ -60,7 +61,7 @@ def read_table(path: str | Path, allow_empty: bool = False) -> pd.DataFrame:
     """
     source = Source(path)
     chunks = list(source.chunks(source.all_rows))
-    frame = source.frame(chunks, decide(source.names, map(source.facts, chunks)))
+    frame = source.frame(chunks, source.kinds(chunks))
     if frame.empty and not allow_empty:
         columns = f"{count(frame.shape[1], 'column')} but " if frame.shape[1] else ""
         raise source.fail(f"has {columns}no rows.")
@@ -80,7 +81,7 @@ def read_batches(path: str | Path, rows: int = 65536) -> Iterator[pd.DataFrame]:
         As :func:`read_table`.
     """
     source = Source(path)
-    kinds = decide(source.names, map(source.facts, source.chunks(rows)))
+    kinds = source.kinds(source.chunks(rows))
 
     def batches() -> Iterator[pd.DataFrame]:
         start = 0

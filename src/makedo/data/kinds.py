@@ -18,11 +18,14 @@ pc: Any = pyarrow.compute  # its functions are made at import: no type checker s
 _WORDS = ("None", "none", "NULL", "null", "n/a")  # missing among numbers, text among text
 _INTEGER = r"^\s*-?(0|[1-9][0-9]*)\s*$"
 _NUMBER = r"^\s*-?(((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|[iI]nf|[iI]nfinity)\s*$"
+_COMMA = r"^\s*-?(0|[1-9][0-9]*),[0-9]+([eE][+-]?[0-9]+)?\s*$"
+_GROUPED = r"^\s*-?[1-9][0-9]{0,2}((\.[0-9]{3})+,[0-9]+|(,[0-9]{3})+(\.[0-9]+)?)\s*$"
 _BOOLEAN = ("true", "false", "True", "False", "TRUE", "FALSE")
 _EXACT = 2**53  # floats hold every whole number up to here
 
-# What each column holds over the whole file, and so becomes: "int", "float", "bool", "text",
-# "keep" (as stored), "bool_missing" (True, False, None), "empty" (no value: floats, all NaN).
+# What each column holds over the whole file, and so becomes: "int", "float", "comma" (floats,
+# written with a decimal comma), "bool", "text", "keep" (as stored), "bool_missing" (True, False,
+# None), "empty" (no value: floats, all NaN).
 Kinds = dict[str, str]
 
 
@@ -52,6 +55,8 @@ def _kind(facts: set[str]) -> str:
         return "bool_missing" if missing else "bool"
     if held == {"int"} or (held == {"int", "huge"} and not missing):
         return "float" if missing else "int"
+    if held <= {"int", "comma"}:
+        return "comma"
     return "float" if held <= {"int", "float"} else "text"
 
 
@@ -61,7 +66,8 @@ def _kind(facts: set[str]) -> str:
 def text_facts(values: pa.Array | pa.ChunkedArray) -> set[str]:
     """What a column of texts holds by the rules of csv.
 
-    Any of int, huge (for a float to hold exactly), float, bool, text, word (for missing), missing.
+    Any of int, huge (for a float to hold exactly), float, comma (3,14), grouped (1.234,5 or
+    1,234.5), bool, text, word (for missing), missing.
     """
     facts = {"missing"} if values.null_count else set()
     values = values.drop_null()
@@ -75,11 +81,16 @@ def text_facts(values: pa.Array | pa.ChunkedArray) -> set[str]:
             return facts | {"float"}
     word = pc.is_in(values, pa.array(_WORDS))
     boolean = pc.is_in(values, pa.array(_BOOLEAN))
-    if not _all(pc.or_(pc.or_(pc.match_substring_regex(head, _NUMBER), word[:200]), boolean[:200])):
+    number = pc.match_substring_regex(head, f"{_NUMBER}|{_COMMA}|{_GROUPED}")
+    if not _all(pc.or_(pc.or_(number, word[:200]), boolean[:200])):
         return facts | {"text"}  # decided by the first values: most columns of text end here
     rest = values.filter(pc.invert(pc.or_(word, boolean)))
     facts |= {"word"} if pc.any(word).as_py() else set()
     facts |= {"bool"} if pc.any(boolean).as_py() else set()
+    for fact, written in (("comma", _COMMA), ("grouped", _GROUPED)):
+        such = pc.match_substring_regex(rest, written)
+        facts |= {fact} if pc.any(such).as_py() else set()
+        rest = rest.filter(pc.invert(such))
     if len(rest) == 0:
         return facts
     if not _all(pc.match_substring_regex(rest, _NUMBER)):
@@ -172,6 +183,8 @@ def _settle_column(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         return pc.equal(pc.utf8_lower(column), "true") if text else column
     if kind == "int":
         return column.cast(pa.int64()) if text else column
+    if kind == "comma":
+        column = pc.replace_substring(column, ",", ".")
     return column.cast(pa.float64())
 
 

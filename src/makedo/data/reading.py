@@ -27,6 +27,7 @@ from makedo.data.formats import MISSING, format_of, suffixes_readable
 from makedo.data.kinds import (
     Kinds,
     arrow_facts,
+    decide,
     json_column,
     json_facts,
     plain_columns,
@@ -37,6 +38,7 @@ from makedo.data.kinds import (
 pc: Any = pyarrow.compute  # its functions are made at import: no type checker sees them
 
 _BLOCK = 1 << 24  # bytes of csv parsed at once; no row may be longer
+_SAVE = "save it as UTF-8, which spreadsheets call CSV UTF-8"
 _UNNAMED = "__index_level_"  # how pandas names an unnamed index in parquet
 
 
@@ -44,6 +46,7 @@ class Source:
     """One file: its format, its column names, its rows in chunks, and what a chunk holds."""
 
     all_rows = 1 << 62
+    decimal_comma = False  # whether 3,14 is a number
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -60,12 +63,30 @@ class Source:
         with self._explained():
             yield from self._read(rows)
 
+    def kinds(self, chunks: Iterable[Any]) -> Kinds:
+        """What each column is; a notice where commas are read as decimal points."""
+        kinds = decide(self.names, map(self.facts, chunks))
+        if commas := [name for name, kind in kinds.items() if kind == "comma"]:
+            warnings.warn(
+                f"{self.name}: {count(len(commas), 'column')} of numbers with a decimal comma "
+                f"(first: {first(commas)}); 3,14 is read as 3.14.",
+                MakedoWarning,
+                stacklevel=3,
+            )
+        return kinds
+
     def facts(self, chunk: Any) -> dict[str, set[str]]:
         """What each column of a chunk holds."""
         if isinstance(chunk, dict):
             return {name: json_facts(values) for name, values in chunk.items()}
         if self.format in ("csv", "tsv"):
-            return {name: text_facts(chunk.column(name)) for name in self.names}
+            found = {name: text_facts(chunk.column(name)) for name in self.names}
+            if self.decimal_comma:
+                return found
+            return {
+                name: held - {"comma"} | {"text"} if "comma" in held else held
+                for name, held in found.items()
+            }
         return arrow_facts(chunk) if isinstance(chunk, pa.Table) else {}
 
     def frame(self, chunks: list[Any], kinds: Kinds) -> pd.DataFrame:
@@ -127,12 +148,15 @@ class Source:
             b"\x1f\x8b": "gzip (name it .gz)",
             b"PAR1": "parquet (name it .parquet)",
             b"PK\x03\x04": "a zip or a spreadsheet (save the sheet as csv)",
-            b"\xff\xfe": "UTF-16 (save it as UTF-8)",
-            b"\xfe\xff": "UTF-16 (save it as UTF-8)",
+            b"\xff\xfe": f"UTF-16 text ({_SAVE})",
+            b"\xfe\xff": f"UTF-16 text ({_SAVE})",
         }
         for start, what in looks.items():
             if head.startswith(start):
                 raise self.fail(f"is not a {self.format} file; it looks like {what}.")
+        zeros = head[::2].count(0), head[1::2].count(0)
+        if min(zeros) == 0 and max(zeros) > len(head) // 4:  # every other byte: plain letters
+            raise self.fail(f"is not a {self.format} file; it looks like UTF-16 text ({_SAVE}).")
         if b"\0" in head:
             raise self.fail(f"is not a {self.format} file: it holds bytes that no text has.")
 
@@ -182,10 +206,16 @@ class Source:
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:
-                    byte = line[error.start]
-                    where = f"line {number:,} is not UTF-8 text (byte 0x{byte:02x})"
-                    return f"{where}. Save the file as UTF-8."
-        return "is not UTF-8 text. Save the file as UTF-8."
+                    byte = line[error.start : error.start + 1]
+                    letter = byte.decode("cp1252", errors="ignore")
+                    meant = (
+                        f", '{letter}' in Windows-1252"
+                        if letter.strip() and letter.isprintable()
+                        else ""
+                    )
+                    where = f"line {number:,} is not UTF-8 text (byte 0x{byte.hex()}{meant})"
+                    return f"{where}; {_SAVE}."
+        return f"is not UTF-8 text; {_SAVE}."
 
 
 def _brief(message: str) -> str:
@@ -201,6 +231,8 @@ def _read_delimited(source: Source) -> Reader:
         while line and not line.strip("\r\n"):
             line = text.readline()
         delimiter = "\t" if source.format == "tsv" else _delimiter(line)
+        # Spreadsheets write semicolons where the comma is the decimal sign.
+        source.decimal_comma = delimiter == ";"
         records = csv.reader(itertools.chain([line], text), delimiter=delimiter)
         header = [name.strip() for name in next(records, [])]
         has_rows = any(line.strip() for line in text)
