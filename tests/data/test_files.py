@@ -1,6 +1,7 @@
 """Tables in files, read whole and in batches, and written."""
 
 import gzip
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.files import (
-    frame_from_arrow,
     read_batches,
     read_table,
     suffixes_readable,
     suffixes_writable,
     write_table,
 )
+from makedo.data.kinds import frame_from_arrow
 
 
 @pytest.fixture
@@ -75,6 +76,39 @@ def test_csv_columns_become_what_all_their_values_are(file, values, expected):
     assert [type(v) for v in found if isinstance(v, (str, bool))] == [
         type(v) for v in expected if isinstance(v, (str, bool))
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["3,14", "2,5"], [3.14, 2.5]),
+        (["3,14", "2", "", "null"], [3.14, 2.0, None, None]),
+        (["-0,5", " 1,5E+03 "], [-0.5, 1500.0]),
+        (["1,234", "0,5"], [1.234, 0.5]),
+        (["3,14", "2.5"], ["3,14", "2.5"]),
+        (["3,14", "x"], ["3,14", "x"]),
+        (["3,14", "true"], ["3,14", "true"]),
+        (["1,2,3", "4,5"], ["1,2,3", "4,5"]),
+        (["007,5", "1,5"], ["007,5", "1,5"]),
+        (["1.234,5", "2,5"], ["1.234,5", "2,5"]),
+        (["9007199254740993", "2,5"], ["9007199254740993", "2,5"]),
+    ],
+)
+def test_a_decimal_comma_is_a_point_between_semicolons(file, values, expected):
+    path = file("a;b\n" + "".join(f"{value};0\n" for value in values))
+    notice = pytest.warns(MakedoWarning, match=r"t.csv: 1 column of numbers .*'a'.*read as 3\.14")
+    with notice if isinstance(expected[0], float) else nullcontext():
+        assert column(read_table(path)) == expected
+    with notice if isinstance(expected[0], float) else nullcontext():
+        assert column(pd.concat(read_batches(path, rows=1))) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("t.csv", ","), ("t.csv", "\t"), ("t.tsv", "\t"), ("t.csv", "|")]
+)
+def test_a_comma_in_a_value_is_no_decimal_sign_elsewhere(file, name, mark):
+    path = file(f'a{mark}b\n"3,14"{mark}1\n"2,5"{mark}1\n', name)
+    assert column(read_table(path)) == ["3,14", "2,5"]
 
 
 def test_quoted_na_is_text_and_quoted_nothing_is_missing(file):
@@ -319,10 +353,17 @@ ROWS = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(3000))
         ("a,b\n1,2\n\n3,4,5\n", "t.csv", "line 4 has 3 values, the header has 2"),
         ('a,b\n"x\ny",2\n3\n', "t.csv", "line 4 has 1 value, the header has 2"),
         ("a,b,a\n1,2,3\n", "t.csv", r"1 column name twice \(first: 'a'\)"),
-        (b"a,b\n1,2\n3,\xff\n", "t.csv", r"line 3 is not UTF-8 text \(byte 0xff\)"),
-        (b"\xe4,b\n1,2\n", "t.csv", r"line 1 is not UTF-8 text \(byte 0xe4\)"),
+        (
+            b"a,b\n1,2\n3,\xff\n",
+            "t.csv",
+            r"line 3 is not UTF-8 text \(byte 0xff, 'ÿ' in Windows-1252\); save",
+        ),
+        (b"\xe4,b\n1,2\n", "t.csv", r"line 1 is not UTF-8 text \(byte 0xe4, 'ä' in Wi"),
         (b'{"a": "\xe4"}\n', "t.jsonl", "line 1 is not UTF-8 text"),
-        ("a,b\n".encode("utf-16"), "t.csv", "looks like UTF-16"),
+        (b"a,b\n1,\x81\n", "t.csv", r"line 2 is not UTF-8 text \(byte 0x81\); save it as UTF-8"),
+        ("a,b\n".encode("utf-16"), "t.csv", "looks like UTF-16 text .save it as UTF-8"),
+        ("a\tb\n1\tä\n".encode("utf-16-le"), "t.tsv", "looks like UTF-16 text .save it as UTF-8"),
+        ("a,b\n1,ä\n".encode("utf-16-be"), "t.csv", "looks like UTF-16 text .save it as UTF-8"),
         ('a,b\n1,"open\n2,3\n', "t.csv", "a quote .* is opened and never closed"),
         (bytes(range(256)) * 20, "t.csv", "holds bytes that no text has"),
         (PARQUET, "t.csv", "looks like parquet"),

@@ -217,6 +217,33 @@ def test_text_that_is_all_numbers_is_numbers_and_leading_zeros_are_categories():
     assert kinds(encoder) == {"a": "number", "b": "category"}
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["3,14", "2,5", "3,14"],
+        ["3,14", "2", "1.5"],
+        ["1.234,5", "12,5", "7"],
+        ["1,234.5", "7.25", None],
+        ["1,234,567", "1,234", "null"],
+    ],
+)
+def test_numbers_written_with_commas_are_never_taken_for_categories(values):
+    frame = pd.DataFrame({"price": values * 20, "size": np.arange(60.0)})
+    said = f"column 'price' holds numbers written with commas .first: '{values[0]}'"
+    with pytest.raises(MakedoInputError, match=said):
+        TableEncoder().fit(frame)
+    assert encoded(frame.drop(columns="price"))[0].shape[1] == 1
+    frame["price"] = frame["price"].astype("category")  # on purpose
+    assert kinds(encoded(frame)[1])["price"] == "category"
+
+
+@pytest.mark.parametrize(
+    "values", [["1,2,3", "4,5", "1,2,3"], ["a,b", "1,5", "a,b"], ["1.2.3", "1.2.4", "1.2.3"]]
+)
+def test_other_text_with_commas_or_points_is_a_category(values):
+    assert kinds(encoded(pd.DataFrame({"a": values * 20}))[1]) == {"a": "category"}
+
+
 def test_mixed_objects_are_read_as_text():
     X, encoder = encoded(pd.DataFrame({"a": pd.Series([7, "a", 7.0, None], dtype=object)}))
     assert kinds(encoder) == {"a": "category"}

@@ -31,7 +31,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from makedo.core.checks import MakedoInputError, count, first
-from makedo.data.files import text_facts
+from makedo.data.kinds import text_facts
 
 MAX_CATEGORIES = 1000  # the most frequent values of a column that get a feature of their own
 TEXT_BUCKETS = 2**13  # words of a column of text are hashed to so many numbers
@@ -81,7 +81,7 @@ def classify(series: pd.Series, where: str) -> tuple[Column, Any]:
     if stored in ("number", "boolean", "date", "vector"):
         column.kind = stored
     elif stored == "text":
-        column.kind, column.done = _text_kind(series)
+        column.kind, column.done = _text_kind(series, where)
     else:
         column.done = f"holds {stored}, which cannot be features"
     if column.kind == "dropped":
@@ -131,7 +131,7 @@ def _stored_kind(series: pd.Series) -> str:
     return f"values of type {odd[0].__name__}" if odd else "text"  # such as 7 beside "a"
 
 
-def _text_kind(series: pd.Series) -> tuple[str, str]:
+def _text_kind(series: pd.Series, where: str) -> tuple[str, str]:
     """Kind of a column of text, and for a dropped one the reason."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         return "category", ""
@@ -142,6 +142,13 @@ def _text_kind(series: pd.Series) -> tuple[str, str]:
     facts = text_facts(pa.array(present, pa.string())) - {"huge"}
     if facts <= {"int", "float", "word"} and facts != {"word"}:
         return "number", ""
+    if facts & {"comma", "grouped"} and facts <= {"int", "float", "comma", "grouped", "word"}:
+        marked = present[pd.Series(present).str.contains(",").to_numpy(bool)]
+        raise MakedoInputError(
+            f"{where}: column '{series.name}' holds numbers written with commas (first: "
+            f"{first(dict.fromkeys(marked))}), which would be taken for categories. Write them "
+            "plainly, as in 1234.5, or leave the column out."
+        )
     if facts == {"bool"}:
         return "boolean", ""
     if _iso_dates(present) is not None:

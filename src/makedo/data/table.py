@@ -19,7 +19,7 @@ from scipy import sparse
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.columns import ENCODE, EXPECTED, FIT, Block, Column, classify, read_as
-from makedo.data.files import frame_from_arrow
+from makedo.data.kinds import frame_from_arrow
 
 SPARSE_BELOW = 0.25  # share of values other than zero below which the matrix is sparse
 
