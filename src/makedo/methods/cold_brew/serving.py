@@ -36,9 +36,7 @@ def build_networks(model: ColdBrewClassifier) -> dict[str, nn.Module]:
     input for few labels and many features, one with the student's normalised layer.
     """
     n_nodes, n_features = model.X_.shape
-    n_classes = width = len(model.classes_)
-    if model.bank == "layers":
-        width += model.hidden * (model.n_layers - 1)
+    n_classes = len(model.classes_)
     wanted = PARTS if model.cold_part == "auto" else (model.cold_part,)
     student: dict[str, Any] = {"hidden": model.student_hidden, "dropout": model.student_dropout}
     plain: dict[str, Any] = {"hidden": MLP_WIDTH, "norm": False, "activation": "relu"}
@@ -59,6 +57,7 @@ def build_networks(model: ColdBrewClassifier) -> dict[str, nn.Module]:
     if "distilled mlp" in wanted:
         nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_classes, **student)
     if "student" in wanted:
+        width = nets["teacher"].bank_width(model.bank)
         nets["part 1"] = FeatureMLP(n_features, 0, n_outputs=width, **student)
         nets["part 2"] = FeatureMLP(n_features, 2 * width, n_outputs=n_classes, **student)
     return nets
