@@ -1,7 +1,7 @@
 r"""Norms between the layers of a graph network, against the over-smoothing of deep stacks.
 
-All act on the rows x_i of a layer's output X (n_rows, width); mean and var without a suffix run
-over the rows, column by column::
+All act on the rows x_i of a layer's output X (n_rows, width); mean and var run over the rows,
+column by column::
 
     batch   γ (X − mean) / √(var + ε) + β                       Ioffe and Szegedy, ICML 2015
     pair    (X − mean) / √(10⁻⁶ + mean_i ‖x_i − mean‖²)          Zhao and Akoglu, ICLR 2020
@@ -9,48 +9,81 @@ over the rows, column by column::
     mean    X − mean                                            Yang et al., 2020
     group   X + λ Σ_g batch_g(s_g X), s = softmax(X U + u)      Zhou et al., NeurIPS 2020
 
-In train mode the rows are the training graph.  In eval mode the statistics are running averages of
-those, so that what is said of a row does not depend on which other rows are asked.
+In train mode the statistics are those of the rows at hand, the training graph.  In eval mode they
+are constants, so that what is said of a row does not depend on which other rows are asked:
+:func:`measured` takes them from the training graph as eval mode sees it, without dropout.  Running
+averages of the training steps would not do.  Dropout adds variance, most of it where neighbours are
+much alike; without it a row would be divided by too much, and once more in every layer.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MOMENTUM = 0.1  # weight of the newest value in a running average
 N_GROUPS = 10
 GROUP_WEIGHT = 0.01  # λ; the paper's settings go from 0.001 to 0.03
 EPSILON = 1e-5
 
+T = TypeVar("T")
 
-class Running(nn.Module):
-    """A statistic of the batch in train mode, its running average in eval mode.
 
-    The first value is taken whole, so that the average has no start to forget.
+class Statistic(nn.Module):
+    """A number or row that is taken from the batch in train mode and kept in eval mode.
 
     Shapes
     ------
-    value (any shape that is always the same) -> the same
+    the value of the batch (shape) -> the value to use (shape)
     """
 
-    average: Tensor
-    n_seen: Tensor
+    kept: Tensor
 
     def __init__(self, *shape: int):
         super().__init__()
-        self.register_buffer("average", torch.zeros(shape))
-        self.register_buffer("n_seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("kept", torch.zeros(shape))
+        self.measuring = False
 
-    def update(self, value: Tensor) -> Tensor:
-        """Take a new value into the average, and return it unchanged."""
-        with torch.no_grad():
-            newest = value.detach().to(self.average.dtype)
-            weight = torch.where(self.n_seen == 0, 1.0, MOMENTUM)
-            self.average.lerp_(newest, weight)
-            self.n_seen += 1
-        return value
+    def forward(self, of_batch: Callable[[], Tensor]) -> Tensor:
+        """Return the value of the batch, which is only computed where it is used, or the kept."""
+        if self.measuring:
+            self.kept.copy_(of_batch())
+        return of_batch() if self.training else self.kept
+
+
+@torch.no_grad()
+def measured(net: nn.Module, forward: Callable[[], T]) -> T:
+    """What ``forward`` returns in eval mode, with the statistics of its rows, which are kept.
+
+    ``net`` is the network that ``forward`` calls; it is left in eval mode.
+    """
+    net.eval()
+    statistics = [part for part in net.modules() if isinstance(part, Statistic)]
+    for statistic in statistics:
+        statistic.measuring = True
+    try:
+        return forward()
+    finally:
+        for statistic in statistics:
+            statistic.measuring = False
+
+
+class BatchNorm(nn.Module):
+    """γ (X − mean) / √(var + ε) + β."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.mean, self.var = Statistic(width), Statistic(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X (n_rows, width) -> the same."""
+        centered = x - self.mean(lambda: x.mean(0))
+        var = self.var(lambda: x.var(0, correction=0))
+        return centered * (self.gamma / (var + EPSILON).sqrt()) + self.beta
 
 
 class MeanNorm(nn.Module):
@@ -58,11 +91,11 @@ class MeanNorm(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.mean = Running(width)
+        self.mean = Statistic(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """X (n_rows, width) -> the same."""
-        return x - (self.mean.update(x.mean(0)) if self.training else self.mean.average)
+        return x - self.mean(lambda: x.mean(0))
 
 
 class PairNorm(nn.Module):
@@ -70,17 +103,13 @@ class PairNorm(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.center = MeanNorm(width)
-        self.energy = Running()
+        self.mean, self.energy = Statistic(width), Statistic()
 
     def forward(self, x: Tensor) -> Tensor:
         """X (n_rows, width) -> the same."""
-        x = self.center(x)
-        if self.training:
-            energy = self.energy.update(x.square().sum(1).mean())
-        else:
-            energy = self.energy.average
-        return x / (1e-6 + energy).sqrt()
+        centered = x - self.mean(lambda: x.mean(0))
+        energy = self.energy(lambda: centered.square().sum(1).mean())
+        return centered / (1e-6 + energy).sqrt()
 
 
 class NodeNorm(nn.Module):
@@ -104,26 +133,24 @@ class GroupNorm(nn.Module):
         self.assign = nn.Linear(width, n_groups)
         self.gamma = nn.Parameter(torch.ones(n_groups, width))
         self.beta = nn.Parameter(torch.zeros(n_groups, width))
-        self.mean, self.var = Running(n_groups, width), Running(n_groups, width)
+        self.mean, self.var = Statistic(n_groups, width), Statistic(n_groups, width)
         self.weight = weight
 
     def forward(self, x: Tensor) -> Tensor:
         """X (n_rows, width) -> the same."""
         s = self.assign(x).softmax(1)  # (n_rows, n_groups)
-        if self.training:
-            mean = s.T @ x / len(x)  # (n_groups, width)
-            moment = s.square().T @ x.square() / len(x)
-            self.mean.update(mean)
-            var = self.var.update((moment - mean.square()).clamp(min=0))
-        else:
-            mean, var = self.mean.average, self.var.average
-        scale = self.gamma / (var + EPSILON).sqrt()  # (n_groups, width)
+        mean = self.mean(lambda: s.T @ x / len(x))  # (n_groups, width)
+
+        def variance() -> Tensor:
+            return (s.square().T @ x.square() / len(x) - mean.square()).clamp(min=0)
+
+        scale = self.gamma / (self.var(variance) + EPSILON).sqrt()  # (n_groups, width)
         groups = x * (s @ scale) + (self.beta - mean * scale).sum(0)
         return x + self.weight * groups
 
 
 NORMS = {
-    "batch": nn.BatchNorm1d,
+    "batch": BatchNorm,
     "pair": PairNorm,
     "node": lambda width: NodeNorm(),
     "mean": MeanNorm,

@@ -19,8 +19,9 @@ layers with a skip as without; E comes before the propagation; no dropout on the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from makedo.methods.cold_brew.skips import build_skips
 from makedo.nn.features import FeatureLinear, Features
 from makedo.nn.graph_dropout import drop_edges, drop_nodes, sample_layers
 from makedo.nn.mlp import LEAST_GAIN, accuracy_and_loss
-from makedo.nn.norms import build_norm
+from makedo.nn.norms import Statistic, build_norm, measured
 from makedo.nn.propagation import Propagation
 
 DROPPED = 0.2  # share of the edges or nodes that a training step does without
@@ -177,6 +178,7 @@ def teacher_phase(
     if rows_of_nodes:
         groups.append({"params": rows_of_nodes, "weight_decay": 0.0})
     optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
+    normed = any(isinstance(part, Statistic) for part in net.modules())
 
     def loss(_: None) -> Tensor:
         logits = net(features, propagation)[-1]
@@ -185,14 +187,24 @@ def teacher_phase(
             return error
         return error + penalty * net.structural_penalty().to(error.device)
 
+    def scores() -> Tensor:
+        """Scores of classes without dropout; norms keep the statistics that they meet."""
+        return measured(net, lambda: net(features, propagation)[-1])
+
+    def batches(_: np.random.Generator) -> Iterator[None]:
+        yield None
+        if normed and not len(valid):  # the step is done, and no validation will follow
+            scores()
+
     def validate() -> dict[str, float]:
-        return accuracy_and_loss(net(features, propagation)[-1][valid], y[valid])
+        return accuracy_and_loss(scores()[valid], y[valid])
 
     return Phase(
         name,
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
+        batches=batches,
         validate=validate if len(valid) else None,
         patience=patience,
         least_gain=LEAST_GAIN,
