@@ -6,8 +6,8 @@ Layer l, with Ã the normalised adjacency with self loops (paper, eq. 1 and 2)::
 
 W⁽ˡ⁾ (d_l, d_{l+1}) weights, E⁽ˡ⁾ (n_nodes, d_{l+1}) structural embedding, σ the ReLU except after
 the last layer.  The loss is the cross-entropy on labelled nodes plus η Σ ‖E⁽ˡ⁾‖²; η → ∞ is an
-ordinary GCN.  A row of E moves only if a labelled node lies within its receptive field, hence E
-starts at zero and a node outside the training graph has E_i = 0.
+ordinary GCN.  A row of E moves only if a labelled node lies within its receptive field (or through
+the statistics of a norm), hence E starts at zero and a node outside the training graph has E_i = 0.
 
 With a skip connection (appendix B) there is a linear layer before the first and one after the last
 graph layer, all graph layers are h → h, and X⁽ˡ⁺¹⁾ is mixed with earlier ones: see :mod:`.skips`.
