@@ -81,9 +81,10 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """X (n_rows, width) -> the same."""
-        centered = x - self.mean(lambda: x.mean(0))
-        var = self.var(lambda: x.var(0, correction=0))
-        return centered * (self.gamma / (var + EPSILON).sqrt()) + self.beta
+        if self.training:
+            return F.batch_norm(x, None, None, self.gamma, self.beta, training=True, eps=EPSILON)
+        mean, var = self.mean(lambda: x.mean(0)), self.var(lambda: x.var(0, correction=0))
+        return F.batch_norm(x, mean, var, self.gamma, self.beta, eps=EPSILON)
 
 
 class MeanNorm(nn.Module):
