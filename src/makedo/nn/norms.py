@@ -11,9 +11,9 @@ column by column::
 
 In train mode the statistics are those of the rows at hand, the training graph.  In eval mode they
 are constants, so that what is said of a row does not depend on which other rows are asked:
-:func:`measured` takes them from the training graph as eval mode sees it, without dropout.  Running
-averages of the training steps would not do.  Dropout adds variance, most of it where neighbours are
-much alike; without it a row would be divided by too much, and once more in every layer.
+:func:`measured` takes them from the training graph as eval mode sees it.  Averages over the steps of
+the training, as torch's BatchNorm keeps them, would be those of rows with dropout and of weights
+that have moved on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Statistic(nn.Module):
 
 @torch.no_grad()
 def measured(net: nn.Module, forward: Callable[[], T]) -> T:
-    """What ``forward`` returns in eval mode, with the statistics of its rows, which are kept.
+    """What ``forward`` returns in eval mode, normed with the statistics of its rows; they are kept.
 
     ``net`` is the network that ``forward`` calls; it is left in eval mode.
     """
