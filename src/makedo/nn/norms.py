@@ -11,8 +11,8 @@ column by column::
 
 In train mode the statistics are those of the rows at hand, the training graph.  In eval mode they
 are constants, so that what is said of a row does not depend on which other rows are asked:
-:func:`measured` takes them from the training graph as eval mode sees it.  Averages over the steps of
-the training, as torch's BatchNorm keeps them, would be those of rows with dropout and of weights
+:func:`measured` takes them from the training graph as eval mode sees it.  Averages over the steps
+of the training, as torch's BatchNorm keeps them, would be those of rows with dropout and of weights
 that have moved on.
 """
 
