@@ -134,7 +134,7 @@ class Propagation:
         indptr, indices = self._rows.indptr, self._rows.indices
         number = np.arange(len(indices))
         numbered = sp.csr_matrix((number, indices.cpu().numpy(), indptr.cpu().numpy()), self.shape)
-        row = torch.repeat_interleave(indptr.diff())
+        row = torch.repeat_interleave(indptr.diff()).long()
         mirror = torch.from_numpy(numbered.tocsc().data).to(indices.device)
         return row, indices.long(), mirror
 
