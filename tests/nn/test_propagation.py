@@ -48,6 +48,30 @@ def test_float32_gradient_equals_that_of_the_dense_product(adjacency):
     torch.testing.assert_close(ours.grad, dense.grad)
 
 
+def test_the_places_of_a_symmetric_matrix_are_its_entries_and_their_mirrors(adjacency):
+    propagation = Propagation(adjacency)
+    row, column, mirror = propagation.places
+    entries = adjacency.tocoo()
+    assert (row.numpy() == entries.row).all() and (column.numpy() == entries.col).all()
+    assert torch.equal(row[mirror], column) and torch.equal(column[mirror], row)
+    with pytest.raises(AssertionError, match="symmetric"):
+        _ = Propagation(random_matrix((6, 6))).places
+
+
+def test_with_other_values_it_is_the_matrix_of_those(adjacency):
+    propagation = Propagation(adjacency)
+    row, column, _ = propagation.places
+    values = (row + column).float()  # symmetric, as must be
+    x = torch.randn(40, 5, requires_grad=True)
+    dense = torch.zeros(40, 40)
+    dense[row, column] = values
+    y = propagation.with_values(values)(x)
+    torch.testing.assert_close(y, dense @ x)
+    y.square().sum().backward()
+    torch.testing.assert_close(x.grad, 2 * dense.T @ dense @ x.detach(), rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(propagation(x), torch.from_numpy(adjacency.toarray()) @ x)
+
+
 def test_symmetric_matrices_are_kept_once_and_others_with_their_transpose(adjacency):
     symmetric, other = Propagation(adjacency), Propagation(random_matrix((6, 6)))
     assert symmetric._transposed is symmetric._rows

@@ -8,6 +8,7 @@ are kept.  ``benchmarks/propagation.py`` compares it with gather and scatter and
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,34 @@ class Propagation:
         symmetric = self._transposed is self._rows
         moved._transposed = moved._rows if symmetric else self._transposed.to(device)
         return moved
+
+    # --- the same places with other values, of a symmetric matrix --------------------------------
+
+    @property
+    def values(self) -> Tensor:
+        """The stored entries by rows, float32 of shape (nnz,)."""
+        return self._rows.values
+
+    @cached_property
+    def places(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Row, column and mirror of each stored entry, int64 tensors of shape (nnz,).
+
+        The mirror of an entry (i, j) is the number of the entry (j, i).
+        """
+        assert self._transposed is self._rows, "only entries of a symmetric matrix have a mirror"
+        indptr, indices = self._rows.indptr, self._rows.indices
+        number = np.arange(len(indices))
+        numbered = sp.csr_matrix((number, indices.cpu().numpy(), indptr.cpu().numpy()), self.shape)
+        row = torch.repeat_interleave(indptr.diff()).long()
+        mirror = torch.from_numpy(numbered.tocsc().data).to(indices.device)
+        return row, indices.long(), mirror
+
+    def with_values(self, values: Tensor) -> Propagation:
+        """Return the matrix with ``values`` (nnz,) in its places; an entry equals its mirror."""
+        other = object.__new__(Propagation)
+        other.shape = self.shape
+        other._rows = other._transposed = _Rows(self._rows.indptr, self._rows.indices, values)
+        return other
 
 
 # --- sparse features times a weight that is learnt -----------------------------------------------

@@ -17,6 +17,7 @@ from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 from makedo.methods.cold_brew.feature_neighbors import FeatureKNNClassifier
 from makedo.methods.cold_brew.glnn import GLNNClassifier
 from makedo.methods.cold_brew.graph_mlp import GraphMLPClassifier
+from makedo.methods.cold_brew.teacher_classifier import TeacherClassifier
 
 STUDENT = "Cold Brew, student only"  # the paper's student, whatever validation says
 
@@ -67,6 +68,10 @@ def _candidates() -> dict[str, tuple[Callable[..., Any], Grid]]:
         ),
         "SGC": (SGCClassifier, _grid(n_hops=(2, 1), C=(10.0, 1.0, 100.0, 1000.0))),
         "GCN": (GCNClassifier, graph_network),
+        "GCN + SE": (
+            TeacherClassifier,
+            _grid(structural_penalty=(1e-2, 1e-1), dropout=(0.5, 0.2), hidden=(64, 256)),
+        ),
         "GraphSAGE": (SAGEClassifier, graph_network),
         "GraphMLP": (
             GraphMLPClassifier,

@@ -32,6 +32,16 @@ class ColdBrewClassifier(ClassifierMixin, ColdBrew):
         Teacher layers with a structural embedding; None is an ordinary GCN.
     structural_penalty : float, default=0.01
         :math:`\eta`, the weight of :math:`\sum \|E\|^2`.
+    skip : {None, "residual", "initial", "dense", "jumping"}, default=None
+        What a teacher layer's result is mixed with: the layer's input, the state before the first
+        layer, all earlier states, or all states once after the last layer.  For deep teachers.
+    skip_weight : float, default=0.1
+        Weight in [0, 1] of the earlier state in "residual" and "initial".
+    norm : {None, "batch", "pair", "node", "mean", "group"}, default=None
+        Of the teacher's hidden layers, see :mod:`makedo.nn.norms`.
+    graph_dropout : {None, "edge", "node", "layer"}, default=None
+        Leaves a fifth of the graph out of each step of the teacher: edges (DropEdge), nodes
+        (DropNode), or the nodes that send in each layer (LADIES).
     bank : {"layers", "output"}, default="layers"
         What the bank holds: the outputs of all teacher layers side by side, or the last one.
     n_neighbors : int, default=16

@@ -23,6 +23,10 @@ class ColdBrewRegressor(RegressorMixin, ColdBrew):
     hidden, n_layers : int, default=64, 2
     structural : {"first", "last", "all", None}, default="first"
     structural_penalty : float, default=0.01
+    skip : {None, "residual", "initial", "dense", "jumping"}, default=None
+    skip_weight : float, default=0.1
+    norm : {None, "batch", "pair", "node", "mean", "group"}, default=None
+    graph_dropout : {None, "edge", "node", "layer"}, default=None
     bank : {"layers", "output"}, default="layers"
     n_neighbors : int, default=16
     similarity : {"cosine", "dot"}, default="cosine"

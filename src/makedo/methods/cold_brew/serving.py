@@ -38,9 +38,7 @@ def build_networks(model: ColdBrew) -> dict[str, nn.Module]:
     input for few labels and many features, one with the student's normalised layer.
     """
     n_nodes, n_features = model.X_.shape
-    n_outputs = width = model._task.n_outputs
-    if model.bank == "layers":
-        width += model.hidden * (model.n_layers - 1)
+    n_outputs = model._task.n_outputs
     wanted = PARTS if model.cold_part == "auto" else (model.cold_part,)
     student: dict[str, Any] = {"hidden": model.student_hidden, "dropout": model.student_dropout}
     plain: dict[str, Any] = {"hidden": MLP_WIDTH, "norm": False, "activation": "relu"}
@@ -57,10 +55,15 @@ def build_networks(model: ColdBrew) -> dict[str, nn.Module]:
         model.n_layers,
         model.dropout,
         model.structural,
+        model.skip,
+        model.skip_weight,
+        model.norm,
+        model.graph_dropout,
     )
     if "distilled mlp" in wanted:
         nets["distilled mlp"] = FeatureMLP(n_features, 0, n_outputs=n_outputs, **student)
     if "student" in wanted:
+        width = nets["teacher"].bank_width(model.bank)
         nets["part 1"] = FeatureMLP(n_features, 0, n_outputs=width, **student)
         n_extra = len(range(2 * width)[beside(model.student_inputs, width)])
         nets["part 2"] = FeatureMLP(n_features, n_extra, n_outputs=n_outputs, **student)

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.cold_brew.reproduce import ablation, cold_start, fcr, public, regression
+from makedo.methods.cold_brew.reproduce import (
+    ablation,
+    cold_start,
+    depth,
+    fcr,
+    public,
+    regression,
+)
 
 SEEDS = 10
 BOTH = ("cora", "citeseer")
@@ -25,6 +32,7 @@ TABLES = {  # name -> (module, data sets)
     "ablation": (ablation, BOTH),
     "regression": (regression, FULL),
     "fcr": (fcr, BOTH + FILTERED + FULL + OTHERS),
+    "depth": (depth, ("cora",)),
 }
 
 
