@@ -1,4 +1,4 @@
-"""The link loss and the three networks that learn by it (section 4 of the paper, Table 4).
+"""The link loss and the networks that learn by it (section 4 of the paper, Table 4).
 
 A pair of nodes is scored by the inner product of their embeddings, s(u, v) = ⟨z_u, z_v⟩; the loss
 is the binary cross-entropy of edges against uniform negatives::
@@ -11,13 +11,14 @@ may be a true neighbour of u, once in n_nodes / degree draws.
 What a step asks for must not be among what it is told: an edge that also carries a message puts u
 into z_v, and a new node is in nobody's embedding.  So the teacher's edges are folded, and those of
 the fold that is asked for carry no message.  The student's *nodes* are folded: those that ask are
-cut off before the teacher says what the others are, just as new nodes will be.
+cut off before the teacher says what the others are, just as new nodes will be, and look for virtual
+neighbours in a bank that was filled without their edges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 from makedo.core.training import Phase, Update
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew.teacher import StructuralGCN
-from makedo.nn.features import Features
+from makedo.nn.features import FeatureLinear, Features
 from makedo.nn.mlp import FeatureMLP, step_size
 from makedo.nn.propagation import Propagation
 
@@ -119,7 +120,7 @@ def link_teacher_phase(
     patience: int | None,
     device: Any,
 ) -> Phase:
-    """Link loss + η Σ ‖E⁽ˡ⁾‖²; an epoch asks for each edge once, five steps a fold of edges each."""
+    """Link loss + η Σ ‖E⁽ˡ⁾‖²; an epoch is five steps, each of which asks for a fold of the edges."""
     rows_of_nodes = list(net.E.parameters())
     groups = [{"params": list(net.layers.parameters()), "weight_decay": weight_decay}]
     if rows_of_nodes:
@@ -150,8 +151,9 @@ def link_teacher_phase(
     )
 
 
-def link_mlp_phase(
-    net: FeatureMLP,
+def link_encoder_phase(
+    name: str,
+    net: FeatureLinear | FeatureMLP,
     features: Features,
     graph: Graph,
     validate: Validate | None,
@@ -185,7 +187,7 @@ def link_mlp_phase(
         return link_loss(*scores(z[node], z, neighbor, other.view(batch[2].shape)))
 
     return Phase(
-        "mlp",
+        name,
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
@@ -195,18 +197,21 @@ def link_mlp_phase(
     )
 
 
+class CutOff(NamedTuple):
+    """Some linked nodes as if they were new: what they ask for, and of whom."""
+
+    nodes: np.ndarray  # (n,), the nodes
+    asked: np.ndarray  # (n_asked, 2), their edges to other nodes
+    pool: np.ndarray  # all linked nodes but them: the negatives
+    outputs: list[Tensor]  # the teacher's, per layer (n_nodes, d), on the graph without their edges
+    graph: Graph  # that graph
+
+
 @torch.no_grad()
 def cut_off_folds(
     net: StructuralGCN, features: Features, graph: Graph, rng: np.random.Generator, device: Any
-) -> list[tuple[np.ndarray, np.ndarray, Tensor]]:
-    """Linked nodes in five folds, each as if it were new.
-
-    Returns
-    -------
-    list of (asked, pool, z)
-        The edges (n, 2) from nodes of the fold to others, those others (the negatives), and the
-        teacher's embeddings (n_nodes, width) on the graph in which the fold has no edges.
-    """
+) -> list[CutOff]:
+    """The linked nodes in five folds, each cut off in turn; folds that ask nothing are left out."""
     linked, pairs = linked_nodes(graph), both_ways(graph.edges())
     found = []
     for fold in folds(rng, len(linked)):
@@ -214,16 +219,16 @@ def cut_off_folds(
         new[linked[fold]] = True
         asked = pairs[new[pairs[:, 0]] & ~new[pairs[:, 1]]]
         if len(asked):
-            told = Propagation(graph.without_edges_of(new).normalized()).to(device)
-            found.append((asked, linked[~new[linked]], net(features, told)[-1]))
+            rest = graph.without_edges_of(new)
+            outputs = net(features, Propagation(rest.normalized()).to(device))
+            found.append(CutOff(np.flatnonzero(new), asked, linked[~new[linked]], outputs, rest))
     return found
 
 
 def link_part2_phase(
+    embed: Callable[[Tensor], Tensor],
     net: FeatureMLP,
-    features: Features,
-    extra: Tensor,
-    cut_off: list[tuple[np.ndarray, np.ndarray, Tensor]],
+    cut_off: list[CutOff],
     validate: Validate | None,
     *,
     n_negatives: int,
@@ -234,27 +239,27 @@ def link_part2_phase(
     batch_size: int,
     device: Any,
 ) -> Phase:
-    """ξ₂: the link loss of ξ₂([x_u, ẽ_u, ê_u]) against the teacher's z of the nodes it links to.
+    """ξ₂, which is in ``embed``: the link loss of z_u of nodes cut off against the teacher's z_v.
 
-    ``extra`` (n_nodes, 2 · width) is [ẽ, ê]; ``cut_off`` is from :func:`cut_off_folds`.
+    ``embed`` gives z (n, width) of nodes at some positions (n,), by ``net``.
     """
     optimizer = torch.optim.Adam(
         net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
     )
-    size = step_size(sum(len(asked) for asked, _, _ in cut_off), batch_size)
+    size = step_size(sum(len(fold.asked) for fold in cut_off), batch_size)
 
     def batches(rng: np.random.Generator) -> Iterator[Any]:
         for f in rng.permutation(len(cut_off)):
-            asked, pool, z = cut_off[f]
-            order = rng.permutation(len(asked))
-            for start in range(0, len(asked), size):
-                some = asked[order[start : start + size]]
-                yield z, with_negatives(rng, some, pool, n_negatives, device)
+            fold = cut_off[f]
+            order = rng.permutation(len(fold.asked))
+            for start in range(0, len(order), size):
+                some = fold.asked[order[start : start + size]]
+                asked = with_negatives(rng, some, fold.pool, n_negatives, device)
+                yield fold.outputs[-1], asked
 
     def loss(batch: Any) -> Tensor:
         known, (node, neighbor, other) = batch
-        z = net(features.rows(node), extra[node])
-        return link_loss(*scores(z, known, neighbor, other))
+        return link_loss(*scores(embed(node), known, neighbor, other))
 
     return Phase(
         "part 2",

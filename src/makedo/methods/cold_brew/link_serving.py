@@ -18,7 +18,7 @@ from makedo.data.graph import Graph, extend
 from makedo.methods.cold_brew.ranking import CELLS, LinkPairs, best, inner_products
 from makedo.methods.cold_brew.student import Bank, virtual_neighborhood
 from makedo.methods.cold_brew.teacher import StructuralGCN
-from makedo.nn.features import Features
+from makedo.nn.features import FeatureLinear, Features
 from makedo.nn.mlp import FeatureMLP
 from makedo.nn.propagation import Propagation
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from makedo.methods.cold_brew.links import ColdBrewLinkPredictor
 
 # What can rank the known nodes for a new one, from the simplest on.
-LINK_PARTS = ("popularity", "features", "mlp", "teacher", "student")
+LINK_PARTS = ("popularity", "features", "linear", "mlp", "teacher", "student")
+ENCODERS = ("linear", "mlp")  # both ends of a pair by one network, which sees features only
 ROWS = 4096  # rows encoded at once
 
 
@@ -39,6 +40,8 @@ def build_link_networks(model: ColdBrewLinkPredictor) -> dict[str, nn.Module]:
     if model.bank == "layers":
         bank += model.hidden * (model.n_layers - 1)
     nets: dict[str, nn.Module] = {}
+    if "linear" in wanted:
+        nets["linear"] = FeatureLinear(n_features, width)
     if "mlp" in wanted:
         nets["mlp"] = FeatureMLP(n_features, 0, n_outputs=width, **student)
     if {"teacher", "student"} & set(wanted):
@@ -54,6 +57,9 @@ def build_link_networks(model: ColdBrewLinkPredictor) -> dict[str, nn.Module]:
     if "student" in wanted:
         nets["part 1"] = FeatureMLP(n_features, 0, n_outputs=bank, **student)
         nets["part 2"] = FeatureMLP(n_features, 2 * bank, n_outputs=width, **student)
+        if model.part2 == "correction":  # it starts as no correction
+            nn.init.zeros_(nets["part 2"].output.weight)
+            nn.init.zeros_(nets["part 2"].output.bias)
     return nets
 
 
@@ -65,8 +71,12 @@ class LinkServer:
     nets : mapping of str to Module
         In eval mode, on one device.
     bank : Bank or None
+        None: there is no student.
     n_neighbors, temperature
         Of the look-up.
+    moments : ndarray (2, width) or None
+        Mean and sd of the bank's last columns, with which part 1's guess becomes one of z; None:
+        part 2 is the whole of the student's answer.
     device : torch device
     """
 
@@ -76,24 +86,26 @@ class LinkServer:
         bank: Bank | None,
         n_neighbors: int,
         temperature: float,
+        moments: np.ndarray | None,
         device: Any,
     ):
         self.nets, self.bank, self.device = nets, bank, device
-        self.n_neighbors, self.temperature = n_neighbors, temperature
+        self.n_neighbors, self.temperature, self.moments = n_neighbors, temperature, moments
 
     @property
     def ready(self) -> list[str]:
         """The parts that can serve: two need no training."""
-        trained = [part for part in ("mlp", "teacher") if part in self.nets]
+        trained = [part for part in (*ENCODERS, "teacher") if part in self.nets]
         student = ["student"] if self.bank is not None else []
         return ["popularity", "features", *trained, *student]
 
     @torch.inference_mode()
     def embed(self, X: Matrix, graph: Graph) -> dict[str, np.ndarray]:
-        """z (n_known, width) of known nodes by the trained networks, the teacher's on ``graph``."""
+        """Embeddings (n_known, width) of known nodes by the networks, the teacher's on ``graph``."""
         found = {}
-        if "mlp" in self.nets:
-            found["mlp"] = self.query(X, "mlp").cpu().numpy()
+        for part in ENCODERS:
+            if part in self.nets:
+                found[part] = self.query(X, part).cpu().numpy()
         if "teacher" in self.nets:
             x, told = Features.of(X, self.device), Propagation(graph.normalized()).to(self.device)
             found["teacher"] = self.nets["teacher"](x, told)[-1].cpu().numpy()
@@ -101,25 +113,38 @@ class LinkServer:
 
     @torch.inference_mode()
     def query(self, X: Matrix, part: str) -> Tensor:
-        """z (n_rows, width) of new rows."""
+        """Embeddings (n_rows, width) of new rows."""
         blocks = range(0, max(X.shape[0], 1), ROWS)
-        return torch.cat(
-            [self._z(Features.of(X[i : i + ROWS], self.device), part) for i in blocks]
-        )
+        return torch.cat([self._z(Features.of(X[i : i + ROWS], self.device), part) for i in blocks])
 
     def _z(self, x: Features, part: str) -> Tensor:
-        if part == "student":
-            part1 = self.nets["part 1"]
-            found = virtual_neighborhood(part1, x, self._bank, self.n_neighbors, self.temperature)
-            return self.nets["part 2"](x, found[2])
-        if part == "teacher":  # on nodes that stand alone, without structural embedding
-            return self.nets["teacher"](x, lambda z: z, 0)[-1]
-        return self.nets[part](x)
+        if part == "teacher":
+            return alone(self.nets["teacher"], x)
+        if part != "student":
+            return self.nets[part](x)
+        return self.student(x, self.look_up(x, self.bank))
 
-    @property
-    def _bank(self) -> Bank:
-        assert self.bank is not None
-        return self.bank
+    def look_up(self, x: Features, bank: Bank | None) -> Tensor:
+        """[ẽ, ê] (n_rows, 2 · width) of rows, their virtual neighbours from ``bank``."""
+        assert bank is not None
+        part1 = self.nets["part 1"]
+        return virtual_neighborhood(part1, x, bank, self.n_neighbors, self.temperature)[2]
+
+    def student(self, x: Features, extra: Tensor) -> Tensor:
+        """Embeddings (n_rows, width) of rows whose [ẽ, ê] is ``extra``."""
+        z = self.nets["part 2"](x, extra)
+        if self.moments is None:
+            return z
+        with torch.no_grad():
+            mean, scale = torch.as_tensor(self.moments, device=extra.device)
+            part1 = extra[:, -len(mean) :] * scale + mean  # ê ends with the teacher's last layer
+            first = (alone(self.nets["teacher"], x) + part1) / 2
+        return z + first
+
+
+def alone(teacher: nn.Module, x: Features) -> Tensor:
+    """The teacher's embedding of nodes without edges and without E (structural embedding)."""
+    return teacher(x, lambda z: z, 0)[-1]
 
 
 def link_scores(
@@ -131,7 +156,7 @@ def link_scores(
     ----------
     known : callable (str) -> array
         What is known of the nodes that may be linked to: their degree (n_known,) for "popularity",
-        their scaled features for "features", z (n_known, width) for "mlp" and "teacher".
+        their scaled features for "features", z (n_known, width) for networks.
     """
     if not X.shape[0]:
         return iter(())
@@ -140,7 +165,7 @@ def link_scores(
     if part == "popularity":
         keys = torch.from_numpy(known(part).astype(np.float32))[:, None]
         return inner_products(torch.ones(X.shape[0], 1), keys)
-    keys = torch.from_numpy(known("mlp" if part == "mlp" else "teacher")).to(server.device)
+    keys = torch.from_numpy(known(part if part in ENCODERS else "teacher")).to(server.device)
     return inner_products(server.query(X, part), keys)
 
 

@@ -1,4 +1,4 @@
-"""Validation nodes of a link predictor: cut off before anything trains, and asked for their links."""
+"""Validation nodes of a link predictor: cut off before anything trains, asked for their links."""
 
 from __future__ import annotations
 

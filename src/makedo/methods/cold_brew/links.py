@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from makedo.core.checks import Choice, MakedoInputError, MakedoWarning, Number, count
 from makedo.core.devices import pick_device
@@ -41,29 +42,30 @@ from makedo.core.persistence import fingerprint
 from makedo.core.seeds import derive, generator, torch_seed
 from makedo.core.training import Phase, Training, history_frame
 from makedo.data.features import Matrix, RowScaler, read_rows
-from makedo.data.graph import Graph, as_graph
+from makedo.data.graph import as_graph
 from makedo.data.nodes import node_index
 from makedo.methods.cold_brew.link_loss import (
     cut_off_folds,
-    link_mlp_phase,
+    link_encoder_phase,
     link_part2_phase,
     link_teacher_phase,
     linked_nodes,
 )
 from makedo.methods.cold_brew.link_serving import (
+    ENCODERS,
     LINK_PARTS,
     LinkServer,
+    alone,
     build_link_networks,
     check_new,
     link_scores,
     ranked,
 )
+from makedo.methods.cold_brew.link_student import BankFiller, fold_look_up
 from makedo.methods.cold_brew.link_validation import ColdLinks, choose_link_part, hide_nodes
 from makedo.methods.cold_brew.restoring import OBJECTS, restore
-from makedo.methods.cold_brew.student import Bank, column_scale, part1_phase, virtual_neighborhood
-from makedo.methods.cold_brew.teacher import StructuralGCN, embedding_bank
+from makedo.methods.cold_brew.student import Bank, part1_phase
 from makedo.nn.features import Features
-from makedo.nn.mlp import FeatureMLP
 from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -77,16 +79,16 @@ class ColdBrewLinkPredictor(Estimator):
     only (student), which guesses what the teacher would have made of a new node, looks up known
     nodes that resemble that, and embeds the new node among the known ones [1]_:
 
-    .. math:: s(i, j) = \langle \xi_2([x_i, \tilde e_i, \hat e_i]), z_j \rangle
+    .. math:: s(i, j) = \langle z^0_i + \xi_2([x_i, \tilde e_i, \hat e_i]), z_j \rangle
 
-    with :math:`\hat e` the guess, :math:`\tilde e` the mean of what resembles it, and :math:`z_j`
-    the teacher's embedding of the known node j.
+    with :math:`\hat e` the guess, :math:`\tilde e` the mean of what resembles it, :math:`z^0` a
+    first guess (see ``part2``), and :math:`z_j` the teacher's embedding of the known node j.
 
     Parameters
     ----------
-    hidden, n_layers : int, default=64, 2
-        Width and number of the teacher's layers.
-    embedding_width : int, default=64
+    hidden, n_layers : int, default=64, 1
+        Width of the teacher's inner layers and number of its layers.
+    embedding_width : int, default=128
         Width of z.
     structural : {"first", "last", "all", None}, default="first"
         Teacher layers with a structural embedding; None is an ordinary GCN.
@@ -104,21 +106,25 @@ class ColdBrewLinkPredictor(Estimator):
         Random nodes that stand against each edge while training.
     student_hidden : int, default=256
         Width of both parts of the student, and of the MLP.
+    part2 : {"correction", "whole"}, default="correction"
+        What part 2 says: what to add to two guesses of z (the teacher's on a node that stands alone
+        and part 1's), or, as in the paper, z itself.
     dropout, student_dropout : float, default=0.5
         On the input of each teacher layer; on the hidden layer of the student and the MLP.
-    learning_rate, student_learning_rate : float, default=0.01, 0.002
-    weight_decay : float, default=5e-4
+    learning_rate, student_learning_rate, part2_learning_rate : float, default=0.01, 0.002, 5e-5
+        Of the teacher and the linear encoder, of the MLP and part 1, and of part 2.
+    weight_decay : float, default=0
         On all weights but the structural embedding.
-    max_epochs, student_max_epochs : int, default=100
+    max_epochs, student_max_epochs : int, default=200, 100
         Most passes over the edges of the teacher, and of each other network.
     patience, student_patience : int, default=20
         Epochs without a better validation score after which a network stops.
     batch_size : int, default=512
         Most edges a step of the student and the MLP; a fifth of the edges where that is less.
-    cold_part : {"auto", "popularity", "features", "mlp", "teacher", "student"}, default="auto"
-        What ranks the known nodes: their degree, the cosine of features, an MLP that embeds both
-        ends by features, the teacher on a node that stands alone, or the student.  "auto" takes
-        the one that ranks the hidden links of validation nodes best.
+    cold_part : {"popularity", "features", "linear", "mlp", "teacher", "student"}, default="auto"
+        What ranks the known nodes: their degree, the cosine of features, a linear map or an MLP
+        that embeds both ends by features, the teacher on a node that stands alone, or the student.
+        "auto" takes the one that ranks the hidden links of validation nodes best.
     validation_fraction : float, default=0.1
         Share of the linked nodes whose edges are hidden to choose epochs and ``part_``.
     normalize : {"auto", "rows", "columns", "none"}, default="auto"
@@ -189,10 +195,12 @@ class ColdBrewLinkPredictor(Estimator):
         "temperature": Number(0, open_low=True),
         "n_negatives": Number(1, integer=True),
         "student_hidden": Number(1, integer=True),
+        "part2": Choice(("correction", "whole")),
         "dropout": Number(0, 1, open_high=True),
         "student_dropout": Number(0, 1, open_high=True),
         "learning_rate": Number(0, open_low=True),
         "student_learning_rate": Number(0, open_low=True),
+        "part2_learning_rate": Number(0, open_low=True),
         "weight_decay": Number(0),
         "max_epochs": Number(1, integer=True),
         "student_max_epochs": Number(1, integer=True),
@@ -209,9 +217,9 @@ class ColdBrewLinkPredictor(Estimator):
     def __init__(
         self,
         hidden: int = 64,
-        n_layers: int = 2,
+        n_layers: int = 1,
         *,
-        embedding_width: int = 64,
+        embedding_width: int = 128,
         structural: str | None = "first",
         structural_penalty: float = 1e-2,
         bank: str = "layers",
@@ -220,12 +228,14 @@ class ColdBrewLinkPredictor(Estimator):
         temperature: float = 0.1,
         n_negatives: int = 1,
         student_hidden: int = 256,
+        part2: str = "correction",
         dropout: float = 0.5,
         student_dropout: float = 0.5,
         learning_rate: float = 0.01,
         student_learning_rate: float = 0.002,
-        weight_decay: float = 5e-4,
-        max_epochs: int = 100,
+        part2_learning_rate: float = 5e-5,
+        weight_decay: float = 0.0,
+        max_epochs: int = 200,
         student_max_epochs: int = 100,
         patience: int = 20,
         student_patience: int = 20,
@@ -248,10 +258,12 @@ class ColdBrewLinkPredictor(Estimator):
         self.temperature = temperature
         self.n_negatives = n_negatives
         self.student_hidden = student_hidden
+        self.part2 = part2
         self.dropout = dropout
         self.student_dropout = student_dropout
         self.learning_rate = learning_rate
         self.student_learning_rate = student_learning_rate
+        self.part2_learning_rate = part2_learning_rate
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
         self.student_max_epochs = student_max_epochs
@@ -338,43 +350,37 @@ class ColdBrewLinkPredictor(Estimator):
             "patience": self.student_patience,
             "batch_size": self.batch_size,
         }
-        self.nets_, self.bank_ = {}, None
+        self.nets_, self.bank_, self.moments_ = {}, None, None
 
         def run(phase: Phase) -> bool:
             if training.run(phase):
                 self.nets_[phase.name] = nets[phase.name]
             return phase.name in self.nets_
 
-        # Dual encoder
-        if "mlp" in nets:
-            check = links.check(lambda: (nets["mlp"](links.asking(x)), nets["mlp"](links.known(x))))
-            run(link_mlp_phase(nets["mlp"], x, graph, check, **common, **student))
+        # Dual encoders of features alone
+        for name in ENCODERS:
+            if name in nets:
+                net = nets[name]
+                check = links.check(lambda n=net: (n(links.asking(x)), n(links.known(x))))
+                rate = self.learning_rate if name == "linear" else self.student_learning_rate
+                settings = student | common | {"learning_rate": rate}
+                run(link_encoder_phase(name, net, x, graph, check, **settings))
         if "teacher" not in nets:
             return
 
         # Teacher, asked for nodes that stand alone
-        net: StructuralGCN = nets["teacher"]
+        net = nets["teacher"]
         told = Propagation(graph.normalized()).to(device)
         known = torch.from_numpy(links.candidates).to(device)
-        check = links.check(
-            lambda: (net(links.asking(x), lambda z: z, 0)[-1], net(x, told)[-1][known])
-        )
-        if not run(
-            link_teacher_phase(
-                net,
-                x,
-                graph,
-                check,
-                penalty=self.structural_penalty,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                max_epochs=self.max_epochs,
-                patience=self.patience,
-                **common,
-            )
-        ):
-            return
-        if "part 1" in nets:
+        check = links.check(lambda: (alone(net, links.asking(x)), net(x, told)[-1][known]))
+        full: dict[str, Any] = {
+            "penalty": self.structural_penalty,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "max_epochs": self.max_epochs,
+            "patience": self.patience,
+        }
+        if run(link_teacher_phase(net, x, graph, check, **full, **common)) and "part 1" in nets:
             self._train_student(run, nets, x, links, told, student, common)
 
     def _train_student(
@@ -387,50 +393,52 @@ class ColdBrewLinkPredictor(Estimator):
         student: dict[str, Any],
         common: dict[str, Any],
     ) -> None:
-        teacher: StructuralGCN = nets["teacher"]
-        device = common["device"]
-        rows = torch.from_numpy(linked_nodes(links.graph)).to(device)
+        teacher, part1, device = nets["teacher"], nets["part 1"], common["device"]
         with torch.no_grad():
             outputs = teacher(x, told)  # per layer (n_nodes, d_{l+1})
+            shown = teacher(x, Propagation(self.graph_.normalized()).to(device))
 
         # Bank
-        embedding = embedding_bank(outputs, self.bank)
-        mean, scale = column_scale(embedding[rows])
-        bank = Bank(rows, (embedding[rows] - mean) / scale, self.similarity)
-        if self.n_neighbors > len(rows):
-            warnings.warn(
-                f"{type(self).__name__}: n_neighbors={self.n_neighbors} but the bank has "
-                f"{count(len(rows), 'node')}; all of them are used.",
-                MakedoWarning,
-                stacklevel=4,
-            )
+        filler = BankFiller(outputs, linked_nodes(links.graph), self.bank, self.similarity)
+        bank = filler.fill(outputs, linked_nodes(links.graph))
+        self._warn_of_a_small_bank(bank)
+        if self.part2 == "correction":
+            self.moments_ = filler.moments(self.embedding_width)
 
         # Part 1, judged by what the teacher says of nodes whose edges part 1 was not shown
-        hidden = torch.from_numpy(links.hidden).to(device)
-        with torch.no_grad():
-            shown = Propagation(self.graph_.normalized()).to(device)
-            judged = (embedding_bank(teacher(x, shown), self.bank)[hidden] - mean) / scale
-        if not run(part1_phase(nets["part 1"], x, rows, bank.values, hidden, judged, **student)):
+        judged = filler.fill(shown, links.hidden)
+        given = bank.rows, bank.values, judged.rows, judged.values
+        if not run(part1_phase(part1, x, *given, **student)):
             return
 
         # Virtual neighbours, once: nothing in them is learnt
-        own = torch.full((len(x),), -1, device=device)
-        own[rows] = torch.arange(len(rows), device=device)
-        with torch.no_grad():
-            look_up = self.n_neighbors, self.temperature
-            extra = virtual_neighborhood(nets["part 1"], x, bank, *look_up, own)[2]
-
-        # Part 2
         rng = generator(self.random_state, "folds of nodes")
         cut_off = cut_off_folds(teacher, x, links.graph, rng, device)
-        if not cut_off:
+        if not cut_off:  # a graph of so few edges that none can be asked for
             return
-        net: FeatureMLP = nets["part 2"]
+        server = self._server_of(nets, bank)
         asking = torch.from_numpy(links.rows).to(device)
+        extra = fold_look_up(server, x, filler, cut_off, asking)  # (n_nodes, 2 · width)
+
+        # Part 2
         known = outputs[-1][torch.from_numpy(links.candidates).to(device)]
-        check = links.check(lambda: (net(links.asking(x), extra[asking]), known))
-        if run(link_part2_phase(net, x, extra, cut_off, check, **common, **student)):
+        check = links.check(lambda: (server.student(links.asking(x), extra[asking]), known))
+        settings = student | common | {"learning_rate": self.part2_learning_rate}
+
+        def embed(nodes: Tensor) -> Tensor:
+            return server.student(x.rows(nodes), extra[nodes])
+
+        if run(link_part2_phase(embed, nets["part 2"], cut_off, check, **settings)):
             self.bank_ = bank
+
+    def _warn_of_a_small_bank(self, bank: Bank) -> None:
+        if self.n_neighbors > len(bank.rows):
+            warnings.warn(
+                f"{type(self).__name__}: n_neighbors={self.n_neighbors} but the bank has "
+                f"{count(len(bank.rows), 'node')}; all of them are used.",
+                MakedoWarning,
+                stacklevel=5,
+            )
 
     # --- predicting ---------------------------------------------------------------------------
 
@@ -477,9 +485,9 @@ class ColdBrewLinkPredictor(Estimator):
         return score_pairs(type(self).__name__, blocks, pairs, scaled.shape[0], len(self.node_id_))
 
     def transform(self, X: Any) -> np.ndarray:
-        """z (n_rows, embedding_width) of new nodes, by ``part_`` if that is a network."""
+        """Embeddings (n_rows, embedding_width) of new nodes, by ``part_`` if that is a network."""
         scaled, _ = self._new(X, None)
-        if self.part_ not in ("mlp", "teacher", "student"):
+        if self.part_ in ("popularity", "features"):
             raise MakedoInputError(
                 f"{type(self).__name__}.transform: links are served by {self.part_}, which embeds "
                 'nothing. Fit with cold_part="student".'
@@ -549,8 +557,11 @@ class ColdBrewLinkPredictor(Estimator):
 
     @property
     def _server(self) -> LinkServer:
-        device = pick_device(self.device)
-        return LinkServer(self.nets_, self.bank_, self.n_neighbors, self.temperature, device)
+        return self._server_of(self.nets_, self.bank_)
+
+    def _server_of(self, nets: dict[str, Any], bank: Bank | None) -> LinkServer:
+        look_up = self.n_neighbors, self.temperature
+        return LinkServer(nets, bank, *look_up, self.moments_, pick_device(self.device))
 
     @property
     def _scaled(self) -> Matrix:

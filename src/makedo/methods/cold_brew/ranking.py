@@ -1,9 +1,9 @@
 """Where the true links of a node stand among all known nodes, and what that is worth.
 
-A link (i, j) is ranked among the known nodes that i does not link to.  Both figures are expectations
-and therefore exact: the reciprocal rank over the draw of its negatives, and both over the order of
-candidates with equal scores, which is random.  (A model that scores everybody alike is thus worth
-what guessing is worth, not more and not less.)
+A link (i, j) is ranked among the known nodes that i does not link to.  Both figures are exact
+expectations: the reciprocal rank over the draw of its negatives, and both over the order of
+candidates with equal scores, which is random.  So a model that scores all nodes alike is worth what
+guessing is worth, neither more nor less.
 """
 
 from __future__ import annotations
