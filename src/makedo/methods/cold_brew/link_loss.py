@@ -120,7 +120,7 @@ def link_teacher_phase(
     patience: int | None,
     device: Any,
 ) -> Phase:
-    """Link loss + η Σ ‖E⁽ˡ⁾‖²; an epoch is five steps, each of which asks for a fold of the edges."""
+    """Link loss + η Σ ‖E⁽ˡ⁾‖²; an epoch is five steps, each asking for a fold of the edges."""
     rows_of_nodes = list(net.E.parameters())
     groups = [{"params": list(net.layers.parameters()), "weight_decay": weight_decay}]
     if rows_of_nodes:

@@ -101,7 +101,7 @@ class LinkServer:
 
     @torch.inference_mode()
     def embed(self, X: Matrix, graph: Graph) -> dict[str, np.ndarray]:
-        """Embeddings (n_known, width) of known nodes by the networks, the teacher's on ``graph``."""
+        """Embeddings (n_known, width) by each network, the teacher's on ``graph``."""
         found = {}
         for part in ENCODERS:
             if part in self.nets:

@@ -363,7 +363,7 @@ class ColdBrewLinkPredictor(Estimator):
                 net = nets[name]
                 check = links.check(lambda n=net: (n(links.asking(x)), n(links.known(x))))
                 rate = self.learning_rate if name == "linear" else self.student_learning_rate
-                settings = student | common | {"learning_rate": rate}
+                settings: dict[str, Any] = student | common | {"learning_rate": rate}
                 run(link_encoder_phase(name, net, x, graph, check, **settings))
         if "teacher" not in nets:
             return
@@ -423,7 +423,8 @@ class ColdBrewLinkPredictor(Estimator):
         # Part 2
         known = outputs[-1][torch.from_numpy(links.candidates).to(device)]
         check = links.check(lambda: (server.student(links.asking(x), extra[asking]), known))
-        settings = student | common | {"learning_rate": self.part2_learning_rate}
+        settings: dict[str, Any] = student | common
+        settings["learning_rate"] = self.part2_learning_rate
 
         def embed(nodes: Tensor) -> Tensor:
             return server.student(x.rows(nodes), extra[nodes])
