@@ -16,6 +16,7 @@ from makedo.data.edges import is_text
 from makedo.data.graph import Graph
 from makedo.data.table import split_columns
 from makedo.methods.cold_brew.estimator import ColdBrewClassifier
+from makedo.methods.cold_brew.links import ColdBrewLinkPredictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,8 @@ HELP = {
     "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from "
     "there",
     "budget": "configurations that each baseline may try (at most 8)",
+    "task": "what to learn: the label of a node, or whom it will link to (without labels)",
+    "top": "known nodes named for each new one",
     "neighbors": "virtual neighbours shown for each node",
 }
 Unknown = Literal["error", "drop"]
@@ -57,7 +60,8 @@ def fit(
     *,
     nodes: Table,
     edges: Table,
-    label: str,
+    label: str | None = None,
+    task: Literal["classify", "links"] = "classify",
     id: str | None = None,
     features: list[str] | None = None,
     split: str | None = None,
@@ -68,9 +72,16 @@ def fit(
     settings: Settings,
 ) -> Fitted:
     """Learn from a node table and an edge list, to serve nodes with and without edges."""
-    model = settings.build(ColdBrewClassifier)
+    links = task == "links"
+    if label is None and not links:
+        raise MakedoInputError(f"{nodes.name}: --label must name the column of labels to learn.")
+    if links and split is not None:
+        raise MakedoInputError("--split says which labels to learn from; --task links learns none.")
+    model: Any = settings.build(ColdBrewLinkPredictor if links else ColdBrewClassifier)
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
+    if links:
+        return model.fit(X, graph=graph, checkpoint_dir=checkpoint)
     return model.fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
 
 
@@ -85,6 +96,7 @@ def predict(
     neighbors: int = 3,
 ) -> Rows:
     """Name the class of each node: new ones by their features, and by their edges if given."""
+    _refuse(model, ColdBrewLinkPredictor, "links")
     if neighbors < 0:
         raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
@@ -93,18 +105,29 @@ def predict(
         yield explained.reset_index(names=X.index.name or "node")
 
 
+def links(model: Model, *, nodes: Batches, id: str | None = None, top: int = 10) -> Rows:
+    """Name the known nodes that each new one will most likely link to."""
+    _refuse(model, ColdBrewClassifier, "predict")
+    for X in _numbered(nodes, id, nodes.name):
+        yield model.predict_links(X, top=top)
+
+
 def evaluate(
     model: Model,
     *,
     nodes: Table,
-    label: str,
+    label: str | None = None,
     edges: Table | None = None,
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
 ) -> Rows:
-    """Compare predictions with labels, part by part."""
+    """Compare predictions with labels, or predicted links with edges, part by part."""
     X, y, _ = _read_nodes(nodes, id, label, None)
+    if isinstance(model, ColdBrewLinkPredictor):
+        return model.evaluate(X, _links_of(edges, source, target, nodes.name))
+    if label is None:
+        raise MakedoInputError(f"{nodes.name}: --label must name the column to compare with.")
     return model.evaluate(y=y, edges=_ends(edges, source, target), **_given(model, X, nodes.name))
 
 
@@ -123,6 +146,10 @@ def report(
     """Did it pay?  On labelled nodes, beside the baselines; without nodes, what the fit stored."""
     if nodes is None:
         return model.report(show_rows=show_rows)
+    if isinstance(model, ColdBrewLinkPredictor):
+        X, _, _ = _read_nodes(nodes, id, label, None)
+        true = _links_of(edges, source, target, nodes.name)
+        return model.report(X, true, show_rows=show_rows)
     if label is None:
         raise MakedoInputError(
             f"{nodes.name}: --label must name the column of labels to compare with."
@@ -132,10 +159,26 @@ def report(
     return model.report(y=y, budget=budget, show_rows=show_rows, **where)
 
 
-VERBS = [diagnose, fit, predict, evaluate, report]
+VERBS = [diagnose, fit, predict, links, evaluate, report]
 
 
 # --- files to arguments ---------------------------------------------------------------------------
+
+
+def _refuse(model: Any, cls: type, verb: str) -> None:
+    """Say which verb is for a model of this class."""
+    if isinstance(model, cls):
+        raise MakedoInputError(f"The model is a {cls.__name__}: use makedo cold-brew {verb}.")
+
+
+def _links_of(
+    edges: Table | None, source: str | None, target: str | None, where: str
+) -> pd.DataFrame | None:
+    if edges is None:
+        raise MakedoInputError(
+            f"{where}: --edges must name a file with the links of these nodes to known ones."
+        )
+    return _ends(edges, source, target)
 
 
 def _read_nodes(

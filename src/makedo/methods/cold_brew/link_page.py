@@ -90,9 +90,9 @@ def best(model: ColdBrewLinkPredictor) -> float:
 def metric_words(n_negatives: int) -> str:
     """What the figures are."""
     return (
-        f"MRR is the mean reciprocal rank of a true link among {count(n_negatives, 'random node')}, "
-        "each node counted once by the mean of its links; guessing gives "
-        f"{100 * float(np.mean(1 / np.arange(1, n_negatives + 2))):.1f} %."
+        "MRR is the mean reciprocal rank of a true link among "
+        f"{count(n_negatives, 'random node')}, each node counted once by the mean of its links; "
+        f"guessing gives {100 * float(np.mean(1 / np.arange(1, n_negatives + 2))):.1f} %."
     )
 
 
@@ -167,8 +167,8 @@ def links_section(model: ColdBrewLinkPredictor, X: Any, node_id: Any) -> Section
     from makedo.report import Section, figures
 
     found = model.predict_links(X, top=SHOWN, node_id=node_id)
-    first = found[found["node"] == found["node"].iloc[0]]
-    values = pd.Series(first["score"].to_numpy(), index=first["neighbor"].astype(str))
+    first = found.head(min(SHOWN, model.graph_.n_nodes))
+    values = pd.Series(np.asarray(first["score"]), index=first["neighbor"].astype(str))
     return Section(
         "Whom will it link to?",
         figure=figures.ranked_bars(values, label="score"),

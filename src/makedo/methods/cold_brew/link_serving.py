@@ -171,7 +171,8 @@ def link_scores(
 
 def _cosines(X: Matrix, known: Matrix) -> Iterator[tuple[int, Tensor]]:
     """Cosine of the features of rows with those of known nodes, block by block."""
-    query, keys = normalize(X), normalize(known)
+    query: Any = normalize(X)
+    keys: Any = normalize(known)
     size = max(1, CELLS // max(1, keys.shape[0]))
     for start in range(0, query.shape[0], size):
         block: Any = query[start : start + size] @ keys.T

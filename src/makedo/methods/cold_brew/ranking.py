@@ -81,6 +81,8 @@ def stand(blocks: Iterable[tuple[int, Tensor]], pairs: LinkPairs) -> Standing:
     for start, scores in blocks:
         n_known = scores.shape[1]
         first, last = np.searchsorted(pairs.row, [start, start + len(scores)])
+        if first == last:
+            continue
         row, known = (torch.from_numpy(part[first:last]).to(scores.device) for part in pairs)
         own = scores[row - start, known]  # (n_pairs of the block,)
         scores[row - start, known] = -torch.inf  # a link is not a candidate of its node

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.cold_brew.reproduce import cold_start, public
+from makedo.methods.cold_brew.reproduce import cold_start, links, public
 
 SEEDS = 10
 TABLES = {  # name -> (module, data sets)
     "public": (public, ("cora", "citeseer")),
     "cold-start": (cold_start, ("cora", "citeseer")),
+    "links": (links, ("cora", "citeseer")),
 }
 
 
