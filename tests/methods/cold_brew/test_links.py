@@ -98,7 +98,7 @@ def test_the_loss_is_the_cross_entropy_of_a_plain_loop():
 
 def test_edges_left_out_are_gone_in_both_directions_and_no_other_is():
     rng = np.random.default_rng(1)
-    pairs = rng.integers(0, 30, (2, 90))
+    pairs = np.array(np.triu_indices(30, 1))[:, rng.choice(435, 90, replace=False)]
     weight = rng.integers(1, 5, 90)
     table = pd.DataFrame({"source": pairs[0], "target": pairs[1], "weight": weight})
     graph = Graph.from_edges(table, n_nodes=30)
@@ -440,8 +440,7 @@ def test_hidden_links_choose_and_do_not_teach(given):
     second = small(cold_part="student")
     second.X_, second.graph_ = first.X_, changed
     again = hide_nodes(second, generator(0, "hidden edges"))
-    if not np.array_equal(again.hidden, hidden.hidden):
-        pytest.skip("another set of linked nodes")
+    assert np.array_equal(again.hidden, hidden.hidden) and again.graph.n_edges == len(kept.T)
     second.fit(X, graph=changed)
     rows = [one.history_.query("phase == 'teacher'") for one in (first, second)]
     shared = min(map(len, rows))
@@ -456,13 +455,10 @@ def test_features_of_nodes_without_edges_leave_no_trace(given):
     other = X.copy()
     other[cut] = 100 * np.random.default_rng(0).normal(size=(len(cut), X.shape[1]))
     models = [small().fit(x, graph=rest) for x in (X, other)]
-    for name in models[0].nets_:
-        ours, theirs = (m.nets_[name].state_dict() for m in models)
-        if name in ("part 1", "linear", "mlp", "teacher"):
-            assert ours.keys() == theirs.keys()
-    losses = [m.history_.query("phase == 'teacher'")["loss"].tolist() for m in models]
-    n = min(map(len, losses))
-    assert losses[0][:n] == losses[1][:n]
+    for phase in ("linear", "mlp", "teacher"):  # they stop by ranks among all known nodes
+        losses = [m.history_.loc[m.history_["phase"] == phase, "loss"].tolist() for m in models]
+        n = min(map(len, losses))
+        assert n > 2 and losses[0][:n] == losses[1][:n]
 
 
 def test_prediction_does_not_touch_the_graph(student, given):
@@ -477,17 +473,15 @@ def test_nodes_in_another_order_get_the_same_answers(given):
     X, graph, new, _ = given
     order = np.random.default_rng(0).permutation(KNOWN)
     for part in ("popularity", "features"):
-        one = small(cold_part=part).fit(X, graph=graph)
-        other = small(cold_part=part, normalize="columns").fit(
-            X[order], graph=graph.subgraph(order)
-        )
+        one = small(cold_part=part, normalize="none").fit(X, graph=graph)
+        other = clone(one).fit(X[order], graph=graph.subgraph(order))
         a, b = (m.predict_links(new, top=KNOWN) for m in (one, other))
         back = order[b["neighbor"]]
         left, right = (
             pd.Series(s.to_numpy(), index=[t["node"], n]).sort_index()
             for s, t, n in ((a["score"], a, a["neighbor"].to_numpy()), (b["score"], b, back))
         )
-        np.testing.assert_allclose(left, right, atol=0.3 if part == "features" else 0)
+        np.testing.assert_allclose(left, right, atol=1e-6)
 
 
 def test_the_teacher_does_not_depend_on_the_order_of_nodes():
@@ -505,7 +499,7 @@ def test_the_teacher_does_not_depend_on_the_order_of_nodes():
         told = torch.from_numpy(g.normalized().toarray())
         z = net(Features(x), lambda h: told @ h)[-1]
         node, neighbor, negative = (torch.from_numpy(at[a]) for a in (*asked.T, other))
-        return float(link_loss(*scores(z[node], z, neighbor, negative)))
+        return link_loss(*scores(z[node], z, neighbor, negative)).item()
 
     assert loss(graph, X, np.arange(8)) == pytest.approx(loss(moved, X[order], place), rel=1e-5)
 
@@ -700,6 +694,7 @@ def test_patience_ends_the_phases_early(given):
     last = {}
     for patience, student_patience in [(90, 90), (1, 90), (90, 1)]:
         model = small(max_epochs=25, student_max_epochs=25, cold_part="student", verbose=0)
+        model.set_params(student_learning_rate=0.1)  # so that part 1 soon learns by heart
         model.set_params(patience=patience, student_patience=student_patience)
         model.fit(X, graph=graph)
         last[patience, student_patience] = model.history_.groupby("phase")["epoch"].max()
