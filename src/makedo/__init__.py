@@ -10,6 +10,7 @@ from makedo.methods import ROOMS
 if TYPE_CHECKING:
     from makedo.data.graph import Graph as Graph
     from makedo.methods.cold_brew import ColdBrewClassifier as ColdBrewClassifier
+    from makedo.methods.cold_brew import ColdBrewLinkPredictor as ColdBrewLinkPredictor
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ comes out; ``files`` the kinds of file that its ``diagnose`` takes, by the names
 ROOMS: dict[str, dict[str, str]] = {
     "cold_brew": {
         "title": "Cold Brew",
-        "classes": "ColdBrewClassifier ColdBrewRegressor",
+        "classes": "ColdBrewClassifier ColdBrewRegressor ColdBrewLinkPredictor",
         "trouble": "new or rarely linked nodes of a graph have no edges to learn from",
         "gives": "a node table, an edge list, labels for some nodes",
         "gets": "predictions for nodes with no edges; whether the graph or the features carry the "

@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from makedo.methods.cold_brew.fcr import (
         feature_contribution_ratio as feature_contribution_ratio,
     )
+    from makedo.methods.cold_brew.links import ColdBrewLinkPredictor as ColdBrewLinkPredictor
     from makedo.methods.cold_brew.regressor import ColdBrewRegressor as ColdBrewRegressor
 
 HOMES = {
     "ColdBrewClassifier": "classifier",
     "ColdBrewRegressor": "regressor",
+    "ColdBrewLinkPredictor": "links",
     "FCR": "fcr",
     "feature_contribution_ratio": "fcr",
 }
-__all__ = ["FCR", "ColdBrewClassifier", "ColdBrewRegressor", "feature_contribution_ratio"]
+__all__ = [
+    "FCR",
+    "ColdBrewClassifier",
+    "ColdBrewLinkPredictor",
+    "ColdBrewRegressor",
+    "feature_contribution_ratio",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,6 +34,8 @@ HELP = {
     "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from "
     "there",
     "budget": "configurations that each baseline may try (at most 8)",
+    "task": "what to learn: the class of a node, a number, or (without labels) whom it will link to",
+    "top": "known nodes named for each new one",
     "neighbors": "virtual neighbours shown for each node",
     "rule": "of the paper, a share of the nodes for each group; or of its released code, repeated "
     "medians of the degrees",
@@ -43,13 +45,20 @@ HELP = {
     "seed": "seed of all random numbers",
 }
 Unknown = Literal["error", "drop"]
+Task = Literal["classify", "regress", "links"]
+CLASSES = {
+    "classify": "ColdBrewClassifier",
+    "regress": "ColdBrewRegressor",
+    "links": "ColdBrewLinkPredictor",
+}
 
 
 def diagnose(
     *,
     nodes: Table,
     edges: Table,
-    label: str,
+    label: str | None = None,
+    task: Task = "classify",
     id: str | None = None,
     features: list[str] | None = None,
     source: str | None = None,
@@ -57,16 +66,18 @@ def diagnose(
     unknown_nodes: Unknown = "error",
 ) -> Diagnosis:
     """Measure whether a graph method would help on nodes without edges, in about a minute."""
+    _check_label(task, label, nodes.name)
     X, y, _ = _read_nodes(nodes, id, label, features)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
-    return makedo.ColdBrewClassifier().diagnose(X, y, graph=graph)
+    return getattr(makedo, CLASSES[task])().diagnose(X, y, graph=graph)
 
 
 def fit(
     *,
     nodes: Table,
     edges: Table,
-    label: str,
+    label: str | None = None,
+    task: Task = "classify",
     id: str | None = None,
     features: list[str] | None = None,
     split: str | None = None,
@@ -77,9 +88,14 @@ def fit(
     settings: Settings,
 ) -> Fitted:
     """Learn from a node table and an edge list, to serve nodes with and without edges."""
-    model = settings.build(makedo.ColdBrewClassifier)
+    _check_label(task, label, nodes.name)
+    if task == "links" and split is not None:
+        raise MakedoInputError("--split says which labels to learn from; --task links learns none.")
+    model: Any = settings.build(getattr(makedo, CLASSES[task]))
     X, y, masks = _read_nodes(nodes, id, label, features, split)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
+    if task == "links":
+        return model.fit(X, graph=graph, checkpoint_dir=checkpoint)
     return model.fit(X, y, graph=graph, checkpoint_dir=checkpoint, **masks)
 
 
@@ -95,6 +111,7 @@ def predict(
     neighbors: int = 3,
 ) -> Rows:
     """Name the class of each node: new ones by their features, and by their edges if given."""
+    _refuse(model, ["links"], "links")
     if neighbors < 0:
         raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
@@ -106,18 +123,29 @@ def predict(
         yield explained.reset_index(names=X.index.name or "node")
 
 
+def links(model: Model, *, nodes: Batches, id: str | None = None, top: int = 10) -> Rows:
+    """Name the known nodes that each new one will most likely link to."""
+    _refuse(model, ["classify", "regress"], "predict")
+    for X in _numbered(nodes, id, nodes.name):
+        yield model.predict_links(X, top=top)
+
+
 def evaluate(
     model: Model,
     *,
     nodes: Table,
-    label: str,
+    label: str | None = None,
     edges: Table | None = None,
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
 ) -> Rows:
-    """Compare predictions with labels, part by part."""
+    """Compare predictions with labels, or predicted links with edges, part by part."""
     X, y, _ = _read_nodes(nodes, id, label, None)
+    if isinstance(model, makedo.ColdBrewLinkPredictor):
+        return model.evaluate(X, _links_of(edges, source, target, nodes.name))
+    if label is None:
+        raise MakedoInputError(f"{nodes.name}: --label must name the column to compare with.")
     return model.evaluate(y=y, edges=_ends(edges, source, target), **_given(model, X, nodes.name))
 
 
@@ -136,6 +164,10 @@ def report(
     """Did it pay?  On labelled nodes, beside the baselines; without nodes, what the fit stored."""
     if nodes is None:
         return model.report(show_rows=show_rows)
+    if isinstance(model, makedo.ColdBrewLinkPredictor):
+        X, _, _ = _read_nodes(nodes, id, label, None)
+        true = _links_of(edges, source, target, nodes.name)
+        return model.report(X, true, show_rows=show_rows)
     if label is None:
         raise MakedoInputError(
             f"{nodes.name}: --label must name the column of labels to compare with."
@@ -211,10 +243,32 @@ def splits(
     return pd.DataFrame({"node" if ids.name in (None, *found) else ids.name: ids} | found)
 
 
-VERBS = [diagnose, fit, predict, evaluate, report, fcr, splits]
+VERBS = [diagnose, fit, predict, links, evaluate, report, fcr, splits]
 
 
 # --- files to arguments ---------------------------------------------------------------------------
+
+
+def _refuse(model: Any, tasks: list[str], verb: str) -> None:
+    """Say which verb is for a model of these tasks."""
+    name = type(model).__name__
+    if name in [CLASSES[task] for task in tasks]:
+        raise MakedoInputError(f"The model is a {name}: use makedo cold-brew {verb}.")
+
+
+def _check_label(task: str, label: str | None, where: str) -> None:
+    if label is None and task != "links":
+        raise MakedoInputError(f"{where}: --label must name the column of labels to learn.")
+
+
+def _links_of(
+    edges: Table | None, source: str | None, target: str | None, where: str
+) -> pd.DataFrame | None:
+    if edges is None:
+        raise MakedoInputError(
+            f"{where}: --edges must name a file with the links of these nodes to known ones."
+        )
+    return _ends(edges, source, target)
 
 
 def _read_nodes(

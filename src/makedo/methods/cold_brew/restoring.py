@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from makedo.core.checks import Number
 from makedo.core.devices import pick_device
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 OBJECTS = ("nets_", "bank_", "table_", "graph_", "scaler_")  # what is not a plain value
 
 
-def restore(model: Any, state: dict[str, Any]) -> None:
+def restore(
+    model: Any,
+    state: dict[str, Any],
+    build: Callable[[Any], dict[str, nn.Module]] = build_networks,
+) -> None:
     """Build the networks, the bank and the other objects of a model that has its plain values."""
     tensors, bank, table = state["nets_"], state["bank_"], state["table_"]
     model.table_ = None if table is None else TableEncoder.from_state(table)
@@ -34,7 +40,7 @@ def restore(model: Any, state: dict[str, Any]) -> None:
     if model.n_layers > sum(map(len, tensors.values())):  # else they would be built, one by one
         raise ValueError(f"n_layers is {model.n_layers}, the weights hold fewer")
     with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
-        nets = build_networks(model)
+        nets = build(model)
     model.nets_ = {name: nets[name] for name in tensors}
     for name, net in model.nets_.items():
         net.load_state_dict(tensors[name], assign=True)

@@ -16,6 +16,7 @@ from makedo.methods.cold_brew.reproduce import (
     cold_start,
     depth,
     fcr,
+    links,
     public,
     regression,
 )
@@ -33,6 +34,7 @@ TABLES = {  # name -> (module, data sets)
     "regression": (regression, FULL),
     "fcr": (fcr, BOTH + FILTERED + FULL + OTHERS),
     "depth": (depth, ("cora",)),
+    "links": (links, BOTH),
 }
 
 
