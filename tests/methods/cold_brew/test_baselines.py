@@ -7,8 +7,8 @@ from makedo.methods.cold_brew.baselines import STUDENT, candidates
 def test_candidates_are_ordered_and_have_the_same_budget():
     found = candidates()
     assert [c.name for c in found] == [
-        "MLP", "label propagation", "feature neighbours", "SGC", "GCN", "GraphSAGE", "GraphMLP",
-        "GLNN", STUDENT, "Cold Brew",
+        "MLP", "label propagation", "feature neighbours", "SGC", "GCN", "GCN + SE", "GraphSAGE",
+        "GraphMLP", "GLNN", STUDENT, "Cold Brew",
     ]  # fmt: skip
     for candidate in found:
         assert len(candidate.grid) == 8

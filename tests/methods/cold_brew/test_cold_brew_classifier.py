@@ -16,12 +16,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
 import makedo
+from makedo import ColdBrewClassifier, ColdBrewRegressor
 from makedo.core.checks import InterruptedWarning, MakedoInputError, MakedoWarning
 from makedo.core.training import Training
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew import serving
 from makedo.methods.cold_brew.tasks import asked
+from makedo.nn.features import Features
 
 
 def equal_nets(a, b):
@@ -579,6 +581,12 @@ CHANGES = {
     "normalize": "none",
     "random_state": 9,
     "similarity": "dot",
+    "part1_nodes": "labelled",
+    "student_inputs": "guess",
+    "skip": "initial",
+    "norm": "pair",
+    "graph_dropout": "edge",
+    "look_up": "approximate",
 }
 
 
@@ -587,6 +595,64 @@ def test_a_parameter_changes_the_model(name, model, problem, small):
     other = small(**{"cold_part": "student", "degree_threshold": 3, name: CHANGES[name]})
     other.fit(problem.X, problem.y, graph=problem.graph)
     assert not np.array_equal(model.predict_proba(problem.X), other.predict_proba(problem.X))
+
+
+def test_the_weight_of_a_skip_changes_the_model(problem, small):
+    """Alone it does nothing, so it has no place among the changes above."""
+    answers = [
+        small(cold_part="student", skip="initial", skip_weight=weight)
+        .fit(problem.X, problem.y, graph=problem.graph)
+        .predict_proba(problem.X)
+        for weight in (0.1, 0.9)
+    ]
+    assert not np.array_equal(*answers)
+
+
+@pytest.mark.parametrize(("inputs", "n_blocks"), [("both", 2), ("neighbors", 1), ("guess", 1)])
+def test_part_2_sees_what_it_is_to_see_beside_the_features(inputs, n_blocks, problem, small):
+    model = small(cold_part="student", student_inputs=inputs)
+    model.fit(problem.X, problem.y, graph=problem.graph)
+    width = model.bank_.values.shape[1]
+    part2 = model.nets_["part 2"]
+    assert part2.extra.in_features == n_blocks * width
+    seen = torch.from_numpy(model.transform(problem.X))  # [ẽ, ê]
+    seen = {"both": seen, "neighbors": seen[:, :width], "guess": seen[:, width:]}[inputs]
+    x = Features.of(model.scaler_.transform(problem.X.astype(np.float32)))
+    with torch.inference_mode():
+        expected = part2(x, seen).softmax(1).numpy()
+    answer = model._server.cold(model.scaler_.transform(problem.X.astype(np.float32)), "student")
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+def test_part_1_on_labelled_nodes_does_not_see_the_others(problem, small):
+    """Features of unlabelled nodes reach part 1 through its targets only: here they are fixed."""
+    y = np.where(np.arange(90) % 3 == 0, problem.y, -1)
+    models = [
+        small(cold_part="student", part1_nodes=nodes).fit(problem.X, y, graph=problem.graph)
+        for nodes in ("labelled", "connected")
+    ]
+    losses = [m.history_[m.history_["phase"] == "part 1"]["loss"].iloc[0] for m in models]
+    assert losses[0] != losses[1]
+    assert len(models[0].bank_.rows) == len(models[1].bank_.rows)
+
+
+def test_the_teacher_asked_without_edges_is_one_layer_after_another(problem, small):
+    model = small(cold_part="teacher", structural=None)
+    model.fit(problem.X, problem.y, graph=problem.graph)
+    assert list(model.part_scores_) == ["teacher"] and set(model.nets_) == {"teacher"}
+    alone = Graph.from_edges(np.empty((2, 0), dtype=int), n_nodes=90)
+    by_hand = tempered(
+        dense_teacher(model, alone, problem.X), model.unlinked_pool_["teacher"]["temperature"]
+    )
+    np.testing.assert_allclose(model.predict_proba(problem.X), by_hand, atol=1e-5)
+
+
+def test_the_paper_s_model_is_the_same_class_with_other_settings(problem):
+    model = ColdBrewClassifier.from_paper(max_epochs=3, student_max_epochs=2, hidden=8)
+    assert model.similarity == "dot" and model.n_neighbors == 3 and model.distill == 0
+    assert model.max_epochs == 3 and type(ColdBrewRegressor.from_paper()) is ColdBrewRegressor
+    model.fit(problem.X, problem.y, graph=problem.graph)
+    assert asked(model.unlinked_pool_) == ["student"] and model.degree_threshold_ == 1
 
 
 def test_patience_ends_the_phases_early(problem, small):

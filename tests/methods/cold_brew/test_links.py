@@ -22,7 +22,7 @@ from makedo import ColdBrewLinkPredictor, cli
 from makedo.core.checks import InterruptedWarning, MakedoInputError, MakedoWarning
 from makedo.core.seeds import generator
 from makedo.data.graph import Graph
-from makedo.methods.cold_brew import ranking
+from makedo.methods.cold_brew.links import ranking
 from makedo.methods.cold_brew.links.loss import Edges, cut_off_folds, link_loss, scores
 from makedo.methods.cold_brew.links.ranking import (
     LinkPairs,

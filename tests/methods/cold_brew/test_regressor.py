@@ -114,6 +114,29 @@ def test_diagnose_measures_r_squared(problem):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"student_inputs": "neighbors"},
+        {"part1_nodes": "labelled"},
+        {"skip": "residual", "skip_weight": 0.5},
+        {"norm": "batch", "graph_dropout": "node"},
+        {"look_up": "approximate"},
+        {"structural": None, "structural_penalty": 1.0},
+        {"bank": "output", "similarity": "dot", "temperature": 1.0, "distill": 0.0},
+        {"cold_part": "teacher", "degree_threshold": 3, "patience": 2, "student_patience": 1},
+        {"dropout": 0.1, "student_dropout": 0.1, "weight_decay": 0.0, "n_layers": 3},
+        {"learning_rate": 0.02, "student_learning_rate": 0.01, "validation_fraction": 0.4},
+        {"normalize": "none", "verbose": 0},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_works_for_numbers(change, problem):
+    X, y, graph = problem
+    model = ColdBrewRegressor(**{**SMALL, "max_epochs": 4, "student_max_epochs": 2} | change)
+    assert np.isfinite(model.fit(X, y, graph=graph).predict(X)).all()
+
+
+@pytest.mark.parametrize(
     ("y", "words"),
     [
         (np.full(300, np.nan), "no row has a label"),

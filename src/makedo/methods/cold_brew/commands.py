@@ -34,7 +34,7 @@ HELP = {
     "checkpoint": "folder for the state of the training; a killed fit, called again, goes on from "
     "there",
     "budget": "configurations that each baseline may try (at most 8)",
-    "task": "what to learn: the class of a node, a number, or (without labels) whom it will link to",
+    "task": "what to learn: the class of a node, a number, or, without labels, its links",
     "top": "known nodes named for each new one",
     "neighbors": "virtual neighbours shown for each node",
     "rule": "of the paper, a share of the nodes for each group; or of its released code, repeated "
