@@ -36,11 +36,11 @@ print(ColdBrewClassifier().diagnose(known[["text"]], labelled, graph=codes.graph
 
 # %%
 # **Fit, and ask about the new codes.**  The model has trained a plain MLP, an MLP that imitates the
-# graph network, and the Cold Brew student.  ``part_`` is what did best on codes whose references
-# were hidden.
+# graph network, and the Cold Brew student.  ``unlinked_pool_`` says how much each has to say, by
+# what it knew of codes whose references were hidden.
 
 model = ColdBrewClassifier().fit(known[["text"]], labelled, graph=codes.graph)
-print("New codes are served by:", model.part_)
+print({part: round(one["weight"], 2) for part, one in model.unlinked_pool_.items()})
 answers = model.explain(new[["text"]])
 print(pd.concat([new["text"], answers[["label", "probability"]]], axis=1).head())
 
