@@ -70,7 +70,7 @@ def fits(data: dict, test: np.ndarray, n_seeds: int) -> dict[str, object]:
             started = time.perf_counter()
             model = ColdBrewClassifier(random_state=seed, **settings).fit(**data)
             seconds[way].append(time.perf_counter() - started)
-            cold = model._cold(model.scaler_.transform(data["X"][test]), "student")
+            cold = model._server.cold(model.scaler_.transform(data["X"][test]), "student")
             right[way].append(100 * float((cold.argmax(1) == data["y"][test]).mean()))
     figures: dict[str, object] = {}
     ours = "teacher, bank, both parts"

@@ -32,6 +32,7 @@ from makedo.data.synthetic import BlockModelGraph, sbm_graph
 from makedo.methods.cold_brew import ColdBrewClassifier
 from makedo.methods.cold_brew.look_up import recall, search
 from makedo.methods.cold_brew.student import exact_search
+from makedo.methods.cold_brew.tasks import in_words
 
 UNSEEN, LABELLED = 0.1, 0.05  # shares of all nodes, and of those that are left
 N_CLASSES = 10
@@ -124,11 +125,11 @@ def quality(model: ColdBrewClassifier, problem: Problem, proba: np.ndarray) -> d
     scaled = model.scaler_.transform(problem.X_unseen)
     right = {"Cold Brew": model.classes_[proba.argmax(1)] == truth}
     for part in model.part_scores_:
-        right[f"part: {part}"] = model.classes_[model._cold(scaled, part).argmax(1)] == truth
+        right[f"part: {part}"] = model.classes_[model._server.cold(scaled, part).argmax(1)] == truth
     right["best from features"] = problem.best == truth
     right["class prior"] = np.bincount(problem.y[problem.y >= 0]).argmax() == truth
     figures = {f"accuracy, {name}: %": round(100 * float(r.mean()), 2) for name, r in right.items()}
-    return {"unseen nodes": len(truth), "served by": model.part_} | figures
+    return {"unseen nodes": len(truth), "served by": in_words(model.unlinked_pool_)} | figures
 
 
 def look_up(model: ColdBrewClassifier, problem: Problem) -> dict[str, Any]:
