@@ -27,53 +27,34 @@ What differs from the paper, and why (its released code differs from it in furth
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count
-from makedo.core.devices import pick_device
+from makedo.core.checks import Choice, Either, MakedoInputError, Number, count
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
-from makedo.core.seeds import derive, generator, torch_seed
-from makedo.core.training import Phase, Training, history_frame
+from makedo.core.seeds import generator
+from makedo.core.training import Training, history_frame
 from makedo.data.features import Matrix, RowScaler, read_rows
-from makedo.data.graph import Graph
 from makedo.data.nodes import Nodes, read_nodes
+from makedo.methods.cold_brew.brewing import Brewing
 from makedo.methods.cold_brew.restoring import OBJECTS, card, check_restored, restore
 from makedo.methods.cold_brew.routing import PARTS, hide_half, route
 from makedo.methods.cold_brew.serving import (
-    PLAIN_MLP,
     Answer,
     Server,
     answer,
-    beside,
-    build_networks,
-)
-from makedo.methods.cold_brew.student import (
-    Bank,
-    beside_the_features,
-    choose_cells,
-    column_scale,
-    part1_phase,
 )
 from makedo.methods.cold_brew.tasks import Task
 from makedo.methods.cold_brew.teacher import (
     TEACHER_CONSTRAINTS,
-    StructuralGCN,
-    embedding_bank,
-    teacher_phase,
 )
-from makedo.nn.features import Features
-from makedo.nn.mlp import mlp_phase
-from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
     from typing import Self
@@ -303,7 +284,9 @@ class ColdBrew(Estimator):
             checkpoint_dir=checkpoint_dir,
             on_step=on_step,
         ) as training:
-            self._train(training, training_graph, connected, hidden, kept)
+            brewing = Brewing(self, training, training_graph, connected, hidden, kept)
+            brewing.run()
+        self.nets_, self.bank_ = brewing.nets, brewing.bank
         self.history_ = history_frame(training.history)
         routing = route(self, hidden, kept)
         self.unlinked_pool_, self.linked_pool_ = routing.unlinked_pool, routing.linked_pool
@@ -311,104 +294,6 @@ class ColdBrew(Estimator):
         self.degree_threshold_ = routing.degree_threshold
         self.part_scores_, self.validation_ = routing.part_scores, routing.validation
         return self
-
-    def _train(
-        self,
-        training: Training,
-        graph: Graph,
-        connected: np.ndarray,
-        hidden: np.ndarray,
-        kept: np.ndarray,
-    ) -> None:
-        """Train every part in turn; one that was stopped before it began stays out of ``nets_``."""
-        device = pick_device(self.device)
-        x = Features.of(self.scaler_.transform(self.X_), device)
-        with torch_seed(derive(self.random_state, "initial weights")):
-            nets = build_networks(self)
-        nets = {name: net.to(device) for name, net in nets.items()}
-        target, y_scaled = self._task.target, self._task.scaled(self.y_)
-        y, train, rows, no_edges, edges = (
-            torch.from_numpy(a).to(device) for a in (y_scaled, self.train_, connected, hidden, kept)
-        )
-        full: dict[str, Any] = {
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "max_epochs": self.max_epochs,
-            "patience": self.patience,
-        }
-        student: dict[str, Any] = {
-            "learning_rate": self.student_learning_rate,
-            "weight_decay": self.weight_decay,
-            "max_epochs": self.student_max_epochs,
-            "patience": self.student_patience,
-            "batch_size": self.batch_size,
-        }
-        self.nets_, self.bank_ = {}, None
-
-        def run(phase: Phase) -> bool:
-            if training.run(phase):
-                self.nets_[phase.name] = nets[phase.name]
-            return phase.name in self.nets_
-
-        def mlp(name: str, **settings: Any) -> Phase:
-            net: Any = nets[name]
-            return mlp_phase(name, net, x, y, train, no_edges, target=target, **settings)
-
-        # Plain MLPs: they see labelled rows only, so that an epoch is a step or a few
-        for name in ("mlp", "normed mlp"):
-            if name in nets:
-                run(mlp(name, **student | PLAIN_MLP | {"max_epochs": self.max_epochs}))
-
-        # Teacher
-        net = nets["teacher"]
-        assert isinstance(net, StructuralGCN)
-        propagation = Propagation(graph.normalized()).to(device)
-        full |= {"penalty": self.structural_penalty, "target": target}
-        if not run(teacher_phase(net, x, propagation, y, train, edges, **full)):
-            return
-        with torch.no_grad():
-            outputs = net(x, propagation)  # per layer (n_nodes, d_{l+1})
-        soft: dict[str, Any] = {"soft": target.soft(outputs[-1]), "soft_rows": rows}
-        if "distilled mlp" in nets:
-            run(mlp("distilled mlp", distill=1.0, **soft, **student))
-        if "part 1" not in nets:
-            return
-
-        # Bank
-        embedding = embedding_bank(outputs, self.bank)
-        mean, scale = column_scale(embedding[rows])
-        cells_rng = generator(self.random_state, "cells")
-        bank = Bank(rows, (embedding[rows] - mean) / scale, self.similarity)
-        bank = bank.for_look_up(self.look_up, cells_rng)
-        if self.n_neighbors > len(rows):
-            warnings.warn(
-                f"{type(self).__name__}: n_neighbors={self.n_neighbors} but the bank has "
-                f"{count(len(rows), 'node')}; all of them are used.",
-                MakedoWarning,
-                stacklevel=3,
-            )
-
-        # Part 1, judged by what the teacher says of nodes whose edges part 1 was not shown
-        with torch.no_grad():
-            shown = Propagation(self.graph_.normalized()).to(device)
-            judged = (embedding_bank(net(x, shown), self.bank)[no_edges] - mean) / scale
-        part1, K = nets["part 1"], self.n_neighbors
-        taught = torch.arange(len(bank.rows), device=device)  # of the bank
-        if self.part1_nodes == "labelled":
-            taught = torch.isin(bank.rows, train).nonzero().squeeze(1)
-        given = (bank.rows[taught], bank.values[taught], no_edges, judged)
-        if not run(part1_phase(part1, x, *given, **student)):
-            return
-        choose_cells(part1, x, bank, no_edges, K, cells_rng)
-
-        # Virtual neighbours, once: nothing in them is learnt
-        seen = torch.cat([train, no_edges, rows if self.distill else rows[:0]]).unique()
-        extra = beside_the_features(part1, x, bank, K, self.temperature, seen)
-        extra = extra[:, beside(self.student_inputs, extra.shape[1] // 2)]
-
-        # Part 2
-        if run(mlp("part 2", extra=extra, distill=self.distill, **soft, **student)):
-            self.bank_ = bank
 
     # --- predicting ---------------------------------------------------------------------------
 
