@@ -755,6 +755,108 @@ def test_a_model_whose_parts_do_not_fit_together_is_refused(damage, model, tmp_p
     assert "\n" not in str(caught.value)
 
 
+ONE = {"weight": 1.0, "temperature": 1.0}
+NOT_A_NUMBER, INFINITE = {"$float": "nan"}, {"$float": "inf"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("part_scores_", {"student": 0.5, "part 1": 0.5}),
+        ("part_scores_", {"student": 0.5, "part 2": 0.5}),
+        ("part_scores_", {"student": "much"}),
+        ("part_scores_", {"student": None}),
+        ("unlinked_pool_", {}),
+        ("unlinked_pool_", {"ghost": ONE}),
+        ("unlinked_pool_", {"student": {"weight": NOT_A_NUMBER, "temperature": 1.0}}),
+        ("unlinked_pool_", {"student": {"weight": 0.3, "temperature": 1.0}}),
+        ("linked_pool_", {"student": {"weight": 1.0, "temperature": 1e-300}}),
+        ("linked_pool_", {"student": {"weight": 1.0, "temperature": INFINITE}}),
+        ("teacher_temperature_", NOT_A_NUMBER),
+        ("teacher_temperature_", INFINITE),
+        ("teacher_temperature_", -1.0),
+        ("history_", None),
+        ("n_features_in_", "x"),
+        ("n_features_in_", None),
+    ],
+)
+def test_a_state_from_a_hostile_hand_is_refused(model, tmp_path, name, value):
+    def edit(state):
+        state[name] = value
+
+    refuse_edited(model, tmp_path, edit)
+
+
+@pytest.mark.parametrize("score", [None, "x", 7, []])
+def test_a_bank_with_an_unknown_score_is_refused(model, tmp_path, score):
+    refuse_edited(model, tmp_path, lambda state: state["bank_"].update(score=score))
+
+
+def test_a_table_of_validation_nodes_without_its_columns_is_refused(model, tmp_path):
+    def edit(state):
+        columns = state["validation_"]["columns"]
+        columns[columns.index("served")] = "other"
+
+    refuse_edited(model, tmp_path, edit)
+
+
+def refuse_edited(model, tmp_path, edit):
+    import json
+
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    document = json.loads(path.read_text())
+    edit(document["state"])
+    path.write_text(json.dumps(document))
+    with pytest.raises(MakedoInputError) as caught:
+        makedo.load(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["as floats", "fewer"])
+def test_bank_rows_that_cannot_name_its_values_are_refused(model, tmp_path, change):
+    from safetensors.numpy import load_file, save_file
+
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "weights.safetensors"
+    arrays = load_file(path)
+    rows = arrays["state.bank_.rows"]
+    arrays["state.bank_.rows"] = rows.astype(float) if change == "as floats" else rows[:-1]
+    save_file(arrays, path)
+    with pytest.raises(MakedoInputError):
+        makedo.load(tmp_path / "model")
+
+
+# --- the stored report ---------------------------------------------------------------------------
+
+
+def test_a_model_of_one_plain_part_reports_the_ratio_too(problem, small):
+    model = small(cold_part="mlp", validation_fraction=0.4).fit(
+        problem.X, problem.y, graph=problem.graph
+    )
+    assert (~model.validation_["edges_hidden"]).sum() >= 10
+    report = model.report()
+    assert "Graph or features?" in [section.title for section in report.sections]
+
+
+def test_the_teacher_alone_is_compared_on_nodes_without_edges_too(problem, small):
+    model = small(cold_part="teacher").fit(problem.X, problem.y, graph=problem.graph)
+    table = model.report().sections[0].table
+    assert table is not None
+    alone = table[(table["candidate"] == "teacher") & (table["group"] == "unlinked")]
+    assert alone["accuracy, %"].iloc[0] == pytest.approx(100 * model.part_scores_["teacher"])
+
+
+def test_the_stored_report_says_that_its_nodes_were_fitted_on(model):
+    assert "flatter" in model.report().sections[0].text
+
+
+def test_evaluating_nodes_whose_labels_validated_is_warned_of(model, problem):
+    used = np.concatenate([model.train_[:2], model.valid_[:3]])
+    with pytest.warns(MakedoWarning, match="labels of 5 of 5 labelled nodes were learnt or val"):
+        model.evaluate(nodes=used, y=problem.y[used])
+
+
 def test_quiet_fit_of_one_labelled_node_per_class_works(problem, small):
     y = np.full(90, -1)
     y[[np.flatnonzero(problem.y == 0)[0], np.flatnonzero(problem.y == 1)[0]]] = 0, 1
