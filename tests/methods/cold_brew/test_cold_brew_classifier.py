@@ -21,7 +21,8 @@ from makedo.core.checks import InterruptedWarning, MakedoInputError, MakedoWarni
 from makedo.core.training import Training
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
-from makedo.methods.cold_brew import serving
+from makedo.data.synthetic import sbm_graph
+from makedo.methods.cold_brew import estimator, serving
 from makedo.methods.cold_brew.tasks import asked
 from makedo.nn.features import Features
 
@@ -304,6 +305,48 @@ def test_features_and_labels_of_isolated_unlabelled_nodes_leave_no_trace(problem
         not test[hidden_labels.valid_].any()
         and not np.isin(np.flatnonzero(test), hidden_labels.bank_.rows).any()
     )
+
+
+def test_validation_nodes_that_lost_their_edges_teach_neither_scale_nor_teacher_nor_bank(
+    problem, small
+):
+    X = problem.X + 0.25  # no counts: columns are scaled
+    make = small(cold_part="student")
+    one = make.fit(X, problem.y, graph=problem.graph)
+    table = one.validation_
+    hidden = np.array(table.loc[table["edges_hidden"], "row"])
+    other = X.copy()
+    other[hidden] = 1e3 * np.random.default_rng(1).normal(size=(len(hidden), 6))
+    fewer = problem.graph.edges()
+    fewer = fewer[~(np.isin(fewer, hidden[:2]).any(1))]  # two of them lose all edges beforehand
+    elsewhere = Graph.from_edges(fewer.T, n_nodes=90)
+    masks = {
+        "train_mask": np.isin(np.arange(90), one.train_),
+        "valid_mask": np.isin(np.arange(90), one.valid_),
+    }
+    teacher, bank = one.nets_["teacher"].state_dict(), one.bank_.values
+    for features, graph in ((other, problem.graph), (X, elsewhere)):
+        with pytest.MonkeyPatch.context() as patch:
+            kept = np.setdiff1d(one.valid_, hidden)
+            patch.setattr(estimator, "hide_half", lambda *_, kept=kept: (hidden, kept))
+            two = clone(make).fit(features, problem.y, graph=graph, **masks)
+        assert np.array_equal(one.scaler_.mean, two.scaler_.mean)
+        same = two.nets_["teacher"].state_dict()
+        assert all(torch.equal(teacher[name], same[name]) for name in teacher)
+        assert torch.equal(bank, two.bank_.values)
+
+
+def test_a_student_comes_near_the_bayes_rule_and_without_a_signal_near_the_prior():
+    """Spec 9.12: the best that features of one node allow, and no more."""
+    rng = np.random.default_rng(0)
+    for strength in (0.0, 3.0):
+        data = sbm_graph(400, 3, n_features=8, mean_degree=8, signal=strength, random_state=1)
+        model = ColdBrewClassifier(cold_part="student", hidden=16, student_hidden=32, device="cpu")
+        model.fit(data.X, data.y, graph=data.graph)
+        y = rng.integers(3, size=3000)
+        X = (data.centers[y] + rng.normal(size=(3000, 8))).astype(np.float32)
+        right, best = (np.mean(said == y) for said in (model.predict(X), data.best_guess(X)))
+        assert abs(right - (best if strength else 1 / 3)) < 0.05, (strength, right, best)
 
 
 def test_labels_that_mean_nothing_give_chance_and_real_ones_do_not(make_problem, small):
