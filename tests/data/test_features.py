@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import makedo.data.features as features_module
 from makedo.data.features import RowScaler
@@ -31,3 +32,12 @@ def test_scaled_columns_have_mean_0_and_sd_1_and_the_matrix_given_stays_as_it_wa
     np.testing.assert_allclose(scaled.mean(0), 0, atol=2e-3)
     np.testing.assert_allclose(scaled.std(0), [1, 1, 1, 0], atol=1e-5)
     assert np.array_equal(X, before) and scaled.dtype == np.float32
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_rows_that_do_not_count_have_no_say_in_what_is_chosen(form):
+    counts = np.array([[1, 0, 3], [2, 2, 0], [0, 1, 1]], dtype=np.float32)
+    odd = np.array([[0.5, -1, 7]], dtype=np.float32)
+    X, linked = form(np.vstack([counts, odd])), np.arange(3)
+    assert RowScaler().fit(X, linked).how == RowScaler().fit(form(counts)).how == "rows"
+    assert RowScaler().fit(X).how != "rows"

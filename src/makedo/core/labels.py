@@ -12,6 +12,8 @@ from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST = 1e150  # of the numbers to predict: errors are squared
+
 
 def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Turn labels into class numbers.
@@ -108,7 +110,8 @@ def encode_values(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
     Raises
     ------
     MakedoInputError
-        Wrong length or shape, no number at all, text, infinity, all numbers equal.
+        Wrong length or shape, no number at all, text, infinity, all numbers equal, numbers whose
+        squares overflow.
     """
     values = match_values(owner, y, n_rows)
     known = values[~np.isnan(values)]
@@ -118,6 +121,11 @@ def encode_values(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
         raise MakedoInputError(
             f"{owner}: all {count(len(known), 'label')} are {known[0]:g}; there is nothing "
             "to learn."
+        )
+    if (largest := np.abs(known).max()) > LARGEST:
+        raise MakedoInputError(
+            f"{owner}: the largest label is {largest:g}; its square is too large for a computer. "
+            "Take logarithms, or another unit."
         )
     return values, np.empty(0)
 

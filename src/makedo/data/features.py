@@ -143,6 +143,18 @@ def _mean_and_sd(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return mean, np.sqrt(square)
 
 
+def _are_counts(X: Matrix, rows: np.ndarray) -> bool:
+    """Whether some rows hold whole numbers that are not negative, and hold any."""
+    found = False
+    for start in range(0, len(rows), ROWS):
+        block = X[rows[start : start + ROWS]]
+        values = block.data if sp.issparse(block) else block
+        if np.any(values < 0) or np.any(values != np.floor(values)):
+            return False
+        found = found or values.size > 0
+    return found
+
+
 class RowScaler:
     """Scale features for a network: rows of counts to sum 1, dense columns to mean 0 and sd 1.
 
@@ -157,10 +169,10 @@ class RowScaler:
         self.how = how
 
     def fit(self, X: Matrix, rows: np.ndarray | None = None) -> RowScaler:
-        """Choose, and for "columns" learn mean and sd on ``rows``, the nodes that are linked."""
-        values = X.data if sp.issparse(X) else X
+        """Choose, and for "columns" learn mean and sd, on ``rows``, the nodes that are linked."""
+        rows = np.arange(X.shape[0]) if rows is None else rows
         if self.how == "auto":
-            counts = values.size and values.min() >= 0 and bool(np.all(values == np.floor(values)))
+            counts = _are_counts(X, rows)
             self.how = "rows" if counts else "none" if sp.issparse(X) else "columns"
         self.mean: np.ndarray | None = None
         if self.how == "columns":
@@ -168,7 +180,7 @@ class RowScaler:
                 raise MakedoInputError(
                     'normalize="columns" would fill a sparse X. Use "rows" or "none".'
                 )
-            mean, sd = _mean_and_sd(X, np.arange(X.shape[0]) if rows is None else rows)
+            mean, sd = _mean_and_sd(X, rows)
             self.mean = mean.astype(np.float32)
             self.scale = np.where(sd < 1e-12, 1.0, sd).astype(np.float32)
         return self

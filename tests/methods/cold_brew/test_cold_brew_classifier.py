@@ -21,7 +21,8 @@ from makedo.core.checks import InterruptedWarning, MakedoInputError, MakedoWarni
 from makedo.core.training import Training
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
-from makedo.methods.cold_brew import serving
+from makedo.data.synthetic import sbm_graph
+from makedo.methods.cold_brew import estimator, serving
 from makedo.methods.cold_brew.tasks import asked
 from makedo.nn.features import Features
 
@@ -304,6 +305,48 @@ def test_features_and_labels_of_isolated_unlabelled_nodes_leave_no_trace(problem
         not test[hidden_labels.valid_].any()
         and not np.isin(np.flatnonzero(test), hidden_labels.bank_.rows).any()
     )
+
+
+def test_validation_nodes_that_lost_their_edges_teach_neither_scale_nor_teacher_nor_bank(
+    problem, small
+):
+    X = problem.X + 0.25  # no counts: columns are scaled
+    make = small(cold_part="student")
+    one = make.fit(X, problem.y, graph=problem.graph)
+    table = one.validation_
+    hidden = np.array(table.loc[table["edges_hidden"], "row"])
+    other = X.copy()
+    other[hidden] = 1e3 * np.random.default_rng(1).normal(size=(len(hidden), 6))
+    fewer = problem.graph.edges()
+    fewer = fewer[~(np.isin(fewer, hidden[:2]).any(1))]  # two of them lose all edges beforehand
+    elsewhere = Graph.from_edges(fewer.T, n_nodes=90)
+    masks = {
+        "train_mask": np.isin(np.arange(90), one.train_),
+        "valid_mask": np.isin(np.arange(90), one.valid_),
+    }
+    teacher, bank = one.nets_["teacher"].state_dict(), one.bank_.values
+    for features, graph in ((other, problem.graph), (X, elsewhere)):
+        with pytest.MonkeyPatch.context() as patch:
+            kept = np.setdiff1d(one.valid_, hidden)
+            patch.setattr(estimator, "hide_half", lambda *_, kept=kept: (hidden, kept))
+            two = clone(make).fit(features, problem.y, graph=graph, **masks)
+        assert np.array_equal(one.scaler_.mean, two.scaler_.mean)
+        same = two.nets_["teacher"].state_dict()
+        assert all(torch.equal(teacher[name], same[name]) for name in teacher)
+        assert torch.equal(bank, two.bank_.values)
+
+
+def test_a_student_comes_near_the_bayes_rule_and_without_a_signal_near_the_prior():
+    """Spec 9.12: the best that features of one node allow, and no more."""
+    rng = np.random.default_rng(0)
+    for strength in (0.0, 3.0):
+        data = sbm_graph(400, 3, n_features=8, mean_degree=8, signal=strength, random_state=1)
+        model = ColdBrewClassifier(cold_part="student", hidden=16, student_hidden=32, device="cpu")
+        model.fit(data.X, data.y, graph=data.graph)
+        y = rng.integers(3, size=3000)
+        X = (data.centers[y] + rng.normal(size=(3000, 8))).astype(np.float32)
+        right, best = (np.mean(said == y) for said in (model.predict(X), data.best_guess(X)))
+        assert abs(right - (best if strength else 1 / 3)) < 0.05, (strength, right, best)
 
 
 def test_labels_that_mean_nothing_give_chance_and_real_ones_do_not(make_problem, small):
@@ -753,6 +796,108 @@ def test_a_model_whose_parts_do_not_fit_together_is_refused(damage, model, tmp_p
     with pytest.raises(MakedoInputError) as caught:
         makedo.load(tmp_path / "model")
     assert "\n" not in str(caught.value)
+
+
+ONE = {"weight": 1.0, "temperature": 1.0}
+NOT_A_NUMBER, INFINITE = {"$float": "nan"}, {"$float": "inf"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("part_scores_", {"student": 0.5, "part 1": 0.5}),
+        ("part_scores_", {"student": 0.5, "part 2": 0.5}),
+        ("part_scores_", {"student": "much"}),
+        ("part_scores_", {"student": None}),
+        ("unlinked_pool_", {}),
+        ("unlinked_pool_", {"ghost": ONE}),
+        ("unlinked_pool_", {"student": {"weight": NOT_A_NUMBER, "temperature": 1.0}}),
+        ("unlinked_pool_", {"student": {"weight": 0.3, "temperature": 1.0}}),
+        ("linked_pool_", {"student": {"weight": 1.0, "temperature": 1e-300}}),
+        ("linked_pool_", {"student": {"weight": 1.0, "temperature": INFINITE}}),
+        ("teacher_temperature_", NOT_A_NUMBER),
+        ("teacher_temperature_", INFINITE),
+        ("teacher_temperature_", -1.0),
+        ("history_", None),
+        ("n_features_in_", "x"),
+        ("n_features_in_", None),
+    ],
+)
+def test_a_state_from_a_hostile_hand_is_refused(model, tmp_path, name, value):
+    def edit(state):
+        state[name] = value
+
+    refuse_edited(model, tmp_path, edit)
+
+
+@pytest.mark.parametrize("score", [None, "x", 7, []])
+def test_a_bank_with_an_unknown_score_is_refused(model, tmp_path, score):
+    refuse_edited(model, tmp_path, lambda state: state["bank_"].update(score=score))
+
+
+def test_a_table_of_validation_nodes_without_its_columns_is_refused(model, tmp_path):
+    def edit(state):
+        columns = state["validation_"]["columns"]
+        columns[columns.index("served")] = "other"
+
+    refuse_edited(model, tmp_path, edit)
+
+
+def refuse_edited(model, tmp_path, edit):
+    import json
+
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    document = json.loads(path.read_text())
+    edit(document["state"])
+    path.write_text(json.dumps(document))
+    with pytest.raises(MakedoInputError) as caught:
+        makedo.load(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["as floats", "fewer"])
+def test_bank_rows_that_cannot_name_its_values_are_refused(model, tmp_path, change):
+    from safetensors.numpy import load_file, save_file
+
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "weights.safetensors"
+    arrays = load_file(path)
+    rows = arrays["state.bank_.rows"]
+    arrays["state.bank_.rows"] = rows.astype(float) if change == "as floats" else rows[:-1]
+    save_file(arrays, path)
+    with pytest.raises(MakedoInputError):
+        makedo.load(tmp_path / "model")
+
+
+# --- the stored report ---------------------------------------------------------------------------
+
+
+def test_a_model_of_one_plain_part_reports_the_ratio_too(problem, small):
+    model = small(cold_part="mlp", validation_fraction=0.4).fit(
+        problem.X, problem.y, graph=problem.graph
+    )
+    assert (~model.validation_["edges_hidden"]).sum() >= 10
+    report = model.report()
+    assert "Graph or features?" in [section.title for section in report.sections]
+
+
+def test_the_teacher_alone_is_compared_on_nodes_without_edges_too(problem, small):
+    model = small(cold_part="teacher").fit(problem.X, problem.y, graph=problem.graph)
+    table = model.report().sections[0].table
+    assert table is not None
+    alone = table[(table["candidate"] == "teacher") & (table["group"] == "unlinked")]
+    assert alone["accuracy, %"].iloc[0] == pytest.approx(100 * model.part_scores_["teacher"])
+
+
+def test_the_stored_report_says_that_its_nodes_were_fitted_on(model):
+    assert "flatter" in model.report().sections[0].text
+
+
+def test_evaluating_nodes_whose_labels_validated_is_warned_of(model, problem):
+    used = np.concatenate([model.train_[:2], model.valid_[:3]])
+    with pytest.warns(MakedoWarning, match="labels of 5 of 5 labelled nodes were learnt or val"):
+        model.evaluate(nodes=used, y=problem.y[used])
 
 
 def test_quiet_fit_of_one_labelled_node_per_class_works(problem, small):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from makedo import cli
+from makedo import cli, load
 from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
 from makedo.methods.cold_brew import FCR
@@ -160,3 +160,17 @@ def test_too_few_labels_to_test_on_are_refused(makedo, tmp_path):
     code, out, err = makedo(*RATIO, "--id", "node", "--out", "out.csv")
     assert (code, out) == (2, "") and "labelled test nodes; at least 10" in err
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_numbers_are_learnt_from_the_nodes_that_a_split_column_names(makedo):
+    nodes = pd.read_csv("nodes.csv")
+    nodes["topic"] = nodes["a"] * 2.5 + np.arange(90)
+    nodes.to_csv("nodes.csv", index=False)
+    arguments = ["--id", "node", "--label", "topic", "--split", "split", "--task", "regress"]
+    quick = [word for s in ("max_epochs=2", "student_max_epochs=2") for word in ("--set", s)]
+    code, _, err = makedo("fit", *FILES, *arguments, *quick, "--out", "model")
+    assert code == 0, err
+    model = load("model")
+    assert (nodes["split"].iloc[model.train_] == "train").all()
+    assert (nodes["split"].iloc[model.valid_] == "valid").all()
+    assert len(model.train_) == (nodes["split"] == "train").sum()

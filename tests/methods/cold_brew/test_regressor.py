@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,50 @@ def test_the_same_seed_gives_the_same_numbers(problem):
         for seed in (0, 0, 1)
     )
     assert np.array_equal(one, two) and not np.array_equal(one, three)
+
+
+def test_labels_to_compare_with_that_are_all_equal_are_refused_with_the_reason(model, problem):
+    X, _, _ = problem
+    for call in (model.score, model.evaluate, model.report):
+        with pytest.raises(MakedoInputError, match=r"R² needs labels that differ.*value 7"):
+            call(X[:4], np.full(4, 7.0))
+    with pytest.raises(MakedoInputError, match="no row has a label"):
+        model.score(X[:4], np.full(4, np.nan))
+
+
+def test_labels_whose_squares_overflow_are_refused(problem):
+    X, y, graph = problem
+    with pytest.raises(MakedoInputError, match="largest label is .*e\\+202"):
+        ColdBrewRegressor(**SMALL).fit(X, 1e200 * y, graph=graph)
+
+
+@pytest.mark.parametrize("n_valid", [0, 1])
+def test_without_numbers_to_validate_on_there_still_is_a_report(problem, n_valid):
+    X, y, graph = problem
+    train = np.arange(300) < 100
+    valid = (np.arange(300) >= 100) & (np.arange(300) < 100 + n_valid)
+    model = ColdBrewRegressor(**SMALL, max_epochs=2, student_max_epochs=2)
+    model.fit(X, y, graph=graph, train_mask=train, valid_mask=valid)
+    assert np.isnan(list(model.part_scores_.values())).all()
+    assert "R²" in model.report(X[200:], y[200:], budget=1).verdict
+
+
+@pytest.mark.parametrize("name", ["y_mean_", "y_scale_"])
+@pytest.mark.parametrize("value", ["x", [], [1.0], True, {"$float": "nan"}, {"$float": "inf"}])
+def test_a_scale_that_is_no_number_is_refused(model, tmp_path, name, value):
+    refuse_edited(model, tmp_path, name, value)
+
+
+@pytest.mark.parametrize("value", [0, -1.0])
+def test_a_scale_that_is_not_positive_is_refused(model, tmp_path, value):
+    refuse_edited(model, tmp_path, "y_scale_", value)
+
+
+def refuse_edited(model, tmp_path, name, value):
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    document = json.loads(path.read_text())
+    document["state"][name] = value
+    path.write_text(json.dumps(document))
+    with pytest.raises(MakedoInputError):
+        makedo.load(tmp_path / "model")

@@ -92,7 +92,7 @@ def fit(
     if task == "links" and split is not None:
         raise MakedoInputError("--split says which labels to learn from; --task links learns none.")
     model: Any = settings.build(getattr(makedo, CLASSES[task]))
-    X, y, masks = _read_nodes(nodes, id, label, features, split)
+    X, y, masks = _read_nodes(nodes, id, label, features, split, task)
     graph = _read_edges(edges, source, target, X.index, nodes.name, unknown_nodes)
     if task == "links":
         return model.fit(X, graph=graph, checkpoint_dir=checkpoint)
@@ -110,7 +110,7 @@ def predict(
     unknown_nodes: Unknown = "error",
     neighbors: int = 3,
 ) -> Rows:
-    """Name the class of each node: new ones by their features, and by their edges if given."""
+    """Predict the class or number of each node: by its features, and by its edges if given."""
     _refuse(model, ["links"], "links")
     if neighbors < 0:
         raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
@@ -277,6 +277,7 @@ def _read_nodes(
     label: str | None,
     features: list[str] | None,
     split: str | None = None,
+    task: Task = "classify",
 ) -> tuple[pd.DataFrame, Any, dict[str, Any]]:
     """Features indexed by id, labels, and the masks that a split column says."""
     frame = nodes.frame
@@ -292,10 +293,16 @@ def _read_nodes(
         )
     if split is None:
         return X, y, {}
-    return X, y, _read_split(frame, split, y, nodes.name)
+    train, valid = _read_split(frame, split, y, nodes.name)
+    if task == "classify":
+        _check_classes(split, y, train, nodes.name)
+    return X, y, {"train_mask": train} | ({"valid_mask": valid} if valid.any() else {})
 
 
-def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str, np.ndarray]:
+def _read_split(
+    frame: pd.DataFrame, split: str, y: Any, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which nodes a split column names for training, and which for validation."""
     if split not in frame:
         raise MakedoInputError(
             f"{where}: no column {split!r} for --split. There are {first(frame.columns, 20)}."
@@ -309,7 +316,11 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
             f"{where}: column {split!r} has {count(len(odd), 'value')} other than train, valid and "
             f"test (first: {first(dict.fromkeys(odd))})."
         )
-    train, valid = (words == "train").to_numpy(), (words == "valid").to_numpy()
+    return (words == "train").to_numpy(), (words == "valid").to_numpy()
+
+
+def _check_classes(split: str, y: Any, train: np.ndarray, where: str) -> None:
+    """Every class must have a training node."""
     codes, classes = encode_labels(where, y, len(y))
     never = pd.Series(classes[codes[(codes >= 0) & ~train]]).value_counts()
     never = never.drop(classes[codes[(codes >= 0) & train]], errors="ignore")
@@ -321,7 +332,6 @@ def _read_split(frame: pd.DataFrame, split: str, y: Any, where: str) -> dict[str
             f"train ({listed}). Give each class a training node, or empty the labels of those "
             "nodes."
         )
-    return {"train_mask": train} | ({"valid_mask": valid} if valid.any() else {})
 
 
 def _checked_seed(seed: int) -> int:

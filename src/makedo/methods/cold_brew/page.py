@@ -60,7 +60,10 @@ def report(
     if y is None:
         parts, degree = _stored(model)
         right, valid = parts, {}
-        note = "Measured on the validation nodes of the fit."
+        note = (
+            "Measured on the validation nodes of the fit. They stopped the training and weighted "
+            "the parts, so these figures flatter the model: give labelled nodes that it never saw."
+        )
     else:
         parts, degree = credit_by_part(model, X, y, nodes=nodes, edges=edges, node_id=node_id)
         baselines, valid = _baselines(model, X, nodes, parts[ROUTED], y, budget)
@@ -130,10 +133,12 @@ def _stored(model: ColdBrew) -> tuple[dict[str, np.ndarray], np.ndarray]:
             "to report. Give labelled nodes."
         )
     degree = np.where(frame["edges_hidden"], 0, frame["degree"])
+    served = frame["served"].to_numpy(float)
     right = {part: frame[part].to_numpy(float) for part in model.part_scores_}
-    if "teacher" in frame:
-        right["teacher"] = np.where(degree > 0, frame["teacher"].to_numpy(float), np.nan)
-    return right | {ROUTED: frame["served"].to_numpy(float)}, degree
+    if "teacher" in frame:  # as it answers hidden nodes when their edges are shown to it
+        alone = served if "teacher" in model.part_scores_ else np.nan
+        right["teacher"] = np.where(degree > 0, frame["teacher"].to_numpy(float), alone)
+    return right | {ROUTED: served}, degree
 
 
 def _baselines(
@@ -167,7 +172,7 @@ def _baselines(
             score = 0.0
             if len(model.valid_):
                 score = float(task.judge(fitted.predict(nodes=model.valid_), known).mean())
-            if score > best_score:
+            if best is None or score > best_score:  # one number to validate on has no R²
                 best, best_score = fitted, score
         assert best is not None
         credit[candidate.name] = task.judge(best.predict(**given), truth)
@@ -189,9 +194,10 @@ def validation_fcr(model: ColdBrew) -> FCR | None:
     frame = model.validation_
     kept = frame[~frame["edges_hidden"]]
     numbers = model._task.metric.name == R2.name  # label propagation spreads classes
-    if numbers or len(kept) < 10 or "teacher" not in frame or "mlp" not in frame:
+    ready = [part for part in PLAIN_PARTS if part in model.part_scores_]
+    if numbers or len(kept) < 10 or "teacher" not in frame or not ready:
         return None
-    plain = max(PLAIN_PARTS, key=lambda part: model.part_scores_[part])
+    plain = max(ready, key=lambda part: model.part_scores_[part])
     rows = np.asarray(kept["row"])
     train = np.isin(np.arange(model.graph_.n_nodes), model.train_)
     spread = LabelPropagation().fit(

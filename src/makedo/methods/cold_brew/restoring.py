@@ -15,15 +15,17 @@ from makedo.core.devices import pick_device
 from makedo.data.features import RowScaler
 from makedo.data.graph import Graph
 from makedo.data.table import TableEncoder
+from makedo.methods.cold_brew.routing import PARTS
 from makedo.methods.cold_brew.serving import build_networks
 from makedo.methods.cold_brew.student import Bank
-from makedo.methods.cold_brew.tasks import in_words
+from makedo.methods.cold_brew.tasks import Regression, in_words
 
 if TYPE_CHECKING:
     from makedo.methods.cold_brew.estimator import ColdBrew
 
 
 OBJECTS = ("nets_", "bank_", "table_", "graph_", "scaler_")  # what is not a plain value
+TEMPERATURE = Number(1e-3, 1e3)  # fitted ones lie well within
 
 
 def restore(
@@ -48,25 +50,37 @@ def restore(
     model.bank_ = None
     if bank is not None:
         model.bank_ = Bank.from_state(bank, device)
-        rows = model.bank_.rows
+        rows, values = model.bank_.rows, model.bank_.values
+        if rows.dtype != torch.int64 or rows.ndim != 1 or len(rows) != len(values):
+            raise ValueError("the bank has other rows than it names")
+        if model.bank_.score not in ("cosine", "dot"):
+            raise ValueError(f"the bank has no score {model.bank_.score!r}")
         if not 0 <= int(rows.min()) <= int(rows.max()) < model.graph_.n_nodes:
             raise ValueError("the bank names nodes that the graph does not have")
 
 
 def check_restored(model: ColdBrew) -> None:
     """Raise what wrong sizes and types raise, now and not when the model is first used."""
-    n, index = model.graph_.n_nodes, "iu"
+    n, index, parts = model.graph_.n_nodes, "iu", model.part_scores_
     fits = {
         "X_": len(np.shape(model.X_)) == 2 and model.X_.shape[0] == n,
         "y_": np.shape(model.y_) == (n,) and model.y_.dtype.kind in index + "f",
         "node_id_": isinstance(model.node_id_, pd.Index) and len(model.node_id_) == n,
-        "unlinked_pool_": _is_pool(model.unlinked_pool_, model.part_scores_),
-        "linked_pool_": _is_pool(model.linked_pool_, model.part_scores_),
-        "part_scores_": isinstance(model.part_scores_, dict),
+        "n_features_in_": Number(1, integer=True).accepts(getattr(model, "n_features_in_", None)),
+        "unlinked_pool_": _is_pool(model.unlinked_pool_, parts),
+        "linked_pool_": _is_pool(model.linked_pool_, parts),
+        "part_scores_": isinstance(parts, dict)
+        and parts.keys() <= {*PARTS, "teacher"}
+        and all(isinstance(score, float) for score in parts.values()),
         "degree_threshold_": Number(0).accepts(model.degree_threshold_),
-        "teacher_temperature_": Number(0, open_low=True).accepts(model.teacher_temperature_),
-        "validation_": isinstance(model.validation_, pd.DataFrame),
+        "teacher_temperature_": TEMPERATURE.accepts(model.teacher_temperature_),
+        "validation_": _is_validation(model.validation_, parts, n),
+        "history_": isinstance(model.history_, pd.DataFrame),
     }
+    if isinstance(model._task, Regression):
+        finite = Number(open_low=True, open_high=True)
+        fits["y_mean_"] = finite.accepts(model._task.mean)
+        fits["y_scale_"] = finite.accepts(model._task.scale) and model._task.scale > 0
     for name in ("train_", "valid_"):
         rows = getattr(model, name)
         within = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in index
@@ -82,15 +96,24 @@ def check_restored(model: ColdBrew) -> None:
 
 def _is_pool(pool: Any, parts: Any) -> bool:
     """Whether this says of known parts how much each has to say."""
-    positive = Number(0, open_low=True)
     return (
         isinstance(pool, dict)
         and isinstance(parts, dict)
         and pool.keys() <= parts.keys()
         and all(isinstance(one, dict) for one in pool.values())
         and all(Number(0, 1).accepts(one.get("weight")) for one in pool.values())
-        and all(positive.accepts(one.get("temperature")) for one in pool.values())
-        and any(one["weight"] > 0 for one in pool.values())
+        and all(TEMPERATURE.accepts(one.get("temperature")) for one in pool.values())
+        and abs(sum(one["weight"] for one in pool.values()) - 1) < 1e-6
+    )
+
+
+def _is_validation(frame: Any, parts: Any, n_nodes: int) -> bool:
+    """Whether this says of nodes of the graph what each part scored on them."""
+    return (
+        isinstance(frame, pd.DataFrame)
+        and {"row", "degree", "edges_hidden", "served", *parts} <= set(frame.columns)
+        and all(kind.kind in "iufb" for kind in frame.dtypes)
+        and bool(((frame["row"] >= 0) & (frame["row"] < n_nodes)).all())
     )
 
 

@@ -47,12 +47,13 @@ def credit_by_part(
 
     if nodes is not None:
         rows = find_nodes(owner, model.node_id_, answer.ids)
-        n_learnt, n_labelled = int(np.isin(rows, model.train_).sum()), int(labelled.sum())
-        if n_learnt:
+        used = np.isin(rows, np.concatenate([model.train_, model.valid_]))
+        n_used, n_labelled = int((used & labelled).sum()), int(labelled.sum())
+        if n_used:
             warnings.warn(
-                f"{owner}: the labels of {count(n_learnt)} of {count(n_labelled)} "
-                "labelled nodes were learnt in fit, so these figures flatter the model. Give nodes "
-                "that fit did not learn from.",
+                f"{owner}: the labels of {count(n_used)} of {count(n_labelled)} "
+                "labelled nodes were learnt or validated on in fit, so these figures flatter the "
+                "model. Give nodes whose labels fit did not see.",
                 MakedoWarning,
                 stacklevel=3,
             )

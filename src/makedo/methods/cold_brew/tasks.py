@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar, nnls
 from torch import Tensor
 
+from makedo.core.checks import MakedoInputError, count
 from makedo.core.labels import encode_labels, encode_values, match_labels, match_values
 from makedo.core.paired import ACCURACY, Metric
 from makedo.nn.targets import CLASSES, VALUES, Target
@@ -201,13 +202,21 @@ class Regression:
 
     def judge(self, prediction: np.ndarray, y: np.ndarray) -> np.ndarray:
         """1 − squared error / variance of the labels given."""
-        variance = np.nanvar(y)
+        known = y[~np.isnan(y)]
+        variance = known.var() if len(known) else 0.0
         error = (prediction - y) ** 2
         return 1 - error / variance if variance > 0 else np.full(len(y), np.nan)
 
     def match(self, owner: str, y: Any, n_rows: int) -> np.ndarray:
         """The numbers; NaN unlabelled."""
-        return match_values(owner, y, n_rows)
+        values = match_values(owner, y, n_rows)
+        known = values[~np.isnan(values)]
+        if len(known) and known.min() == known.max():
+            raise MakedoInputError(
+                f"{owner}: R² needs labels that differ, and there is {count(len(known), 'label')} "
+                f"with the value {known[0]:g}. Give more labelled rows."
+            )
+        return values
 
     def words(self, y: np.ndarray) -> list[str]:
         """Numbers with three digits."""

@@ -12,7 +12,7 @@ import torch
 from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 
-from makedo.core.checks import MakedoInputError, count, first
+from makedo.core.checks import MakedoInputError, Number, count, first
 from makedo.data.features import Matrix
 from makedo.data.graph import Graph, extend
 from makedo.methods.cold_brew.links.ranking import CELLS, LinkPairs, best, inner_products
@@ -260,7 +260,10 @@ def check_links_restored(model: ColdBrewLinkPredictor) -> None:
         "X_": len(np.shape(model.X_)) == 2 and model.X_.shape[0] == n,
         "node_id_": isinstance(model.node_id_, pd.Index) and len(model.node_id_) == n,
         "part_": isinstance(model.part_, str),
-        "part_scores_": isinstance(model.part_scores_, dict),
+        "n_features_in_": Number(1, integer=True).accepts(getattr(model, "n_features_in_", None)),
+        "part_scores_": isinstance(model.part_scores_, dict)
+        and all(isinstance(score, float) for score in model.part_scores_.values()),
+        "history_": isinstance(model.history_, pd.DataFrame),
         "validation_": isinstance(model.validation_, pd.DataFrame),
         "embedding_": isinstance(model.embedding_, dict)
         and all(np.shape(z) == (n, model.embedding_width) for z in model.embedding_.values()),
