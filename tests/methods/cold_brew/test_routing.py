@@ -65,6 +65,13 @@ def test_a_temperature_undoes_overconfidence():
         np.testing.assert_allclose(flat, softmax(logits), atol=1e-6)
 
 
+def test_a_few_right_answers_are_no_certainty():
+    sure = softmax(np.tile([2.0, 0.0, 0.0], (24, 1)))
+    assert CLASSES.temperature(sure, np.zeros(24, dtype=int)) == 1
+    more = softmax(np.tile([2.0, 0.0, 0.0], (200, 1)))
+    assert CLASSES.temperature(more, np.zeros(200, dtype=int)) < 0.5
+
+
 def test_tempering_keeps_the_order_of_classes_and_their_sum(said):
     for answer in said[1].values():
         for temperature in (0.3, 1.0, 4.0):

@@ -76,6 +76,7 @@ def diagnose(model: ColdBrew, X: Any, y: Any, *, graph: Any, node_id: Any = None
         "labelled nodes": int(known_label.sum()),
         "nodes without edges, %": 100 * float((known.degree == 0).mean()),
         "nodes with at most one edge, %": 100 * float((known.degree <= 1).mean()),
+        "nodes without features, %": 100 * float((np.asarray(abs(X).sum(1)) == 0).mean()),
     }
     numbers = not len(classes)
     if not numbers:

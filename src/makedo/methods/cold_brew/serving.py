@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.features import Matrix, read_rows, stack_rows
 from makedo.data.graph import Graph, extend
 from makedo.data.nodes import find_nodes, node_index
@@ -193,6 +194,7 @@ def answer(model: ColdBrew, X: Any, nodes: Any, edges: Any, node_id: Any) -> Ans
         matrix, ids = read_rows(model, X, allow_empty=True)
         ids = ids if node_id is None else node_index(owner, node_id, len(ids))
         scaled, degree = model.scaler_.transform(matrix), np.zeros(len(ids), dtype=np.int64)
+        _warn_of_empty_rows(owner, matrix, ids, edges is not None)
         if edges is not None and len(ids):
             graph, n_known = extend(model.graph_, edges, ids, model.node_id_), model.graph_.n_nodes
             degree = graph.degree[n_known:]
@@ -201,6 +203,19 @@ def answer(model: ColdBrew, X: Any, nodes: Any, edges: Any, node_id: Any) -> Ans
                 teacher = server.warm(everyone, graph)[n_known:]
     said, route = routed(model, server, scaled, degree, teacher)
     return Answer(ids, scaled, degree, said, teacher, route)
+
+
+def _warn_of_empty_rows(owner: str, X: Matrix, ids: pd.Index, with_edges: bool) -> None:
+    """Say that rows without any feature, and without edges, cannot be told apart."""
+    empty = np.flatnonzero(np.asarray(abs(X).sum(1)).ravel() == 0)
+    if len(empty) and not with_edges:
+        warnings.warn(
+            f"{owner}: {count(len(empty), 'new node')} of {count(len(ids))} have no features (all "
+            f"are zero) and no edges (first: {first(ids[empty])}): all get the same answer, which "
+            "says nothing of them.",
+            MakedoWarning,
+            stacklevel=4,
+        )
 
 
 UNLINKED, LINKED, TEACHER = "unlinked", "linked", "teacher"

@@ -22,6 +22,7 @@ from makedo.nn.targets import CLASSES, VALUES, Target
 LEAST = 1e-6  # probability below which a wrong answer is not punished further
 FLATTEST = 5.0  # bounds of the temperature: as flat, and as sharp, as an answer is made
 FEWEST = 5  # validation nodes, below which nothing is fitted on them
+FEWEST_TEMPERED = 25  # the same for temperatures: a few right answers are no certainty
 LEAST_WEIGHT = 0.01  # a part that has less to say is not worth asking
 SUM_TO_ONE = 1e3  # weight of the row that makes the weights of a pool sum to 1
 R2 = Metric("R²", decimals=3)
@@ -104,7 +105,7 @@ class Classification:
 
     def temperature(self, answer: np.ndarray, y: np.ndarray) -> float:
         """The T that makes softmax(log p / T) most likely."""
-        if len(y) < FEWEST:
+        if len(y) < FEWEST_TEMPERED:
             return 1.0
 
         def cost(log_temperature: float) -> float:
@@ -232,7 +233,8 @@ Pool = dict[str, dict[str, float]]
 def fit_pool(task: Task, answers: Mapping[str, np.ndarray], y: np.ndarray) -> Pool:
     """Weights and temperatures of parts by their answers to validation nodes.
 
-    Where there are too few nodes to fit on, the last part serves alone.
+    Where there are fewer than five nodes to fit on, the last part serves alone; up to 24 nodes the
+    confidence of the parts is left as it is.
 
     Parameters
     ----------
