@@ -126,7 +126,7 @@ def diagnose(model: ColdBrew, X: Any, y: Any, *, graph: Any, node_id: Any = None
         shown["with edges: label propagation"] = credit["spread"]
     for name, value in shown.items():
         counts = isinstance(value, int)
-        figures[name if counts else f"{name}, {unit_of(metric)}"] = (
+        figures[name if counts else f"{name}, {'%' if metric.unit else metric.name}"] = (
             value if counts else metric.scale * float(np.mean(value))
         )
     if fcr is not None:

@@ -14,8 +14,9 @@ from makedo.core.candidates import Candidate
 from makedo.data.features import RowScaler
 from makedo.methods.cold_brew.regressor import ColdBrewRegressor
 
-ALPHAS = (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-NEIGHBORS = (5, 10, 20, 50)
+# The first ones stand for all where the budget is smaller.
+ALPHAS = (0.1, 1.0, 0.01, 10.0, 0.001, 0.3, 3.0, 100.0)
+NEIGHBORS = (10, 20, 5, 50)
 
 
 class RowRegressor:
@@ -64,7 +65,7 @@ def regression_candidates(cold_part: str = "auto") -> list[Candidate]:
     def cold_brew(**parameters: Any) -> ColdBrewRegressor:
         return ColdBrewRegressor(cold_part=cold_part, **parameters)
 
-    nearest = [{"n_neighbors": k, "weights": w} for k in NEIGHBORS for w in ("distance", "uniform")]
+    nearest = [{"n_neighbors": k, "weights": w} for w in ("distance", "uniform") for k in NEIGHBORS]
     brew = [
         {"structural_penalty": penalty, "n_neighbors": k, "temperature": t, "distill": distill}
         for penalty in (1e-2, 1e-1)
