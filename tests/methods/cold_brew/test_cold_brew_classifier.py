@@ -259,10 +259,11 @@ def test_more_neighbours_than_the_bank_has_rows_are_clipped_with_a_warning(probl
 # --- strict cold start (spec 9.7, 9.8) -----------------------------------------------------------
 
 
-def test_new_nodes_without_features_and_edges_are_pointed_out(model, problem):
+def test_new_nodes_without_features_and_edges_are_pointed_out(model, problem, caplog):
     rows = np.vstack([problem.X[:2], np.zeros((2, 6))])
-    with pytest.warns(MakedoWarning, match=r"2 new nodes of 4 have no features .*first: 2, 3"):
+    with caplog.at_level("INFO", logger="makedo"):
         answers = model.predict_proba(rows)
+    assert "2 new nodes of 4 have no features (all are zero) and no edges" in caplog.text
     np.testing.assert_array_equal(answers[2], answers[3])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.core.checks import MakedoInputError, count, first
+from makedo.core.progress import logger
 from makedo.data.features import Matrix, read_rows, stack_rows
 from makedo.data.graph import Graph, extend
 from makedo.data.nodes import find_nodes, node_index
@@ -194,7 +194,7 @@ def answer(model: ColdBrew, X: Any, nodes: Any, edges: Any, node_id: Any) -> Ans
         matrix, ids = read_rows(model, X, allow_empty=True)
         ids = ids if node_id is None else node_index(owner, node_id, len(ids))
         scaled, degree = model.scaler_.transform(matrix), np.zeros(len(ids), dtype=np.int64)
-        _warn_of_empty_rows(owner, matrix, ids, edges is not None)
+        _note_empty_rows(owner, matrix, ids, edges is not None)
         if edges is not None and len(ids):
             graph, n_known = extend(model.graph_, edges, ids, model.node_id_), model.graph_.n_nodes
             degree = graph.degree[n_known:]
@@ -205,16 +205,17 @@ def answer(model: ColdBrew, X: Any, nodes: Any, edges: Any, node_id: Any) -> Ans
     return Answer(ids, scaled, degree, said, teacher, route)
 
 
-def _warn_of_empty_rows(owner: str, X: Matrix, ids: pd.Index, with_edges: bool) -> None:
+def _note_empty_rows(owner: str, X: Matrix, ids: pd.Index, with_edges: bool) -> None:
     """Say that rows without any feature, and without edges, cannot be told apart."""
     empty = np.flatnonzero(np.asarray(abs(X).sum(1)).ravel() == 0)
     if len(empty) and not with_edges:
-        warnings.warn(
-            f"{owner}: {count(len(empty), 'new node')} of {count(len(ids))} have no features (all "
-            f"are zero) and no edges (first: {first(ids[empty])}): all get the same answer, which "
-            "says nothing of them.",
-            MakedoWarning,
-            stacklevel=4,
+        logger.info(
+            "%s: %s of %s have no features (all are zero) and no edges (first: %s): all get the "
+            "same answer, which says nothing of them.",
+            owner,
+            count(len(empty), "new node"),
+            count(len(ids)),
+            first(ids[empty]),
         )
 
 
