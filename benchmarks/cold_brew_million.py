@@ -91,7 +91,7 @@ def main() -> None:
         say(f"  {phase}: s", f"{rows['seconds'].max():.2f} in {len(rows)} epochs")
     proba = clock("predict", lambda: model.predict_proba(problem.X_unseen))
     scaled = model.scaler_.transform(problem.X_unseen)
-    clock("predict with the student, which looks up", lambda: model._cold(scaled, "student"))
+    clock("predict with the student, which looks up", lambda: model._server.cold(scaled, "student"))
     figures = quality(model, problem, proba) | look_up(model, problem)
     figures["fit and predict: s"] = round(clock.seconds["fit"] + clock.seconds["predict"], 2)
     figures["peak memory: GB"] = round(peak(), 2)
