@@ -259,6 +259,24 @@ def test_more_neighbours_than_the_bank_has_rows_are_clipped_with_a_warning(probl
 # --- strict cold start (spec 9.7, 9.8) -----------------------------------------------------------
 
 
+def test_nodes_in_another_order_get_the_same_answers(problem, small):
+    """Spec 9.4 for the whole model; without validation nodes, which are hidden by position."""
+    order = np.random.default_rng(0).permutation(90)
+    source, target = np.argsort(order)[problem.graph.edges().T]
+    turned = Graph.from_edges(np.stack([source, target]), n_nodes=90)
+    settings = {"cold_part": "normed mlp", "dropout": 0.0, "student_dropout": 0.0}
+    settings["batch_size"] = 90  # all rows a step: batches are drawn by position
+    nobody = np.zeros(90, dtype=bool)
+    one = small(**settings).fit(problem.X, problem.y, graph=problem.graph, valid_mask=nobody)
+    two = small(**settings).fit(problem.X[order], problem.y[order], graph=turned, valid_mask=nobody)
+    for old, new in (
+        (one.predict_proba(nodes=order), two.predict_proba(nodes=np.arange(90))),
+        (one.predict_proba(problem.X), two.predict_proba(problem.X)),
+    ):
+        np.testing.assert_allclose(new, old, atol=1e-5)
+    assert np.ptp(one.predict_proba(problem.X)[:, 0]) > 0.1
+
+
 def test_new_nodes_without_features_and_edges_are_pointed_out(model, problem, caplog):
     rows = np.vstack([problem.X[:2], np.zeros((2, 6))])
     with caplog.at_level("INFO", logger="makedo"):
