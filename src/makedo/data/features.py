@@ -21,9 +21,14 @@ else:
 
 
 def read_rows(
-    estimator: Any, X: Any, *, reset: bool = False, allow_empty: bool = False
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool = False,
+    allow_empty: bool = False,
+    dtype: str | None = "float32",
 ) -> tuple[Matrix, pd.Index]:
-    """The rows of X as float32, and their ids.
+    """The rows of X as float32 (or as precise as they come), and their ids.
 
     A data frame goes through a :class:`TableEncoder`, which ``reset=True`` fits and keeps as
     ``estimator.table_``: text, categories, dates and missing values are welcome, the order of
@@ -36,10 +41,13 @@ def read_rows(
     X : data frame, ndarray, scipy sparse matrix, tensor or nested list (n_rows, n_features)
     reset : bool
         True in ``fit``.
+    dtype : {"float32", None}
+        Of the matrix.  None: float32 and float64 as they are, a memory map is not read into memory;
+        other numbers become float64.
 
     Returns
     -------
-    matrix : float32 ndarray or csr_matrix of shape (n_rows, n_encoded)
+    matrix : ndarray or csr_matrix of shape (n_rows, n_encoded)
     ids : Index of length n_rows; a RangeIndex where X brings none
 
     Raises
@@ -59,9 +67,10 @@ def read_rows(
             return estimator.table_.fit_transform(frame, f"{owner}: X"), frame.index
         if estimator.table_ is None:
             _check_width(owner, frame.shape[1], estimator.n_features_in_)
-            return read_rows(estimator, frame.to_numpy(), allow_empty=allow_empty)[0], frame.index
+            values = frame.to_numpy()
+            return read_rows(estimator, values, allow_empty=allow_empty, dtype=dtype)[0], frame.index
         return estimator.table_.transform(frame, f"{owner}: X"), frame.index
-    matrix = _matrix(owner, X)
+    matrix = _matrix(owner, X, dtype)
     if not matrix.shape[0] and not allow_empty:
         raise MakedoInputError(f"{owner}: X has no rows.")
     if not matrix.shape[1]:
@@ -87,19 +96,21 @@ def _check_width(owner: str, found: int, expected: int) -> None:
         )
 
 
-def _matrix(owner: str, X: Any) -> Matrix:
-    """X as finite float32, sparse if it is."""
+def _matrix(owner: str, X: Any, dtype: str | None) -> Matrix:
+    """X as finite floats, sparse if it is."""
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
     given = X if sp.issparse(X) else np.asarray(X)
     if given.dtype.kind == "c":
         raise MakedoInputError(f"{owner}: Complex data not supported. Give real numbers.")
+    if dtype is None:
+        dtype = given.dtype.name if given.dtype.name in ("float32", "float64") else "float64"
     try:
         if sp.issparse(given):
-            matrix: Any = sp.csr_matrix(given, dtype=np.float32)
+            matrix: Any = sp.csr_matrix(given, dtype=dtype)
             matrix.sum_duplicates()
         else:
-            matrix = np.ascontiguousarray(given, dtype=np.float32)
+            matrix = np.ascontiguousarray(given, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise MakedoInputError(
             f"{owner}: X holds values that are not numbers ({str(error)[:80]}). Give a data frame "
@@ -109,8 +120,7 @@ def _matrix(owner: str, X: Any) -> Matrix:
         raise MakedoInputError(
             f"{owner}: X must have two dimensions (rows, columns). Got shape {given.shape}."
         )
-    values = matrix.data if sp.issparse(matrix) else matrix
-    if not np.isfinite(values).all():
+    if not _all_finite(matrix.data if sp.issparse(matrix) else matrix):
         bad = sp.csr_matrix(matrix)
         bad.data = ~np.isfinite(bad.data)
         columns = np.unique(bad.indices[bad.data])
@@ -121,6 +131,14 @@ def _matrix(owner: str, X: Any) -> Matrix:
             "are filled."
         )
     return matrix
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    """Whether no value is NaN or infinite, looked at a block of rows at a time."""
+    return all(
+        bool(np.isfinite(values[start : start + ROWS]).all())
+        for start in range(0, len(values), ROWS)
+    )
 
 
 def stack_rows(above: Matrix, below: Matrix) -> Matrix:
