@@ -68,7 +68,9 @@ def read_rows(
         if estimator.table_ is None:
             _check_width(owner, frame.shape[1], estimator.n_features_in_)
             values = frame.to_numpy()
-            return read_rows(estimator, values, allow_empty=allow_empty, dtype=dtype)[0], frame.index
+            return read_rows(estimator, values, allow_empty=allow_empty, dtype=dtype)[
+                0
+            ], frame.index
         return estimator.table_.transform(frame, f"{owner}: X"), frame.index
     matrix = _matrix(owner, X, dtype)
     if not matrix.shape[0] and not allow_empty:

@@ -175,7 +175,9 @@ class DatasetDerivative(Estimator):
     ) -> tuple[float, pd.DataFrame]:
         """λ of the least leave-one-out squared error, and the path."""
         if self.penalty != "loo":
-            return float(self.penalty), pd.DataFrame({"penalty": [self.penalty], "loo_loss": [np.nan]})
+            return float(self.penalty), pd.DataFrame(
+                {"penalty": [self.penalty], "loo_loss": [np.nan]}
+            )
         penalties, losses = penalty.path(rows, Y, alpha, outer_loss.squared, weights)
         best = float(penalties[losses.argmin()])
         return best, pd.DataFrame({"penalty": penalties, "loo_loss": losses})
