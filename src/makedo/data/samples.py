@@ -64,7 +64,18 @@ def load_sklearn(name: str, file: Path) -> SampleData:
     return SampleData(name, found.data.astype(np.float64), y, classes=classes)
 
 
-CIFAR_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR_CLASSES = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
 # CIFAR-10N: what people said of the same pictures
 HUMAN = {"aggregate": "aggre_label", "worst": "worse_label", "random1": "random_label1",
          "random2": "random_label2", "random3": "random_label3"}  # fmt: skip
@@ -81,16 +92,16 @@ def load_cifar(name: str, file: Path) -> SampleData:
             parts = {key: archive[key] for key in archive.files}
         table = pd.read_parquet(file.with_name("train.parquet"), columns=["label", *HUMAN.values()])
         in_class = table.groupby("label").cumcount()
-        there = table[in_class < len(parts["train_label"]) // len(CIFAR_CLASSES)]
+        there = table.loc[in_class < len(parts["train_label"]) // len(CIFAR_CLASSES)]
         y = parts["train_label"].astype(np.int64)
-        if not np.array_equal(there["label"].to_numpy(), y):
+        if not np.array_equal(np.asarray(there["label"]), y):
             raise ValueError("the labels of the table are not those of the embeddings")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MakedoInputError(
             f"{file}: not the embeddings as the catalogue keeps them ({type(error).__name__}: "
             f"{error}). Copy the folder again."
         ) from error
-    labels = {kind: there[column].to_numpy(np.int64) for kind, column in HUMAN.items()}
+    labels = {kind: np.asarray(there[column], np.int64) for kind, column in HUMAN.items()}
     train, test = (parts[part].astype(np.float64) for part in ("train", "test"))
     return SampleData(
         name, train, y, test, parts["test_label"].astype(np.int64), CIFAR_CLASSES, labels
