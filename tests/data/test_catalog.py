@@ -78,8 +78,11 @@ GRAPHS = {  # nodes, features, classes, edges, node homophily
 }
 
 
-def test_every_graph_of_the_catalogue_is_checked_here():
-    assert set(GRAPHS) | {"icd10cm"} == set(catalog.CATALOG)
+SAMPLES = {"digits", "breast_cancer", "diabetes", "cifar10_subset"}  # checked at the end
+
+
+def test_every_entry_of_the_catalogue_is_checked_here():
+    assert set(GRAPHS) | {"icd10cm"} | SAMPLES == set(catalog.CATALOG)
 
 
 @needs_folder
@@ -175,3 +178,26 @@ def test_texts_are_indexed_by_node(request):
         pytest.skip("simple-icd-10-cm is not installed")
     data = request.getfixturevalue("icd")
     assert isinstance(data.texts, pd.Series) and data.texts.index.equals(data.graph.node_id)
+
+
+@pytest.mark.parametrize(("name", "shape", "n_classes"), [
+    ("digits", (1797, 64), 10), ("breast_cancer", (569, 30), 2), ("diabetes", (442, 10), 0),
+])  # fmt: skip
+def test_samples_that_come_with_scikit_learn(name, shape, n_classes):
+    data = catalog.load(name)
+    assert data.X.shape == shape and len(data.classes or ()) == n_classes
+    assert data.y.dtype.kind == ("i" if n_classes else "f") and data.test_X is None
+    if name == "diabetes":  # in its own units: years, not standard deviations
+        assert 19 <= data.X[:, 0].min() < data.X[:, 0].max() <= 79
+
+
+@pytest.mark.realdata
+def test_labels_of_people_belong_to_the_embeddings():
+    if catalog._in_folder("cifar10_subset", "train.parquet") is None:
+        pytest.skip("MAKEDO_DATA has no cifar10_subset")
+    data = catalog.load("cifar10_subset")
+    assert data.X.shape == (10000, 256) and data.test_X.shape == (2000, 256)
+    wrong = {kind: 100 * float((labels != data.y).mean()) for kind, labels in data.labels.items()}
+    # of all 50,000: 9.0, 40.2 and 17.2 % (Wei et al. 2022)
+    for kind, share in (("aggregate", 9.0), ("worst", 40.2), ("random1", 17.2)):
+        assert wrong[kind] == pytest.approx(share, abs=1.5)

