@@ -1,4 +1,4 @@
-r"""The value of every training example, exactly, for a linear head on fixed features.
+"""The value of every training example, exactly, for a linear head on fixed features.
 
 Y. Dukler, A. Achille, G. Paolini, A. Ravichandran, M. Polito, S. Soatto, "DIVA: Dataset Derivative
 of a Learning Task", ICLR 2022, https://arxiv.org/abs/2111.09785.
@@ -233,9 +233,7 @@ class DatasetDerivative(Estimator):
         else:
             self._outer = OnValidation(loss, *inputs.read_labelled(self, X_val, y_val, "X_val"))
 
-        self.penalty_, self.history_ = self._choose_penalty(
-            rows, targets.Y, alpha, leaving_out.groups
-        )
+        self.penalty_, path = self._choose_penalty(rows, targets.Y, alpha, leaving_out.groups)
         head = Head(rows, targets.Y, alpha, self.penalty_)
         inputs.check_leverage(self, head)
         found = self._outer.derivative(head)
@@ -243,6 +241,8 @@ class DatasetDerivative(Estimator):
         self.loss_, self.gradient_ = found.loss, found.gradient
         self.linear_, self.curvature_ = found.linear, found.curvature
         self.loo_predictions_ = leaving_out.predictions(head)
+        loo_loss = ((self.loo_predictions_ - targets.Y) ** 2).sum(1).mean()
+        self.history_ = pd.DataFrame(path or {"penalty": [self.penalty_], "loo_loss": [loo_loss]})
         self._learn_head(head)
         self.fingerprint_ = fingerprint(self.mean_, self.scale_, targets.Y, alpha)
         return self
@@ -407,14 +407,13 @@ class DatasetDerivative(Estimator):
 
     def _choose_penalty(
         self, rows: Rows, Y: np.ndarray, alpha: np.ndarray, groups: Groups | None
-    ) -> tuple[float, pd.DataFrame]:
-        """λ of the least squared error when samples are left out, and the path."""
+    ) -> tuple[float, dict[str, np.ndarray] | None]:
+        """λ of the least squared error when samples are left out, and the path to it."""
         if not isinstance(self.penalty, str):
-            return float(self.penalty), pd.DataFrame({"penalty": [float(self.penalty)]})
+            return float(self.penalty), None
         weights = np.full(len(Y), 1 / len(Y))
         penalties, losses = penalty.path(rows, Y, alpha, outer_loss.squared, weights, groups)
-        history = pd.DataFrame({"penalty": penalties, "loo_loss": losses})
-        return float(penalties[losses.argmin()]), history
+        return float(penalties[losses.argmin()]), {"penalty": penalties, "loo_loss": losses}
 
     def _trained(self, what: str) -> Head:
         """The head with its training rows, which a model directory does not hold."""
