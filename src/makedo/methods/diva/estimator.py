@@ -34,7 +34,7 @@ from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.data.table import TableEncoder
-from makedo.methods.diva import inputs, outer_loss, penalty
+from makedo.methods.diva import inputs, outer_loss, penalty, scoring
 from makedo.methods.diva.derivative import Derivative, Groups
 from makedo.methods.diva.outer import LeavingOut, OnValidation, batch_groups
 from makedo.methods.diva.outer_loss import LOSSES, find_loss
@@ -141,11 +141,11 @@ class DatasetDerivative(Estimator):
     >>> from makedo import DatasetDerivative
     >>> X = np.random.default_rng(0).normal(size=(200, 5))
     >>> y = np.where(X[:, 0] > 0, "right", "left")
-    >>> y[7] = "left" if y[7] == "right" else "right"    # one wrong label
-    >>> model = DatasetDerivative(outer_loss="mae").fit(X, y)
+    >>> y[X[:, 0].argmax()] = "left"                     # one wrong label, row 54
+    >>> model = DatasetDerivative().fit(X, y)
     >>> int(model.gradient_.argmax())                    # it harms most
-    7
-    >>> bool(model.effect("remove", [7])[0] < 0)         # without it the loss is lower, exactly
+    54
+    >>> bool(model.effect("remove", [54])[0] < 0)        # without it the loss is lower, exactly
     True
     """
 
@@ -328,10 +328,8 @@ class DatasetDerivative(Estimator):
 
     def score(self, X: Any, y: Any) -> float:
         """Accuracy, share of right labels, or R²; rows without a label do not count."""
-        from makedo.methods.diva.scoring import score
-
         check_is_fitted(self)
-        return score(self, X, y)
+        return scoring.score(self, X, y)
 
     def evaluate(self, X: Any, y: Any) -> pd.DataFrame:
         """How good the head is on rows that took no part in anything so far.
@@ -347,10 +345,8 @@ class DatasetDerivative(Estimator):
             candidate ("constant", the most frequent class or the mean, and "ridge head"), group,
             mean (accuracy in per cent, or R²), low, high (its 95 % bootstrap interval), n.
         """
-        from makedo.methods.diva.scoring import evaluate
-
         check_is_fitted(self)
-        return evaluate(self, X, y)
+        return scoring.evaluate(self, X, y)
 
     def diagnose(self, X: Any, y: Any = None, **more: Any) -> Diagnosis:
         """Say whether the derivative can be trusted on this data, and what acting on it would gain.
@@ -373,9 +369,9 @@ class DatasetDerivative(Estimator):
         show_rows : bool, default=False
             Whether ids and rows may stand in the report.
         """
+        check_is_fitted(self)
         from makedo.methods.diva.page import report
 
-        check_is_fitted(self)
         return report(self, X, y, show_rows=show_rows)
 
     # --- inside -----------------------------------------------------------------------------------
