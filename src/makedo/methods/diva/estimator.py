@@ -40,7 +40,7 @@ from makedo.methods.diva.outer import LeavingOut, OnValidation, batch_groups
 from makedo.methods.diva.outer_loss import LOSSES, find_loss
 from makedo.methods.diva.ridge import Head, QuadraticForm
 from makedo.methods.diva.rows import Rows
-from makedo.methods.diva.targets import KINDS, Targets
+from makedo.methods.diva.targets import KINDS
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -223,28 +223,30 @@ class DatasetDerivative(Estimator):
             the targets, a sample is predicted by itself alone.
         """
         self._check_parameters()
-        rows, targets, codes = inputs.read_training(self, X, y, groups)
-        self._learn_targets(targets)
-        alpha = inputs.start_weights(self, sample_weight, targets, codes)
-        loss = find_loss(self._name, self.outer_loss, self.outer_temperature, targets)
-        leaving_out = LeavingOut(loss, None if codes is None else batch_groups(codes, rows.size))
+        data = inputs.read_training(self, X, y, groups)
+        self._learn_data(data)
+        rows, Y = data.rows, data.targets.Y
+        alpha = inputs.start_weights(self, sample_weight, data)
+        loss = find_loss(self._name, self.outer_loss, self.outer_temperature, data.targets)
+        batches = None if data.groups is None else batch_groups(data.groups, rows.size)
+        leaving_out = LeavingOut(loss, batches)
         if X_val is None and y_val is None:
             self._outer: OnValidation | LeavingOut = leaving_out
         else:
             self._outer = OnValidation(loss, *inputs.read_labelled(self, X_val, y_val, "X_val"))
 
-        self.penalty_, path = self._choose_penalty(rows, targets.Y, alpha, leaving_out.groups)
-        head = Head(rows, targets.Y, alpha, self.penalty_)
+        self.penalty_, path = self._choose_penalty(rows, Y, alpha, batches)
+        head = Head(rows, Y, alpha, self.penalty_)
         inputs.check_leverage(self, head)
         found = self._outer.derivative(head)
 
         self.loss_, self.gradient_ = found.loss, found.gradient
         self.linear_, self.curvature_ = found.linear, found.curvature
         self.loo_predictions_ = leaving_out.predictions(head)
-        loo_loss = ((self.loo_predictions_ - targets.Y) ** 2).sum(1).mean()
+        loo_loss = ((self.loo_predictions_ - Y) ** 2).sum(1).mean()
         self.history_ = pd.DataFrame(path or {"penalty": [self.penalty_], "loo_loss": [loo_loss]})
         self._learn_head(head)
-        self.fingerprint_ = fingerprint(self.mean_, self.scale_, targets.Y, alpha)
+        self.fingerprint_ = fingerprint(self.mean_, self.scale_, Y, alpha)
         return self
 
     # --- using ------------------------------------------------------------------------------------
@@ -387,12 +389,14 @@ class DatasetDerivative(Estimator):
         last = self.intercept_ + self.coef_ @ self.mean_
         return np.vstack([W, last]) if self.fit_intercept else W
 
-    def _learn_targets(self, targets: Targets) -> None:
+    def _learn_data(self, data: inputs.Training) -> None:
+        targets, self.ids_ = data.targets, data.ids
+        self.mean_, self.scale_ = data.rows.scaler.mean, data.rows.scaler.scale
         self.kind_, self.output_names_ = targets.kind, targets.names
         self.__dict__.pop("classes_", None)
-        if targets.kind == "classes":
-            self.classes_ = targets.names
-        self.y_ = targets.Y if targets.kind != "classes" else targets.codes
+        self.y_ = targets.Y
+        if targets.kind == "classes" and targets.codes is not None:
+            self.classes_, self.y_ = targets.names, targets.codes
 
     def _learn_head(self, head: Head) -> None:
         self.coef_ = (head.W[: head.rows.n_features] / self.scale_[:, None]).T
