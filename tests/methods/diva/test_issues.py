@@ -99,16 +99,21 @@ def test_the_share_of_wrong_labels_is_that_of_a_mixture():
         assert share_of_wrong_labels(given, wrong) == pytest.approx(share, abs=0.03)
 
 
-@pytest.mark.parametrize("spread", [4.0, 1.5])  # easy to tell apart, and hard
+@pytest.mark.parametrize("spread", [4.0, 2.0])  # easy to tell apart, and hard
 def test_auto_marks_about_as_many_as_are_wrong_and_next_to_none_where_none_is(spread):
     for n_wrong in (0, 90, 270):
-        X, y, _ = blobs(900, n_classes=5, spread=spread, seed=1)
-        rng = np.random.default_rng(2)
-        wrong = rng.permutation(900)[:n_wrong]
-        y[wrong] = (y[wrong] + rng.integers(1, 5, n_wrong)) % 5  # drawn from all other classes
-        finder = LabelIssueFinder().fit(X, y)
-        assert finder.noise_rate_ == pytest.approx(n_wrong / 900, abs=0.04)
-        assert finder.noise_rate_ == finder.issues_["is_issue"].mean()
+        found, missed = [], []
+        for seed in range(4):
+            X, y, _ = blobs(900, n_classes=5, spread=spread, seed=seed)
+            rng = np.random.default_rng(seed)
+            wrong = rng.permutation(900)[:n_wrong]
+            y[wrong] = (y[wrong] + rng.integers(1, 5, n_wrong)) % 5  # drawn from all other classes
+            finder = LabelIssueFinder().fit(X, y)
+            assert finder.noise_rate_ == finder.issues_["is_issue"].mean()
+            found.append(finder.noise_rate_)
+            missed.append((finder.issues_["suggested"] != y).mean())
+        assert np.mean(found) == pytest.approx(n_wrong / 900, abs=0.025)
+        assert spread > 2 or np.mean(missed) > n_wrong / 900 + 0.1  # hard is not wrong
 
 
 def test_zero_is_where_another_class_is_predicted_and_the_rule_of_the_paper():
