@@ -140,8 +140,8 @@ def by_leaving_groups_out(
     to it: its terms cancel.
     """
     n, c = head.Y.shape
-    r, A, own = np.empty((n, c)), np.empty((n, c)), np.empty(n)
-    value = np.empty(n)
+    r, A, own = np.zeros((n, c)), np.zeros((n, c)), np.zeros(n)
+    value = np.zeros(n)  # rows of no group count for nothing
     inner = np.zeros((head.rows.width, head.rows.width))
     for B in groups:
         r[B], left, K = _group(head, B)
