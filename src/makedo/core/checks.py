@@ -115,10 +115,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A parameter that must be something to call; ``form`` says with what, and what it gives."""
+
+    form: str
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value can be called."""
+        return callable(value)
+
+    def __str__(self) -> str:
+        return f"a function {self.form}"
+
+
+@dataclass(frozen=True)
 class Either:
     """A parameter that must satisfy one of several constraints."""
 
-    options: tuple[Number | Choice, ...]
+    options: tuple[Number | Choice | Function, ...]
 
     def accepts(self, value: Any) -> bool:
         """Whether one of the constraints accepts the value."""

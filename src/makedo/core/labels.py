@@ -34,7 +34,7 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
         Wrong length or shape, no label at all, one class only, numbers that are no classes, labels
         of different kinds.
     """
-    values = _as_series(owner, y, n_rows)
+    values = as_series(owner, y, n_rows)
     labelled = values.notna().to_numpy(dtype=bool, copy=True)
     integers = bool(labelled.any()) and _are_integers(values.loc[labelled])
     minus_one = np.zeros(n_rows, dtype=bool)
@@ -73,7 +73,7 @@ def encode_labels(owner: str, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
 
 def match_labels(owner: str, y: Any, classes: np.ndarray, n_rows: int) -> np.ndarray:
     """Class numbers (n_rows,) under known classes: -1 unlabelled, -2 a class not among them."""
-    values = _as_series(owner, y, n_rows)
+    values = as_series(owner, y, n_rows)
     labelled = values.notna().to_numpy(dtype=bool, copy=True)
     if classes.dtype.kind in "iu":
         labelled &= ~values.eq(-1).fillna(False).to_numpy(dtype=bool)
@@ -134,7 +134,7 @@ def match_values(owner: str, y: Any, n_rows: int) -> np.ndarray:
     """Numbers to compare with, float64 of shape (n_rows,); NaN where unlabelled."""
     import pandas as pd
 
-    raw = _as_series(owner, y, n_rows)
+    raw = as_series(owner, y, n_rows)
     numbers: pd.Series = pd.to_numeric(raw, errors="coerce")  # pyright: ignore[reportAssignmentType]
     values = numbers.to_numpy(dtype=float, na_value=np.nan)
     text = raw.notna().to_numpy(dtype=bool) & np.isnan(values)
@@ -157,7 +157,7 @@ def is_labelled(y: np.ndarray) -> np.ndarray:
     return ~np.isnan(y) if y.dtype.kind == "f" else y >= 0
 
 
-def _as_series(owner: str, y: Any, n_rows: int) -> pd.Series:
+def as_series(owner: str, y: Any, n_rows: int) -> pd.Series:
     """The labels in one column, by position."""
     import pandas as pd
     from sklearn.utils.validation import column_or_1d

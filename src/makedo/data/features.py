@@ -13,6 +13,7 @@ from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.table import TableEncoder, as_frame
 
 ROWS = 65_536  # held in double precision at once
+NUMBERS = 2**23  # of a matrix in a file, looked at at once
 
 if TYPE_CHECKING:  # scipy's stubs say that the shape of a sparse matrix may be None
     Matrix = Any
@@ -39,11 +40,12 @@ def read_rows(
     estimator : object
         Gets ``n_features_in_``, ``table_`` and, for frames, ``feature_names_in_``.
     X : data frame, ndarray, scipy sparse matrix, tensor or nested list (n_rows, n_features)
+        Or a matrix that stays in its file, with ``shape`` and ``blocks(size)``, such as
+        :class:`makedo.data.streams.ParquetMatrix`; it comes back as it is.
     reset : bool
         True in ``fit``.
     dtype : {"float32", None}
-        Of the matrix.  None: float32 and float64 as they are, a memory map is not read into memory;
-        other numbers become float64.
+        Of the matrix.  None: numbers as they are, and a memory map is not read into memory.
 
     Returns
     -------
@@ -67,12 +69,9 @@ def read_rows(
             return estimator.table_.fit_transform(frame, f"{owner}: X"), frame.index
         if estimator.table_ is None:
             _check_width(owner, frame.shape[1], estimator.n_features_in_)
-            values = frame.to_numpy()
-            return read_rows(estimator, values, allow_empty=allow_empty, dtype=dtype)[
-                0
-            ], frame.index
+            return _matrix(owner, frame.to_numpy(), dtype), frame.index
         return estimator.table_.transform(frame, f"{owner}: X"), frame.index
-    matrix = _matrix(owner, X, dtype)
+    matrix = _checked_stream(owner, X) if hasattr(X, "blocks") else _matrix(owner, X, dtype)
     if not matrix.shape[0] and not allow_empty:
         raise MakedoInputError(f"{owner}: X has no rows.")
     if not matrix.shape[1]:
@@ -105,14 +104,14 @@ def _matrix(owner: str, X: Any, dtype: str | None) -> Matrix:
     given = X if sp.issparse(X) else np.asarray(X)
     if given.dtype.kind == "c":
         raise MakedoInputError(f"{owner}: Complex data not supported. Give real numbers.")
-    if dtype is None:
-        dtype = given.dtype.name if given.dtype.name in ("float32", "float64") else "float64"
+    as_it_is = dtype is None and given.dtype.kind in "fiub"
+    kind = given.dtype if as_it_is else np.dtype(dtype or "float64")
     try:
         if sp.issparse(given):
-            matrix: Any = sp.csr_matrix(given, dtype=dtype)
+            matrix: Any = sp.csr_matrix(given, dtype=kind)
             matrix.sum_duplicates()
         else:
-            matrix = np.ascontiguousarray(given, dtype=dtype)
+            matrix = given if as_it_is else np.ascontiguousarray(given, dtype=kind)
     except (TypeError, ValueError) as error:
         raise MakedoInputError(
             f"{owner}: X holds values that are not numbers ({str(error)[:80]}). Give a data frame "
@@ -133,6 +132,23 @@ def _matrix(owner: str, X: Any, dtype: str | None) -> Matrix:
             "are filled."
         )
     return matrix
+
+
+def _checked_stream(owner: str, X: Any) -> Any:
+    """X, once every one of its blocks is known to be finite."""
+    if not X.shape[1]:
+        return X
+    start = 0
+    for block in X.blocks(max(1, NUMBERS // X.shape[1])):
+        bad = ~np.isfinite(block)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise MakedoInputError(
+                f"{owner}: X has NaN or infinite values (first: row {start + row:,}, column "
+                f"{column:,}). Impute them, or leave those rows out."
+            )
+        start += len(block)
+    return X
 
 
 def _all_finite(values: np.ndarray) -> bool:

@@ -22,4 +22,14 @@ ROOMS: dict[str, dict[str, str]] = {
         "paper": "Zheng et al., Cold Brew: Distilling Graph Node Representations with Incomplete "
         "or Missing Neighborhoods, ICLR 2022",
     },
+    "diva": {
+        "title": "DIVA",
+        "classes": "DatasetDerivative",
+        "trouble": "some training examples may be mislabelled, useless or harmful",
+        "gives": "features and labels; perhaps a validation set or a pool",
+        "gets": "a value for each example: keep, drop, reweight, relabel or acquire it",
+        "files": "rows",
+        "extra": "",
+        "paper": "Dukler et al., DIVA: Dataset Derivative of a Learning Task, ICLR 2022",
+    },
 }

@@ -1,0 +1,20 @@
+"""DIVA: the value of every training example, exactly (Dukler et al., ICLR 2022)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
+
+HOMES = {
+    "DatasetDerivative": "estimator",
+}
+__all__ = ["DatasetDerivative"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:  # these modules import scikit-learn: the help of the verbs need not
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

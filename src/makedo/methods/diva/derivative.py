@@ -4,24 +4,26 @@ Everything here is exact for the ridge head of :mod:`makedo.methods.diva.ridge`,
 passes over the rows.  Symbols as there; K = Z C Zᵀ is never formed.  A negative derivative means
 that the sample helps: with more weight on it the loss falls.
 
-The paper (Dukler et al., 2022) prints some of these formulas with mistakes (its eq. 8, 10, 13); they
-are derived again here.  What follows it: eq. 7 to 9 :func:`on_validation`, Proposition 3
+The paper (Dukler et al., 2022) prints some of these formulas with mistakes (its eq. 8, 10, 13);
+they are derived again here.  What follows it: eq. 7 to 9 :func:`on_validation`, Proposition 3
 :func:`left_out`.  Not in the paper: the O(N D²) form of the leave-one-out derivative, groups, and
-exact finite changes.
+the finite changes of :mod:`makedo.methods.diva.changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from makedo.methods.diva.outer_loss import OuterLoss
-from makedo.methods.diva.ridge import Curvature, Head
+from makedo.methods.diva.ridge import Head, QuadraticForm
 from makedo.methods.diva.rows import Rows
 
-BLOCK = 2**22  # numbers of a block of exact finite changes
+# Positions of the rows of each group, groups of one size side by side: (n_groups, size).  One group
+# may stand as (size,).
+Groups = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,30 @@ class Derivative:
     linear : ndarray (D, c)
         M = C Zᵀ A.  A sample (z, y) outside, with error e = y − Wᵀ z, has the derivative
         (zᵀ M) · e + ``curvature``(z) at weight 0.
-    curvature : callable, optional
-        Σ_i α_i Σ_c A_ic r_ic (z_iᵀ C z)², from the leave-one-out loss only.
+    curvature : QuadraticForm, optional
+        Σ_i α_i Σ_c A_ic r_ic (z_iᵀ C z)², from leaving out only.
     """
 
     loss: float
     gradient: np.ndarray
     linear: np.ndarray
-    curvature: Curvature | None = None
+    curvature: QuadraticForm | None = None
 
-    def of_new(self, head: Head, rows: Rows, Y: np.ndarray) -> np.ndarray:
+    def of_new(self, W: np.ndarray, rows: Rows, Y: np.ndarray) -> np.ndarray:
         """Derivative at weight 0 of samples that are not among the training rows, (n,)."""
-        out = np.empty(rows.n_rows)
-        W, M = head.W, self.linear
-        for where, Z in rows:
-            error = Y[where] - Z @ W
-            out[where] = ((Z @ M) * error).sum(1)
-            if self.curvature is not None:
-                out[where] += self.curvature(Z)
-        return out
+        return slopes(rows, Y - rows.times(W), self.linear, self.curvature)
+
+
+def slopes(
+    rows: Rows, E: np.ndarray, linear: np.ndarray, curvature: QuadraticForm | None
+) -> np.ndarray:
+    """(z_mᵀ M) · e_m + curvature(z_m) of each row, (n,)."""
+    out = np.empty(rows.n_rows)
+    for where, Z in rows:
+        out[where] = ((Z @ linear.astype(Z.dtype, copy=False)) * E[where]).sum(1)
+        if curvature is not None:
+            out[where] += curvature(Z)
+    return out
 
 
 # --- with a validation set ------------------------------------------------------------------------
@@ -68,15 +75,17 @@ def on_validation(
 
     rows, Y, weights : the validation samples, their targets (V, c), and ω (V,).
     """
-    value, G = loss(head.times(head.W, rows), Y)  # (V,), (V, c)
-    M = head.factor.solve(head.moments(weights[:, None] * G, rows))  # C Z_vᵀ G
-    gradient = (head.times(M) * head.E).sum(1)
-    return Derivative(float(weights @ value), gradient, M)
+    value, G = loss(rows.times(head.W), Y)  # (V,), (V, c)
+    M = head.factor.solve(rows.moments(weights[:, None] * G))  # C Z_vᵀ G
+    return Derivative(float(weights @ value), slopes(head.rows, head.E, M, None), M)
 
 
-def influence(head: Head, rows: Rows, G: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """d loss_v / d α_i of each pair, (n, V), with G (V, c) the gradient of each loss_v."""
-    K = head.times(head.factor.solve(head.rows.take(indices).T.astype(float)), rows)  # (V, n)
+def each_on_validation(
+    head: Head, rows: Rows, Y: np.ndarray, loss: OuterLoss, indices: np.ndarray
+) -> np.ndarray:
+    """Derivative d loss(f(x_v), y_v) / d α_i of each pair, (n, V)."""
+    G = loss(rows.times(head.W), Y)[1]
+    K = rows.times(head.factor.solve(head.rows.take(indices).T.astype(float)))  # (V, n)
     return K.T * (head.E[indices] @ G.T)
 
 
@@ -100,31 +109,29 @@ def by_leaving_one_out(head: Head, loss: OuterLoss, weights: np.ndarray) -> Deri
     r = head.E / u  # what is left out is missed by this much
     value, G = loss(head.Y - r, head.Y)
     A = weights[:, None] * G / u
-    M = head.factor.solve(head.moments(A))  # C Zᵀ A
     b = (A * r).sum(1)
-    curvature = head.factor.curvature(head.rows, head.alpha * b)
-    gradient = (head.times(M) * head.E).sum(1) - b * head.h + head.forms(curvature)
+    M, curvature = head.factor.gather(
+        (Z, A[where], (head.alpha * b)[where]) for where, Z in head.rows
+    )
+    gradient = slopes(head.rows, head.E, M, curvature) - b * head.h
     return Derivative(float(weights @ value), gradient, M, curvature)
-
-
-Groups = Sequence[np.ndarray]  # positions of the rows of each group
 
 
 def left_out_by_group(head: Head, groups: Groups) -> np.ndarray:
     """Prediction at each row of the model trained without the row's group, (N, c)."""
     out = np.empty(head.Y.shape)
-    for B in groups:
-        residual, _, _ = _group(head, B)
-        out[B] = head.Y[B] - residual
+    for B in map(np.atleast_2d, groups):
+        left, _ = without(head, B)
+        out[B] = head.Y[B] - np.linalg.solve(left, head.E[B])
     return out
 
 
-def _group(head: Head, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """r_B = (I − K_BB D_B)⁻¹ E_B (n, c); the matrix I − K_BB D_B and K_BB (n, n)."""
-    Z = head.rows.take(B).astype(float)
-    K = Z @ head.factor.solve(Z.T)
-    left = np.eye(len(B)) - K * head.alpha[B]
-    return np.linalg.solve(left, head.E[B]), left, K
+def without(head: Head, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """I − K_BB D_B and K_BB of groups B (g, n), both (g, n, n); r_B = (I − K_BB D_B)⁻¹ E_B."""
+    Z = head.rows.take(B.ravel()).astype(float)
+    CZ = head.factor.solve(Z.T).T.reshape(*B.shape, -1)
+    K = Z.reshape(*B.shape, -1) @ CZ.transpose(0, 2, 1)
+    return np.eye(B.shape[1]) - K * head.alpha[B][:, None, :], K
 
 
 def by_leaving_groups_out(
@@ -139,88 +146,50 @@ def by_leaving_groups_out(
     which for groups of one is the leave-one-out derivative.  A group's own weights do not matter
     to it: its terms cancel.
     """
-    n, c = head.Y.shape
-    r, A, own = np.zeros((n, c)), np.zeros((n, c)), np.zeros(n)
-    value = np.zeros(n)  # rows of no group count for nothing
-    inner = np.zeros((head.rows.width, head.rows.width))
+    groups = [np.atleast_2d(B) for B in groups]
+    A, own = np.zeros(head.Y.shape), np.zeros(len(head.Y))
+    value = np.zeros(len(head.Y))  # rows of no group count for nothing
+    omegas = []
     for B in groups:
-        r[B], left, K = _group(head, B)
-        value[B], G = loss(head.Y[B] - r[B], head.Y[B])
-        A[B] = np.linalg.solve(left.T, weights[B, None] * G)
-        own[B] = ((K @ A[B]) * r[B]).sum(1)
-        Z = head.rows.take(B).astype(float)
-        mixed = A[B] @ (head.alpha[B, None] * r[B]).T  # A_B r_Bᵀ D_B
-        inner += Z.T @ ((mixed + mixed.T) / 2) @ Z
-    M = head.factor.solve(head.moments(A))
-    curvature = head.factor.sandwich(inner)
-    gradient = (head.times(M) * head.E).sum(1) - own + head.forms(curvature)
+        left, K = without(head, B)
+        r = np.linalg.solve(left, head.E[B])  # (g, n, c)
+        value[B], G = _by_row(loss, head.Y[B] - r, head.Y[B])
+        A[B] = np.linalg.solve(left.transpose(0, 2, 1), weights[B][..., None] * G)
+        own[B] = ((K @ A[B]) * r).sum(-1)
+        mixed = A[B] @ (head.alpha[B][..., None] * r).transpose(0, 2, 1)  # A_B r_Bᵀ D_B
+        omegas.append((mixed + mixed.transpose(0, 2, 1)) / 2)
+    M, curvature = head.factor.gather(
+        (head.rows.take(B.ravel()), A[B.ravel()], omega)
+        for B, omega in zip(groups, omegas, strict=True)
+    )
+    gradient = slopes(head.rows, head.E, M, curvature) - own
     return Derivative(float(weights @ value), gradient, M, curvature)
 
 
-# --- exact finite changes -------------------------------------------------------------------------
-
-
-def changed_on_validation(
-    head: Head,
-    rows: Rows,
-    Y: np.ndarray,
-    loss: OuterLoss,
-    weights: np.ndarray,
-    delta: np.ndarray,
-    indices: np.ndarray,
+def each_by_leaving_out(
+    head: Head, loss: OuterLoss, indices: np.ndarray, groups: Groups
 ) -> np.ndarray:
-    """Change of the validation loss when α_i becomes α_i + δ_i, each alone, exactly: (n,).
+    """Derivative d loss(f_j^{−B ∋ j}, y_j) / d α_m of each pair (m, j), (n, N).
 
-    By W' = W + C z_i E_i δ_i / (1 + δ_i h_i); δ_i = −α_i removes sample i.
+    d f_B / d α_m = (I − K_BB D_B)⁻¹ K_Bm (E_m + K_mB D_B r_B − [m ∈ B] r_m).
     """
-    F = head.times(head.W, rows)  # (V, c)
-    before = weights @ loss(F, Y)[0]
-
-    def after(step: np.ndarray, part: np.ndarray) -> np.ndarray:
-        K = head.times(head.factor.solve(head.rows.take(part).T.astype(float)), rows)  # (V, n)
-        new = F[None] + K.T[:, :, None] * step[:, None, :]  # (n, V, c)
-        value = loss(new.reshape(-1, F.shape[1]), np.tile(Y, (len(part), 1)))[0]
-        return value.reshape(len(part), -1) @ weights
-
-    return _blockwise(head, delta, indices, F.size, after) - before
-
-
-def changed_by_leaving_out(
-    head: Head, loss: OuterLoss, weights: np.ndarray, delta: np.ndarray, indices: np.ndarray
-) -> np.ndarray:
-    """Change of the leave-one-out loss when α_i becomes α_i + δ_i, each alone, exactly: (n,).
-
-    K' = K − δ K_i K_iᵀ / (1 + δ h_i) and F' = F + K_i E_i δ / (1 + δ h_i) give the new predictions
-    and leverages of all rows.  The changed sample keeps its own term, which does not change.
-    """
-    before = weights @ loss(left_out(head), head.Y)[0]
-
-    def after(step: np.ndarray, part: np.ndarray) -> np.ndarray:
-        K = head.columns(part)  # (N, n)
-        out = np.empty(len(part))
-        for j, i in enumerate(part):
-            E = head.E - np.outer(K[:, j], step[j])
-            alpha = head.alpha.copy()
-            alpha[i] += delta[i]
-            h = head.h - K[:, j] ** 2 * delta[i] / (1 + delta[i] * head.h[i])
-            out[j] = weights @ loss(head.Y - E / (1 - alpha * h)[:, None], head.Y)[0]
-        return out
-
-    return _blockwise(head, delta, indices, head.Y.size, after) - before
-
-
-def _blockwise(
-    head: Head,
-    delta: np.ndarray,
-    indices: np.ndarray,
-    size: int,
-    after: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """The loss after each change, few of them at once; ``size`` numbers are held for each."""
-    n = max(1, BLOCK // size)
-    out = np.empty(len(indices))
-    for start in range(0, len(indices), n):
-        part = indices[start : start + n]
-        factor = delta[part] / (1 + delta[part] * head.h[part])
-        out[start : start + n] = after(head.E[part] * factor[:, None], part)
+    out = np.empty((len(indices), len(head.Y)))
+    K = head.columns(indices)  # (N, n)
+    for B in map(np.atleast_2d, groups):
+        left, _ = without(head, B)
+        r = np.linalg.solve(left, head.E[B])  # (g, m, c)
+        G = _by_row(loss, head.Y[B] - r, head.Y[B])[1]
+        step = G @ head.E[indices].T  # (g, m, n): G_j · E_m
+        weighted = (head.alpha[B][..., None] * r).transpose(0, 2, 1)
+        step += (G @ weighted) @ K[B]
+        for at, m in enumerate(indices):
+            g, i = np.nonzero(B == m)
+            step[g, :, at] -= (G[g] @ r[g, i][..., None])[..., 0]
+        out[:, B] = (np.linalg.solve(left, K[B]) * step).transpose(2, 0, 1)
     return out
+
+
+def _by_row(loss: OuterLoss, F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The loss and its gradient for rows that stand in groups, (g, n, c)."""
+    value, gradient = loss(F.reshape(-1, F.shape[-1]), Y.reshape(-1, Y.shape[-1]))
+    return value.reshape(F.shape[:2]), gradient.reshape(F.shape)

@@ -9,8 +9,13 @@ gradient (n, c).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
+
+from makedo.core.checks import MakedoInputError
+from makedo.methods.diva.targets import Targets
 
 OuterLoss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -63,6 +68,63 @@ def pinball(F: np.ndarray, Y: np.ndarray, quantile: float) -> tuple[np.ndarray, 
     error = Y - F
     gradient = np.where(error >= 0, -quantile, 1 - quantile)
     return np.maximum(quantile * error, (quantile - 1) * error).sum(1), gradient
+
+
+# name -> the kinds of targets that it has a meaning for, and the loss at a temperature
+LOSSES: dict[str, tuple[tuple[str, ...], Callable[[float], OuterLoss]]] = {
+    "squared": (("classes", "multilabel", "soft", "values"), lambda _: squared),
+    "huber": (("classes", "multilabel", "soft", "values"), lambda t: partial(huber, width=t)),
+    "cross_entropy": (("classes", "soft"), lambda t: partial(cross_entropy, temperature=t)),
+    "mae": (("classes", "soft"), lambda t: partial(mae, temperature=t)),
+    "margin": (("classes",), lambda t: partial(margin, temperature=t)),
+    "pinball": (("values",), lambda t: partial(pinball, quantile=t)),
+}
+MEANING = {
+    "classes": "one class a row",
+    "multilabel": "several labels a row",
+    "soft": "soft labels",
+    "values": "numbers",
+}
+
+
+def find_loss(owner: str, loss: str | OuterLoss, temperature: float, targets: Targets) -> OuterLoss:
+    """The loss of that name, or the user's own once it has been tried on some targets.
+
+    Raises
+    ------
+    MakedoInputError
+        The loss has no meaning for this kind of targets; what the user's gives has wrong shapes.
+    """
+    if not isinstance(loss, str):
+        _try(owner, loss, targets.Y[:3])
+        return loss
+    kind = targets.kind
+    kinds, make = LOSSES[loss]
+    if kind not in kinds:
+        accepted = " or ".join(MEANING[k] for k in kinds)
+        raise MakedoInputError(
+            f"{owner}: outer_loss={loss!r} is for {accepted}, and y holds {MEANING[kind]}. Take "
+            "'squared' or 'huber'."
+        )
+    if loss == "pinball" and not 0 < temperature < 1:
+        raise MakedoInputError(
+            f"{owner}: with outer_loss='pinball' outer_temperature is the quantile, a number in "
+            f"(0, 1). Got {temperature:g}."
+        )
+    return make(temperature)
+
+
+def _try(owner: str, loss: Any, Y: np.ndarray) -> None:
+    found = loss(Y + 0.25, Y)
+    shapes = (
+        [np.shape(part) for part in found] if isinstance(found, tuple) else type(found).__name__
+    )
+    wanted = [(len(Y),), Y.shape]
+    if shapes != wanted:
+        raise MakedoInputError(
+            f"{owner}: outer_loss must give the loss of each row and its gradient by the "
+            f"predictions, of shapes {wanted[0]} and {wanted[1]} here. Got {shapes}."
+        )
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -1,61 +1,134 @@
-"""The penalty: λ with the least leave-one-out loss, the whole path from one eigendecomposition."""
+"""The penalty: λ with the least leave-one-out loss, the whole path from one eigendecomposition.
+
+On rows centred at their weighted mean, with Zᵀ diag(α) Z = V diag(w) Vᵀ and U = Z V,
+
+    K(λ) = 1/Σα + U diag(1/(w + λ)) Uᵀ,   F(λ) = ȳ + U diag(1/(w + λ)) Vᵀ Zᵀ diag(α) Y.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
 
+from makedo.methods.diva.derivative import Groups
 from makedo.methods.diva.outer_loss import OuterLoss
-from makedo.methods.diva.ridge import Head, weighted_gram
+from makedo.methods.diva.ridge import weighted_gram
 from makedo.methods.diva.rows import Rows
 
 N_PENALTIES = 25
-LOWEST, HIGHEST = 1e-6, 1e2  # times the mean eigenvalue of the weighted gram matrix
+LOWEST, HIGHEST = 1e-6, 1e2  # times the mean eigenvalue
+SURE = {np.dtype("float64"): 1e-10, np.dtype("float32"): 1e-5}  # below it 1 − α h is rounding
+
+
+class Spectrum(NamedTuple):
+    """Weighted rows, centred where there is an intercept, by their axes; k = min(N, D)."""
+
+    w: np.ndarray  # (k,)
+    V: np.ndarray  # (D, k)
+    turned: np.ndarray  # Vᵀ Zᵀ diag(α) Y (k, c)
+    mean: np.ndarray  # (D,)
+    middle: np.ndarray  # ȳ (c,)
+    free: float  # 1/Σα, or 0 without an intercept
+
+    def axes(self, Z: np.ndarray) -> np.ndarray:
+        """U of rows, (n, k)."""
+        Z = Z[:, : len(self.mean)] - self.mean.astype(Z.dtype)
+        return Z @ self.V.astype(Z.dtype)
 
 
 def path(
-    rows: Rows, Y: np.ndarray, alpha: np.ndarray, loss: OuterLoss, weights: np.ndarray
+    rows: Rows,
+    Y: np.ndarray,
+    alpha: np.ndarray,
+    loss: OuterLoss,
+    weights: np.ndarray,
+    groups: Groups | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Leave-one-out loss of 25 penalties on a logarithmic grid: (25,) penalties, (25,) losses.
+    """Leave-one-out (or leave-group-out) loss of penalties on a logarithmic grid.
 
-    On rows centred at their weighted mean, with Zᵀ diag(α) Z = V diag(w) Vᵀ and U = Z V,
-    h_i(λ) = 1/Σα + Σ_k U_ik² / (w_k + λ) and F(λ) = ȳ + U diag(1/(w + λ)) Vᵀ Zᵀ diag(α) Y.
+    Returns
+    -------
+    penalties, losses : ndarray (25,)
+        A loss is infinite where some row is predicted by itself alone.
     """
-    if rows.n_features > rows.n_rows:  # few rows: the head itself is cheap
-        trace = sum(float(alpha[at] @ (Z[:, : rows.n_features] ** 2).sum(1)) for at, Z in rows)
-        penalties = trace / rows.n_rows * np.geomspace(LOWEST, HIGHEST, N_PENALTIES)
-        return penalties, np.array(
-            [_loss_of(Head(rows, Y, alpha, p), loss, weights) for p in penalties]
-        )
-    total = alpha.sum()
-    n = rows.n_features
-    sums, gram, moment = np.zeros(n), np.zeros((n, n)), np.zeros((n, Y.shape[1]))
-    for at, Z in rows:
-        Z = Z[:, :n]
-        sums += alpha[at] @ Z
-        gram += weighted_gram(np.ascontiguousarray(Z), alpha[at])
-        moment += Z.T @ (alpha[at, None] * Y[at]).astype(Z.dtype)
-    free = float(rows.intercept)
-    mean, middle = free * sums / total, free * (alpha @ Y) / total
-    gram -= total * np.outer(mean, mean)
-    moment -= total * np.outer(mean, middle)
-    w, V = eigh(gram)
-    w = np.maximum(w, 0.0)
-    turned = V.T @ moment  # (D, c)
-    penalties = w.mean() * np.geomspace(LOWEST, HIGHEST, N_PENALTIES)
+    spectrum = decompose(rows, Y, alpha)
+    penalties = spectrum.w.mean() * np.geomspace(LOWEST, HIGHEST, N_PENALTIES)
+    inverse = 1 / (spectrum.w[:, None] + penalties)  # (k, 25)
     losses = np.zeros(N_PENALTIES)
-    for at, Z in rows:
-        U = (Z[:, :n] - mean.astype(Z.dtype)) @ V.astype(Z.dtype)
-        squares, y, s = U**2, Y[at], weights[at]
-        for k, penalty in enumerate(penalties):
-            inverse = 1 / (w + penalty)
-            h = free / total + squares @ inverse.astype(U.dtype)
-            error = y - middle - U @ (turned * inverse[:, None]).astype(U.dtype)
-            u = 1 - alpha[at] * h
-            losses[k] += s @ loss(y - error / u[:, None], y)[0]
+    if groups is None:
+        for at, Z in rows:
+            U = spectrum.axes(Z)
+            for k, r in enumerate(_left_out(spectrum, U, inverse, alpha[at], Y[at])):
+                losses[k] += _total(loss, Y[at], r, weights[at])
+    else:
+        for B in map(np.atleast_2d, groups):
+            U = spectrum.axes(rows.take(B.ravel()).astype(float)).reshape(*B.shape, -1)
+            for k, r in enumerate(_groups_out(spectrum, U, inverse, alpha[B], Y[B])):
+                at = B.ravel()
+                losses[k] += _total(loss, Y[at], r.reshape(len(at), -1), weights[at])
     return penalties, losses
 
 
-def _loss_of(head: Head, loss: OuterLoss, weights: np.ndarray) -> float:
-    u = (1 - head.alpha * head.h)[:, None]
-    return float(weights @ loss(head.Y - head.E / u, head.Y)[0])
+def decompose(rows: Rows, Y: np.ndarray, alpha: np.ndarray) -> Spectrum:
+    """By the D × D matrix Zᵀ diag(α) Z, or the N × N one where that is smaller."""
+    n, total = rows.n_features, alpha.sum()
+    sums, moment = np.zeros(n), np.zeros((n, Y.shape[1]))
+    wide = n > rows.n_rows
+    gram = np.zeros((0, 0) if wide else (n, n))
+    for at, Z in rows:
+        Z = Z[:, :n]
+        sums += alpha[at] @ Z
+        moment += Z.T @ (alpha[at, None] * Y[at]).astype(Z.dtype)
+        if not wide:
+            gram += weighted_gram(Z, alpha[at])
+    free = float(rows.intercept) / total
+    mean, middle = free * sums, free * (alpha @ Y)
+    moment -= np.outer(sums, middle)
+    if wide:
+        Z = np.concatenate([block[:, :n] for _, block in rows]).astype(float)
+        root = np.sqrt(alpha)[:, None] * (Z - mean)
+        w, axes = eigh(root @ root.T)
+        w, axes = np.maximum(w, 0.0), axes.T @ root
+        V = (axes / np.maximum(np.linalg.norm(axes, axis=1), 1e-300)[:, None]).T
+    else:
+        w, V = eigh(gram - np.outer(sums, mean))
+        w = np.maximum(w, 0.0)
+    return Spectrum(w, V, V.T @ moment, mean, middle, free)
+
+
+def _left_out(
+    spectrum: Spectrum, U: np.ndarray, inverse: np.ndarray, alpha: np.ndarray, y: np.ndarray
+) -> Iterator[np.ndarray]:
+    """For each λ the residuals of rows that are left out one by one, (n, c); NaN if unknown."""
+    h = spectrum.free + U**2 @ inverse.astype(U.dtype)  # (n, 25)
+    for k, F in enumerate(_fitted(spectrum, U, inverse)):
+        u = 1 - alpha * h[:, k]
+        u[u < SURE[U.dtype]] = np.nan
+        yield (y - F) / u[:, None]
+
+
+def _groups_out(
+    spectrum: Spectrum, U: np.ndarray, inverse: np.ndarray, alpha: np.ndarray, y: np.ndarray
+) -> Iterator[np.ndarray]:
+    """For each λ the residuals of rows whose group (g, n) is left out, (g, n, c)."""
+    fitted = _fitted(spectrum, U.reshape(-1, U.shape[-1]), inverse)
+    for k, F in enumerate(fitted):
+        K = spectrum.free + (U * inverse[:, k]) @ U.transpose(0, 2, 1)
+        left = np.eye(U.shape[1]) - K * alpha[:, None, :]
+        yield np.linalg.solve(left, y - F.reshape(y.shape))
+
+
+def _fitted(spectrum: Spectrum, U: np.ndarray, inverse: np.ndarray) -> Iterator[np.ndarray]:
+    """F(λ) (n, c) for each λ, by one product."""
+    k, c = spectrum.turned.shape
+    scaled = (inverse[:, :, None] * spectrum.turned[:, None]).reshape(k, -1)  # (k, 25 c)
+    together = U @ scaled.astype(U.dtype)
+    return (spectrum.middle + together[:, i : i + c] for i in range(0, together.shape[1], c))
+
+
+def _total(loss: OuterLoss, y: np.ndarray, r: np.ndarray, weights: np.ndarray) -> float:
+    total = float(weights @ loss(y - r, y)[0])
+    return total if np.isfinite(total) else np.inf

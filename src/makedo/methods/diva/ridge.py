@@ -13,12 +13,14 @@ than rows C is applied by Woodbury's identity instead (:class:`WideFactor`), wit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from makedo.core.checks import MakedoInputError
 from makedo.methods.diva.rows import Rows
 
 
@@ -33,45 +35,35 @@ class Factor(Protocol):
         """z_iᵀ C z_i of each row, (n,)."""
         ...
 
-    def curvature(self, rows: Rows, weights: np.ndarray) -> Curvature:
-        """What gives Σ_i w_i (z_iᵀ C z)² of any z, for the weights w (N,) of training rows."""
+    def gather(self, pieces: Iterable[Piece]) -> tuple[np.ndarray, QuadraticForm]:
+        """C Zᵀ A (D, c), and z ↦ zᵀ C (Zᵀ Ω Z) C z, of rows that come in pieces."""
         ...
 
 
-class Curvature(Protocol):
-    """Quadratic form z ↦ Σ_i w_i (z_iᵀ C z)²."""
-
-    def __call__(self, Z: np.ndarray) -> np.ndarray:
-        """Its value at each row of Z, (n,)."""
-        ...
+# Rows Z (n, D), A (n, c), and Ω: its diagonal (n,), or its blocks (g, m, m) with g·m = n
+Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class QuadraticForm:
-    """z ↦ zᵀ T z, with T (D, D)."""
+    """z ↦ (zᵀ left) · (zᵀ right), with matrices (D, k); ``right`` is I where it is None."""
 
-    T: np.ndarray
-
-    def __call__(self, Z: np.ndarray) -> np.ndarray:
-        """Its value at each row of Z, (n,)."""
-        return np.einsum("ij,ij->i", Z @ self.T.astype(Z.dtype, copy=False), Z).astype(float)
-
-
-@dataclass(frozen=True)
-class SumOfSquares:
-    """z ↦ Σ_i w_i (z_iᵀ C z)² by the products themselves, with the rows z_i (N, D)."""
-
-    factor: WideFactor
-    rows: np.ndarray
-    weights: np.ndarray
+    left: np.ndarray
+    right: np.ndarray | None = None
 
     def __call__(self, Z: np.ndarray) -> np.ndarray:
         """Its value at each row of Z, (n,)."""
-        return self.weights @ (self.rows @ self.factor.solve(Z.T.astype(float))) ** 2
+        left = Z @ self.left.astype(Z.dtype, copy=False)
+        right = Z if self.right is None else Z @ self.right.astype(Z.dtype, copy=False)
+        return np.einsum("ij,ij->i", left, right).astype(float)
+
+    def to_state(self) -> dict[str, Any]:
+        """Arrays for a model directory."""
+        return {"left": self.left, "right": self.right}
 
 
 def weighted_gram(Z: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Zᵀ diag(w) Z for weights of either sign: half the work of a plain product, as it is symmetric.
+    """Zᵀ diag(w) Z for weights of either sign, at half the work of a plain product.
 
     numpy takes the symmetric product where both sides are one array, so w is split by its sign.
     """
@@ -93,7 +85,13 @@ class TallFactor:
         for where, Z in rows:
             gram += weighted_gram(Z, alpha[where])
         gram[np.diag_indices(rows.n_features)] += penalty
-        self._lower = np.linalg.cholesky(gram)
+        try:
+            self._lower = np.linalg.cholesky(gram)
+        except np.linalg.LinAlgError as error:
+            raise MakedoInputError(
+                f"penalty={penalty:g} is too small for these features: with it their matrix of "
+                'products is singular to rounding. Raise it, or take dtype="float64".'
+            ) from error
 
     def solve(self, M: np.ndarray) -> np.ndarray:
         """C M, for M (D, k)."""
@@ -105,16 +103,19 @@ class TallFactor:
         half = solve_triangular(lower, Z.T, lower=True, check_finite=False)  # (D, n)
         return np.einsum("ij,ij->j", half, half).astype(float)
 
-    def curvature(self, rows: Rows, weights: np.ndarray) -> Curvature:
-        """With S = Zᵀ diag(w) Z and T = C S C it is zᵀ T z: O(N D²), no N × N matrix."""
-        inner = np.zeros((rows.width, rows.width))
-        for where, Z in rows:
-            inner += weighted_gram(Z, weights[where])
-        return self.sandwich(inner)
+    def gather(self, pieces: Iterable[Piece]) -> tuple[np.ndarray, QuadraticForm]:
+        """With S = Zᵀ Ω Z and T = C S C the form is zᵀ T z: O(N D²), and no N × N matrix."""
+        n = len(self._lower)
+        moment, inner = np.zeros((n, 1)), np.zeros((n, n))
+        for Z, A, omega in pieces:
+            moment = moment + Z.T @ A.astype(Z.dtype, copy=False)
+            inner += weighted_gram(Z, omega) if omega.ndim == 1 else Z.T @ _by_group(omega, Z)
+        return self.solve(moment), QuadraticForm(self.solve(self.solve(inner).T))
 
-    def sandwich(self, inner: np.ndarray) -> Curvature:
-        """The form zᵀ C S C z, for a symmetric S (D, D)."""
-        return QuadraticForm(self.solve(self.solve(inner).T))
+
+def _by_group(omega: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    """Ω Z (n, D), for blocks Ω (g, m, m) on the diagonal."""
+    return (omega @ Z.reshape(*omega.shape[:2], -1)).reshape(Z.shape)
 
 
 class WideFactor:
@@ -150,9 +151,16 @@ class WideFactor:
         """z_iᵀ C z_i, (n,)."""
         return np.einsum("ij,ji->i", Z, self.solve(Z.T.astype(float)))
 
-    def curvature(self, rows: Rows, weights: np.ndarray) -> Curvature:
-        """By the products z_iᵀ C z themselves: there are fewer rows than columns."""
-        return SumOfSquares(self, np.concatenate([block for _, block in rows]), weights)
+    def gather(self, pieces: Iterable[Piece]) -> tuple[np.ndarray, QuadraticForm]:
+        """By C Zᵀ itself, (D, N): there are fewer rows than columns."""
+        moment, left, right = np.zeros((self._root.shape[1] + self._free, 1)), [], []
+        for Z, A, omega in pieces:
+            moment = moment + Z.T @ A
+            CZ = self.solve(Z.T.astype(float)).T  # (n, D)
+            right.append(CZ)
+            left.append(omega[:, None] * CZ if omega.ndim == 1 else _by_group(omega, CZ))
+        form = QuadraticForm(np.concatenate(left).T, np.concatenate(right).T)
+        return self.solve(moment), form
 
 
 class Head:
@@ -183,38 +191,13 @@ class Head:
         self.rows, self.Y, self.alpha, self.penalty = rows, Y, alpha, penalty
         wide = rows.n_features > rows.n_rows
         self.factor: Any = (WideFactor if wide else TallFactor)(rows, alpha, penalty)
-        self.W = self.factor.solve(self.moments(alpha[:, None] * Y))
-        self.F = np.empty(Y.shape)
-        self.h = np.empty(len(Y))
+        self.W = self.factor.solve(rows.moments(alpha[:, None] * Y))
+        self.F, self.h = np.empty(Y.shape), np.empty(len(Y))
         for where, Z in rows:
             self.F[where] = Z @ self.W.astype(Z.dtype, copy=False)
             self.h[where] = self.factor.leverage(Z)
         self.E = Y - self.F
 
-    def moments(self, A: np.ndarray, rows: Rows | None = None) -> np.ndarray:
-        """Zᵀ A, (D, k), over the training rows or others."""
-        rows = self.rows if rows is None else rows
-        total = np.zeros((rows.width, A.shape[1]))
-        for where, Z in rows:
-            total += Z.T @ A[where].astype(Z.dtype, copy=False)
-        return total
-
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """K[:, indices] = Z C z_i, (N, n)."""
-        return self.times(self.factor.solve(self.rows.take(indices).T.astype(float)))
-
-    def times(self, M: np.ndarray, rows: Rows | None = None) -> np.ndarray:
-        """Z M, (n, k), over the training rows or others."""
-        rows = self.rows if rows is None else rows
-        out = np.empty((rows.n_rows, M.shape[1]))
-        for where, Z in rows:
-            out[where] = Z @ M.astype(Z.dtype, copy=False)
-        return out
-
-    def forms(self, curvature: Curvature, rows: Rows | None = None) -> np.ndarray:
-        """A quadratic form at each row, (n,)."""
-        rows = self.rows if rows is None else rows
-        out = np.empty(rows.n_rows)
-        for where, Z in rows:
-            out[where] = curvature(Z)
-        return out
+        return self.rows.times(self.factor.solve(self.rows.take(indices).T.astype(float)))

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-BLOCK_BYTES = 64 * 2**20  # of the rows that are held at once
+BLOCK_BYTES = 4 * 2**20  # of the rows that are held at once: what lies in the cache is used again
 
 
 class Scaler:
     """Centre each column; divide by one number for all (``"rms"``) or by each column's sd.
 
     It is learnt once, before anything is left out: as the intercept is free, centring changes no
-    prediction, and scaling only the meaning of λ.
+    prediction, and scaling only the meaning of λ.  Without an intercept nothing is centred.
     """
 
-    def __init__(self, mean: np.ndarray, scale: np.ndarray):
+    def __init__(self, mean: np.ndarray, scale: np.ndarray, empty: np.ndarray | None = None):
         self.mean, self.scale = mean, scale  # (D,), (D,)
+        self.empty = np.zeros(len(mean), bool) if empty is None else empty
 
     @classmethod
-    def fit(cls, blocks: Any, n_rows: int, n_columns: int, how: str | None) -> Scaler:
-        """Learn from an iterable of (slice, block)."""
+    def fit(
+        cls,
+        blocks: Iterable[tuple[slice, np.ndarray]],
+        n_rows: int,
+        n_columns: int,
+        how: str | None,
+        centre: bool = True,
+    ) -> Scaler:
+        """Learn from an iterable of (slice, block), in one pass; ``empty`` columns never vary."""
+        near = np.zeros(n_columns)  # about the mean: squares around it lose no digits
         total, square = np.zeros(n_columns), np.zeros(n_columns)
-        for _, block in blocks:
-            total += block.sum(0, dtype=float)
-        mean = total / n_rows
+        for where, block in blocks:
+            if where.start == 0 and centre:
+                constant = block.min(0) == block.max(0)
+                near = np.where(constant, block[0], block.mean(0, dtype=float)).astype(block.dtype)
+            centred = block - near.astype(block.dtype, copy=False)
+            ones = np.ones(len(block), block.dtype)
+            total += ones @ centred
+            square += ones @ (centred * centred)
+        offset = total / n_rows
+        spread = np.maximum(square / n_rows - centre * offset**2, 0.0)  # variance, or mean square
+        empty = square == 0
         if how is None:
-            return cls(np.zeros(n_columns), np.ones(n_columns))
-        for _, block in blocks:
-            centred = block - mean.astype(block.dtype)
-            square += np.einsum("ij,ij->j", centred, centred)
-        variance = square / n_rows
+            return cls(np.zeros(n_columns), np.ones(n_columns), empty)
         if how == "rms":
-            variance = np.full(n_columns, variance.mean())
-        return cls(mean, np.where(variance > 0, np.sqrt(variance), 1.0))
+            spread = np.full(n_columns, spread.mean())
+        mean = near + offset if centre else np.zeros(n_columns)
+        return cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0), empty)
 
 
 class Blocks:
@@ -44,12 +58,12 @@ class Blocks:
 
     Parameters
     ----------
-    X : ndarray, memory map or csr_matrix of shape (n_rows, n_columns), or an object with ``shape``
-        and ``blocks(size)``, such as :class:`makedo.data.streams.ParquetMatrix`
+    X : ndarray, memory map or csr_matrix of shape (n_rows, n_columns), or an object with ``shape``,
+        ``blocks(size)`` and ``take(indices)``, such as :class:`makedo.data.streams.ParquetMatrix`
     dtype : dtype
         Of the blocks.
     size : int, optional
-        Rows of a block; default: 64 MB of them.
+        Rows of a block; default: 4 MB of them.
     """
 
     def __init__(self, X: Any, dtype: Any, size: int | None = None):
@@ -59,25 +73,21 @@ class Blocks:
         self.size = size or max(256, BLOCK_BYTES // per_row)
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
-        if hasattr(self.X, "blocks"):
-            start = 0
-            for block in self.X.blocks(self.size):
-                yield slice(start, start + len(block)), block.astype(self.dtype, copy=False)
-                start += len(block)
-            return
-        for start in range(0, self.shape[0], self.size):
-            where = slice(start, min(start + self.size, self.shape[0]))
-            yield where, self._dense(self.X[where])
+        start = 0
+        for block in self._parts():
+            yield slice(start, start + block.shape[0]), self._dense(block)
+            start += block.shape[0]
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Some rows, in the order asked for."""
-        if not hasattr(self.X, "blocks"):
-            return self._dense(self.X[indices])
-        out = np.empty((len(indices), self.shape[1]), self.dtype)
-        for where, block in self:
-            here = np.flatnonzero((indices >= where.start) & (indices < where.stop))
-            out[here] = block[indices[here] - where.start]
-        return out
+        in_file = hasattr(self.X, "blocks")
+        return self._dense(self.X.take(indices) if in_file else self.X[indices])
+
+    def _parts(self) -> Iterator[Any]:
+        if hasattr(self.X, "blocks"):
+            return self.X.blocks(self.size)
+        starts = range(0, self.shape[0], self.size)
+        return (self.X[start : start + self.size] for start in starts)
 
     def _dense(self, part: Any) -> np.ndarray:
         part = part.toarray() if sp.issparse(part) else part
@@ -94,12 +104,16 @@ class Rows:
     n_rows, n_features : int
     width : int
         D: the features, and the constant column.
+    size : int
+        Rows of a block.
+    scaler : Scaler
     """
 
     def __init__(self, blocks: Blocks, scaler: Scaler, intercept: bool):
-        self._blocks, self._scaler, self.intercept = blocks, scaler, intercept
+        self._blocks, self.scaler, self.intercept = blocks, scaler, intercept
         self.n_rows, self.n_features = blocks.shape
         self.width = self.n_features + intercept
+        self.size = blocks.size
         self._mean = scaler.mean.astype(blocks.dtype)
         self._factor = (1 / scaler.scale).astype(blocks.dtype)
 
@@ -110,6 +124,20 @@ class Rows:
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Some rows, in the order asked for."""
         return self._scaled(self._blocks.take(indices))
+
+    def times(self, M: np.ndarray) -> np.ndarray:
+        """Z M, (n, k), for M (D, k)."""
+        out = np.empty((self.n_rows, M.shape[1]))
+        for where, Z in self:
+            out[where] = Z @ M.astype(Z.dtype, copy=False)
+        return out
+
+    def moments(self, A: np.ndarray) -> np.ndarray:
+        """Zᵀ A, (D, k), for A (n, k)."""
+        total = np.zeros((self.width, A.shape[1]))
+        for where, Z in self:
+            total += Z.T @ A[where].astype(Z.dtype, copy=False)
+        return total
 
     def _scaled(self, block: np.ndarray) -> np.ndarray:
         Z = np.ones((len(block), self.width), block.dtype)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from makedo.core.checks import MakedoInputError, count, first
-from makedo.core.labels import encode_labels
+from makedo.core.labels import as_series, encode_labels
 
 KINDS = ("classes", "multilabel", "soft", "values")
+MANY, ROWS_PER_CLASS = 20, 10  # whole numbers that are as many and as rare are hardly classes
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,10 @@ def read_targets(owner: str, y: Any, n_rows: int, kind: str = "auto") -> Targets
     """Read y as one of :data:`KINDS`.
 
     ``"auto"``: text, booleans and whole numbers in one column are classes, other numbers are
-    values.  Several columns of 0 and 1 are labels of which a row may have any number (soft labels,
-    if every row has exactly one); rows that sum to 1 without negative numbers are soft labels;
-    any other columns are values.
+    values.  More than 20 different whole numbers, and more than one for every ten rows, are values
+    if they come as floats; as integers they are refused, as nobody can tell.  Several columns of 0
+    and 1 are labels of which a row may have any number (soft labels, if every row has exactly one);
+    rows that sum to 1 without negative numbers are soft labels; any other columns are values.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def read_targets(owner: str, y: Any, n_rows: int, kind: str = "auto") -> Targets
     array = y.to_numpy() if isinstance(y, (pd.DataFrame, pd.Series)) else np.asarray(y)
     several = array.ndim == 2 and array.shape[1] > 1
     if kind == "auto":
-        kind = _kind_of_columns(array) if several else _kind_of_column(y, array)
+        kind = _kind_of_columns(array) if several else _kind_of_column(owner, array)
     if kind == "classes":
         return _classes(owner, y, n_rows)
     Y = _numbers(owner, array, n_rows)
@@ -81,9 +83,7 @@ def match_targets(owner: str, y: Any, n_rows: int, like: Targets) -> Targets:
 
 def class_codes(owner: str, y: Any, n_rows: int, classes: np.ndarray) -> np.ndarray:
     """Class numbers (n_rows,) under known classes."""
-    from makedo.core.labels import _as_series
-
-    values = _as_series(owner, y, n_rows)
+    values = as_series(owner, y, n_rows)
     _refuse_missing(owner, values.isna().to_numpy(), n_rows)
     place = {label: i for i, label in enumerate(classes.tolist())}
     unknown = [v for v in values.tolist() if v not in place]
@@ -111,12 +111,22 @@ def _refuse_missing(owner: str, missing: np.ndarray, n_rows: int) -> None:
         )
 
 
-def _kind_of_column(y: Any, array: np.ndarray) -> str:
-    column = array.reshape(len(array), -1)[:, 0] if array.size else array
-    if column.dtype.kind in "iubOUS" or not isinstance(column, np.ndarray):
+def _kind_of_column(owner: str, array: np.ndarray) -> str:
+    column = array.reshape(len(array), -1)[:, 0] if array.ndim and array.size else array
+    if column.dtype.kind not in "iuf":
         return "classes"
     known = column[~np.isnan(column)] if column.dtype.kind == "f" else column
-    return "classes" if bool(np.all(known == np.floor(known))) else "values"
+    if not np.all(known == np.floor(known)):
+        return "values"
+    n = len(np.unique(known))
+    if n <= max(MANY, len(known) / ROWS_PER_CLASS):
+        return "classes"
+    if column.dtype.kind == "f":
+        return "values"
+    raise MakedoInputError(
+        f"{owner}: y holds {count(n)} different whole numbers in {count(len(known), 'row')}. Pass "
+        'targets="values" if they are numbers to predict, targets="classes" if they name classes.'
+    )
 
 
 def _kind_of_columns(array: np.ndarray) -> str:
@@ -133,13 +143,16 @@ def _numbers(owner: str, array: np.ndarray, n_rows: int) -> np.ndarray:
     try:
         Y = array.astype(float)
     except (TypeError, ValueError) as error:
-        raise MakedoInputError(f"{owner}: y holds values that are not numbers.") from error
+        raise MakedoInputError(
+            f"{owner}: y holds values that are not numbers. Names of classes must stand in one "
+            "column; several columns hold 0 and 1, shares, or numbers to predict."
+        ) from error
     Y = Y[:, None] if Y.ndim == 1 else Y
     if Y.ndim != 2 or len(Y) != n_rows:
         raise MakedoInputError(
             f"{owner}: y has {count(len(Y), 'label')}, X has {count(n_rows, 'row')}."
         )
-    _refuse_missing(owner, np.isnan(Y).any(1), n_rows)
+    _refuse_missing(owner, np.isnan(Y.sum(1)), n_rows)
     if not np.isfinite(Y).all():
         raise MakedoInputError(f"{owner}: y holds infinite numbers. Leave those rows out.")
     return Y
