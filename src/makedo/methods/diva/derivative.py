@@ -147,7 +147,8 @@ def by_leaving_groups_out(
     to it: its terms cancel.
     """
     groups = [np.atleast_2d(B) for B in groups]
-    A, own, value = np.empty(head.Y.shape), np.empty(len(head.Y)), np.empty(len(head.Y))
+    A, own = np.zeros(head.Y.shape), np.zeros(len(head.Y))
+    value = np.zeros(len(head.Y))  # rows of no group count for nothing
     omegas = []
     for B in groups:
         left, K = without(head, B)
