@@ -209,15 +209,23 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _log_axis(ax: Any) -> None:
-    """Ticks at powers of ten, as many as fit, each written out."""
+    """Ticks at powers of ten, as many as fit; over less than two decades also at 2 and 5."""
     low, high = np.log10(ax.get_xlim())
-    powers = np.arange(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
-    labels = [number(10.0**p) if -4 <= p <= 4 else f"1e{p}".replace("-", "−") for p in powers]
-    slot = ax.get_position().width * WIDTH / max(high - low, 1e-9)
+    steps = (1, 2, 5) if high - low < 2 else (1,)
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    places = [float(f"{step}e{power}") for power in powers for step in steps]
+    places = [place for place in places if low - 1e-9 <= math.log10(place) <= high + 1e-9]
+    labels = [
+        number(place)
+        if 1e-4 <= place <= 1e4
+        else f"{place:.0e}".replace("e-0", "e−").replace("e+0", "e")
+        for place in places
+    ]
+    slot = ax.get_position().width * WIDTH / max(high - low, 1e-9) / len(steps)
     every = every_nth([width_of(text) * SMALL / TEXT + 4 for text in labels], slot)
-    ax.xaxis.set_major_locator(FixedLocator([10.0**p for p in powers[::every]]))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticks([10.0**p for p in powers[::every]], labels=labels[::every])
+    ax.xaxis.set_major_locator(FixedLocator(places[::every]))
+    ax.set_xticks(places[::every], labels=labels[::every])
     ax.xaxis.grid(color=RULE, linewidth=0.8)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FEWEST = 40  # labelled rows, below which nothing can be measured
 LITTLE = 0.01  # of accuracy or R², not worth acting
 MUCH = 0.05  # by which another model may be better before the values describe the wrong one
+FEW_WRONG = 0.02  # share of labels that look wrong, below which none need be looked for
 COMMAND = "makedo diva issues --rows ROWS --label LABEL --out issues.csv"
 
 
@@ -66,7 +67,7 @@ def diagnose(
         advice,
         expected_gain=found.act.gain,
         interval=found.act.interval,
-        unit=f"{unit(problem)} on {held(problem)}, by dropping what looks wrong",
+        unit=f"{unit(problem)} on {problem.where}, by dropping what looks wrong",
         command=COMMAND if verdict in ("applies", "may help") else "",
     )
 
@@ -100,7 +101,7 @@ def labelled_rows(X: Any, y: Any, sides: dict[str, Any]) -> tuple[Any, Any, dict
 
 def measured_figures(problem: Problem, found: Evidence) -> dict[str, Any]:
     """The figures that the verdict rests on."""
-    metric, finder = problem.metric, found.found.mean()
+    metric = problem.metric
     figures: dict[str, Any] = {
         "rows looked at": len(problem.train),
         "features looked at": problem.train.Z.shape[1],
@@ -110,8 +111,9 @@ def measured_figures(problem: Problem, found: Evidence) -> dict[str, Any]:
     for line in found.heads.table().to_dict("records"):
         figures[f"{problem.label}: {line['candidate']}"] = float(line["mean"])
     figures["labels that look wrong, %"] = 100 * found.wrong
-    for name in finder.index:
-        figures[f"broken labels found by {name}, area under ROC"] = float(finder[name])
+    for name in found.found:
+        mean = float(found.found[name].to_numpy(float).mean())
+        figures[f"broken labels found by {name}, area under ROC"] = mean
     for name, value in found.removal.items():
         figures[f"{name} against exact removal, rank correlation"] = value
     for one in found.acting:
@@ -140,7 +142,7 @@ def judge(problem: Problem, found: Evidence) -> tuple[str, str]:
         return "applies", f"{trust(problem, found)} {acting_in_words(problem, found)}"
     most = np.inf if act.interval is None else act.interval[1]
     others = [one for one in found.acting[1:] if one.clear > 0]
-    if most < LITTLE * metric.scale and not others:
+    if most < LITTLE * metric.scale and found.wrong < FEW_WRONG and not others:
         return "does not apply", f"{acting_in_words(problem, found)} {trust(problem, found)}"
     also = f" {others[0].words.capitalize()}." if others else ""
     return "may help", f"{trust(problem, found)} {acting_in_words(problem, found)}{also}"
@@ -153,7 +155,7 @@ def trust(problem: Problem, found: Evidence) -> str:
     other = next(name for name in means.index if name != best)
     return (
         f"To find wrong labels trust the {best}: of labels that we broke it ranks "
-        f"{100 * means[best]:.0f} % above a right one (the {other} {100 * means[other]:.0f} %). "
+        f"{100 * means[best]:.1f} % above a right one (the {other} {100 * means[other]:.1f} %). "
         "To see who helps or harms others take the derivative (rank correlation with exact removal "
         f"{found.removal['derivative']:.2f})."
     )
@@ -165,17 +167,12 @@ def acting_in_words(problem: Problem, found: Evidence) -> str:
     if found.dropped == 0:
         return "No label stands out as wrong: there is nothing to drop."
     what = f"dropping the {100 * found.dropped:.1f} % that the {act.ours.split()[-1]} marks"
-    gain = f"{metric.amount(act.gain, sign=True)} on {held(problem)}, {act.evidence}"
+    gain = f"{metric.amount(act.gain, sign=True)} on {problem.where}, {act.evidence}"
     if act.clear > 0:
         return f"{what.capitalize()} helps ({gain})."
     if act.clear < 0:
         return f"{what.capitalize()} harms ({gain}): look at these rows, and keep them."
     return f"{what.capitalize()} makes no clear difference ({gain})."
-
-
-def held(problem: Problem) -> str:
-    """Which rows were tested on."""
-    return "held-back rows" if problem.trusted is None else "trusted rows"
 
 
 def unit(problem: Problem) -> str:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from makedo.core.checks import MakedoWarning
 from makedo.core.compare import Comparison, compare_rows
-from makedo.core.paired import Difference, t_interval
+from makedo.core.paired import Difference, paired_rows, t_interval
 from makedo.core.seeds import generator
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.issues import LabelIssueFinder
@@ -124,8 +124,8 @@ def doubt(problem: Problem, model: DatasetDerivative, samples: Samples) -> np.nd
 
 def marked(problem: Problem, model: DatasetDerivative, samples: Samples) -> np.ndarray:
     """The rows that the finder marks, (n,)."""
-    found = label_scores(problem, model, samples).marked_
-    return found if found.ndim == 1 else found.any(1)
+    found = np.asarray(label_scores(problem, model, samples).marked_)
+    return found if found.ndim == 1 else np.any(found, axis=1)
 
 
 def margin_name(kind: str) -> str:
@@ -148,18 +148,13 @@ def compare_heads(problem: Problem, rng: np.random.Generator) -> Comparison:
     }
     if problem.kind in ("classes", "soft") and problem.train.Y.shape[1] > MOST_TREE_CLASSES:
         del credits["boosted trees"]  # a tree a class and step takes minutes
-    for split in _quality_splits(problem, rng):
+    whole = [Split(problem.train, None, problem.tested)]  # trusted rows, or others: all at once
+    inside = problem.tested is problem.train
+    for split in problem.splits(RIVAL_FOLDS, rng) if inside else whole:
         for name in credits:
             credits[name].append(problem.credit(fits[name](split), split.held.Y))
     rows = {name: np.concatenate(parts) for name, parts in credits.items()}
     return compare_rows(rows, reference=CONSTANT, ours=HEAD, metric=problem.metric)
-
-
-def _quality_splits(problem: Problem, rng: np.random.Generator) -> list[Split]:
-    """All trusted rows at once, where there are any; else folds of the training rows."""
-    if problem.trusted is not None:
-        return [Split(problem.train, None, problem.trusted)]
-    return list(problem.splits(RIVAL_FOLDS, rng))
 
 
 def _neighbors(problem: Problem, split: Split) -> np.ndarray:
@@ -175,8 +170,7 @@ def _trees(problem: Problem, split: Split) -> np.ndarray:
     """One boosted ensemble for classes, one for each other output."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    train, held = narrowed(split.train, split.held, TREE_COLUMNS)
-    assert held is not None
+    train, held = narrowed(TREE_COLUMNS, split.train, split.held)
     Z = train.Z
     if problem.kind in ("classes", "soft"):
         model: Any = HistGradientBoostingClassifier(**TREES)
@@ -251,31 +245,30 @@ def agree_with_removal(
         margin_name(problem.kind): doubt(problem, model, problem.train)[rows],
         "derivative": model.gradient_[rows],
     }
-    return {name: float(spearmanr(score, harm).statistic) for name, score in scores.items()}
+    return {name: float(spearmanr(score, harm)[0]) for name, score in scores.items()}  # pyright: ignore[reportArgumentType]
 
 
 # --- does acting help? ----------------------------------------------------------------------------
 
 
 def try_acting(problem: Problem, rng: np.random.Generator) -> tuple[list[Difference], float]:
-    """Credit on held-back rows after each way of acting, less that of doing nothing, by fold."""
+    """What each way of acting gains over doing nothing; and the share of rows that was dropped."""
     started = time.perf_counter()
-    tested = problem.train if problem.trusted is None else problem.trusted
-    means: dict[str, list[float]] = {name: [] for name in (GIVEN, *arms(problem))}
+    names = (GIVEN, *arms(problem))
+    credits: dict[str, list[np.ndarray]] = {name: [] for name in names}  # a part of the rows each
     shares = []
-    for split in problem.splits(min(FOLDS, max(2, len(tested) // 4)), rng):
+    for split in problem.splits(min(FOLDS, max(2, len(problem.tested) // 4)), rng):
         base = problem.fit(split.train, split.guide)
         n_marked = int(marked(problem, base, split.train).sum())
         shares.append(n_marked / len(split.train))
-        for name in means:
+        for name in names:
             changed = _acted(problem, name, base, split, n_marked)
             model = base if changed is None else problem.fit(changed)
-            credit = problem.credit(problem.outputs(model, split.held), split.held.Y)
-            means[name].append(problem.metric.scale * float(credit.mean()))
+            credits[name].append(problem.credit(problem.outputs(model, split.held), split.held.Y))
         if len(shares) >= FEWEST_FOLDS and time.perf_counter() - started > SECONDS:
             break
-    differences = [over_folds(problem, name, means[name], means[GIVEN]) for name in arms(problem)]
-    return differences, float(np.mean(shares))
+    gains = [gain(problem, name, credits[name], credits[GIVEN]) for name in names[1:]]
+    return gains, float(np.mean(shares))
 
 
 def arms(problem: Problem) -> tuple[str, ...]:
@@ -297,19 +290,24 @@ def _acted(
     return left if (left.Y != left.Y[0]).any() else None  # one class would be left
 
 
-def over_folds(
-    problem: Problem, name: str, ours: list[float], reference: list[float]
+def gain(
+    problem: Problem, name: str, ours: list[np.ndarray], reference: list[np.ndarray]
 ) -> Difference:
-    """The gain of an arm over doing nothing, paired by fold, with Student's t."""
-    gains = (np.array(ours) - np.array(reference)) * problem.metric.sign
+    """Over doing nothing: by fold, with Student's t; by row where there is one part."""
+    metric = problem.metric
+    if len(ours) == 1:
+        return paired_rows(*ours, *reference, names=(name, GIVEN), group=name, metric=metric)
+    gains = [
+        metric.scale * float(a.mean() - b.mean()) for a, b in zip(ours, reference, strict=True)
+    ]
     return Difference(
         ours=name,
         reference=GIVEN,
         group=name,
-        gain=float(gains.mean()),
-        interval=t_interval(gains),
+        gain=float(np.mean(gains)),
+        interval=t_interval(np.array(gains)),
         n=len(gains),
         over="fold",
-        values=dict(enumerate(gains.tolist())),
-        metric=problem.metric,
+        values=dict(enumerate(gains)),
+        metric=metric,
     )

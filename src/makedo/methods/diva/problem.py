@@ -12,6 +12,8 @@ from scipy.linalg import eigh
 from makedo.core.paired import Metric
 from makedo.methods.diva import inputs
 from makedo.methods.diva.estimator import DatasetDerivative
+from makedo.methods.diva.outer import OnValidation
+from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.scoring import METRICS, credit
 
 MOST_ROWS = 3_000  # of larger data a sample is looked at
@@ -62,7 +64,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Problem:
-    """Training rows, and perhaps trusted ones.
+    """Training rows, and perhaps trusted ones, and others to test on.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ class Problem:
     train : Samples
     trusted : Samples or None
         The validation set.
+    test : Samples or None
+        Rows that took no part in anything.
     grouped : bool
         Whether the user gave groups.
     """
@@ -80,12 +84,25 @@ class Problem:
     kind: str
     train: Samples
     trusted: Samples | None
+    test: Samples | None
     grouped: bool
 
     @property
     def metric(self) -> Metric:
         """What a head is judged by."""
         return METRICS[self.kind]
+
+    @property
+    def tested(self) -> Samples:
+        """The rows that all is tested on, each once."""
+        return next(part for part in (self.test, self.trusted, self.train) if part is not None)
+
+    @property
+    def where(self) -> str:
+        """What these rows are."""
+        if self.test is not None:
+            return "the rows given to test on"
+        return "held-back rows" if self.trusted is None else "trusted rows"
 
     @property
     def label(self) -> str:
@@ -100,7 +117,8 @@ class Problem:
         """The user's model on other rows; λ is tuned anew unless the user fixed it."""
         from sklearn.base import clone
 
-        fresh: Any = clone(self.model).set_params(scale=None, targets=self.kind, class_weight=None)
+        fresh: Any = clone(self.model)
+        fresh.set_params(scale=None, targets=self.kind, class_weight=None)
         trusted = {} if guide is None else {"X_val": guide.Z, "y_val": self.labels(guide.Y)}
         groups = train.group if self.grouped else None
         y = self.labels(train.Y)
@@ -132,14 +150,19 @@ class Problem:
         return [np.flatnonzero(part[number] == i) for i in range(n)]
 
     def splits(self, n: int, rng: np.random.Generator) -> Iterator[Split]:
-        """Each row is tested on once: the trusted ones where there are any, else the others."""
-        if self.trusted is None:
-            for held in self.folds(self.train, n, rng):
-                rest = np.setdiff1d(np.arange(len(self.train)), held)
+        """Each row of :attr:`tested` is held back once, n-th part by n-th part.
+
+        Trusted rows guide the derivative that they are not tested on; rows given to test on guide
+        nothing, and are tested on all at once.
+        """
+        if self.test is not None:
+            yield Split(self.train, self.trusted, self.test)
+            return
+        for held in self.folds(self.tested, n, rng):
+            rest = np.setdiff1d(np.arange(len(self.tested)), held)
+            if self.trusted is None:
                 yield Split(self.train.take(rest), None, self.train.take(held))
-        else:
-            for held in self.folds(self.trusted, n, rng):
-                rest = np.setdiff1d(np.arange(len(self.trusted)), held)
+            else:
                 yield Split(self.train, self.trusted.take(rest), self.trusted.take(held))
 
 
@@ -154,36 +177,68 @@ def read_problem(
     groups: Any = None,
     rng: np.random.Generator,
 ) -> Problem:
-    """The user's data as ``fit`` reads it; of much data a part.
-
-    Classes with one row are left out: nothing can be said of it without it.  ``model`` is not
-    fitted; it learns how to read columns.
-    """
-    rows, targets, codes = inputs.read_training(model, X, y, groups)
-    model._learn_targets(targets)
-    alpha = inputs.start_weights(model, sample_weight, targets, codes)
-    kept = np.sort(rng.permutation(rows.n_rows)[:MOST_ROWS])
-    if targets.kind == "classes":
-        sizes = targets.Y[kept].sum(0)
-        kept = kept[sizes[targets.Y[kept].argmax(1)] > 1]
-    train = Samples(
-        rows.take(kept)[:, : rows.n_features].astype(float),
-        targets.Y[kept],
-        alpha[kept],
-        kept if codes is None else codes[kept],
-    )
+    """The user's data as ``fit`` reads it.  ``model`` only learns how to read columns."""
+    data = inputs.read_training(model, X, y, groups)
+    model._learn_data(data)
+    alpha = inputs.start_weights(model, sample_weight, data)
     trusted = None
     if X_val is not None or y_val is not None:
-        theirs, Y = inputs.read_labelled(model, X_val, y_val, "X_val")
-        known = train.Y.sum(0) > 0 if targets.kind == "classes" else np.ones(Y.shape[1], bool)
-        few = rng.permutation(np.flatnonzero(known[Y.argmax(1)]))[:MOST_ROWS]
-        Z = theirs.take(few)[:, : theirs.n_features].astype(float)
-        trusted = Samples(Z, Y[few], np.ones(len(few)), np.arange(len(few)))
-    train, trusted = narrowed(train, trusted, MOST_COLUMNS)
-    return Problem(model, targets.kind, train, trusted, codes is not None)
+        trusted = inputs.read_labelled(model, X_val, y_val, "X_val")
+    return _problem(model, data.rows, data.targets.Y, alpha, data.groups, trusted, None, rng)
 
 
-def narrowed(train: Samples, others: Samples | None, most: int) -> tuple[Samples, Samples | None]:
+def fitted_problem(
+    model: DatasetDerivative, test: tuple[Any, Any] | None, rng: np.random.Generator
+) -> Problem:
+    """The data of a fitted model that still holds its rows, and perhaps others to test on."""
+    head, outer, groups, trusted = model._trained("this"), model._outer, None, None
+    if isinstance(outer, OnValidation):
+        trusted = outer.rows, outer.Y
+    elif outer.groups is not None:
+        groups = np.empty(len(head.Y), dtype=np.int64)
+        for batch in outer.groups:
+            groups[batch] = batch[:, :1]
+    others = None if test is None else inputs.read_labelled(model, *test, "X")
+    return _problem(model, head.rows, head.Y, head.alpha, groups, trusted, others, rng)
+
+
+def _problem(
+    model: DatasetDerivative,
+    rows: Rows,
+    Y: np.ndarray,
+    alpha: np.ndarray,
+    groups: np.ndarray | None,
+    trusted: tuple[Rows, np.ndarray] | None,
+    test: tuple[Rows, np.ndarray] | None,
+    rng: np.random.Generator,
+) -> Problem:
+    """Of many rows a part; without classes of one row, as nothing can be said of it without it."""
+    kept = np.sort(rng.permutation(rows.n_rows)[:MOST_ROWS])
+    classes = model.kind_ == "classes"
+    if classes:
+        sizes = Y[kept].sum(0)
+        kept = kept[sizes[Y[kept].argmax(1)] > 1]
+    group = kept if groups is None else groups[kept]
+    train = Samples(_features(rows, kept), Y[kept], alpha[kept], group)
+    known = train.Y.sum(0) > 0 if classes else np.ones(Y.shape[1], dtype=bool)
+
+    def others(part: tuple[Rows, np.ndarray] | None) -> Samples | None:
+        if part is None:
+            return None
+        there = np.sort(rng.permutation(np.flatnonzero(known[part[1].argmax(1)]))[:MOST_ROWS])
+        ones = np.ones(len(there))
+        return Samples(_features(part[0], there), part[1][there], ones, np.arange(len(there)))
+
+    train, trusted_rows, test_rows = narrowed(MOST_COLUMNS, train, others(trusted), others(test))
+    return Problem(model, model.kind_, train, trusted_rows, test_rows, groups is not None)
+
+
+def _features(rows: Rows, kept: np.ndarray) -> np.ndarray:
+    """Scaled features without the constant column, float64."""
+    return rows.take(kept)[:, : rows.n_features].astype(float)
+
+
+def narrowed(most: int, train: Samples, *others: Samples | None) -> list[Any]:
     """The same rows in at most so many principal directions of the training rows.
 
     A turn changes no prediction of a ridge with one λ for all; leaving out the directions in which
@@ -191,7 +246,7 @@ def narrowed(train: Samples, others: Samples | None, most: int) -> tuple[Samples
     """
     Z = train.Z
     if Z.shape[1] <= most:
-        return train, others
+        return [train, *others]
     if len(Z) < Z.shape[1]:
         w, U = eigh(Z @ Z.T)
         w, U = w[::-1][:most], U[:, ::-1][:, :most]
@@ -200,4 +255,4 @@ def narrowed(train: Samples, others: Samples | None, most: int) -> tuple[Samples
     else:
         _, V = eigh(Z.T @ Z)
         V = V[:, ::-1][:, :most]
-    return replace(train, Z=Z @ V), others and replace(others, Z=others.Z @ V)
+    return [None if part is None else replace(part, Z=part.Z @ V) for part in (train, *others)]
