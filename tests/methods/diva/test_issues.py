@@ -327,4 +327,4 @@ def test_several_labels_have_no_derivative_of_their_own():
     X, y, _ = blobs(30)
     Y = np.stack([y == 0, y > 0, y == 2], axis=1).astype(int)
     with pytest.raises(MakedoInputError, match="each is scored. Take one of 'margin'"):
-        LabelIssueFinder("ensemble").fit(X, Y)
+        LabelIssueFinder("ensemble", outer_loss="squared").fit(X, Y)

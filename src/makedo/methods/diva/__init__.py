@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
+    from makedo.methods.diva.issues import LabelIssueFinder as LabelIssueFinder
+    from makedo.methods.diva.reweighter import DivaReweighter as DivaReweighter
 
 HOMES = {
     "DatasetDerivative": "estimator",
+    "DivaReweighter": "reweighter",
+    "LabelIssueFinder": "issues",
 }
-__all__ = ["DatasetDerivative"]
+__all__ = ["DatasetDerivative", "DivaReweighter", "LabelIssueFinder"]
 
 
 def __getattr__(name: str) -> Any:

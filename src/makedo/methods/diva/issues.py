@@ -33,7 +33,7 @@ from makedo.methods.diva.label_scores import (
     share_of_wrong_labels,
     standardised,
 )
-from makedo.methods.diva.targets import KINDS, Targets, class_codes, read_targets
+from makedo.methods.diva.targets import Targets, class_codes, read_targets
 
 SCORES = {  # what can be asked of each kind of target, without features and with them
     "classes": (("margin", "self_confidence"), ("derivative", "ensemble")),
@@ -41,7 +41,6 @@ SCORES = {  # what can be asked of each kind of target, without features and wit
     "multilabel": (("margin", "self_confidence"), ()),
     "values": (("residual",), ("derivative",)),
 }
-CLASS_LOSSES = ("mae", "cross_entropy", "margin")
 PANDAS = (pd.Series, pd.DataFrame)
 KIND_NAMES = {
     "classes": "classes",
@@ -156,12 +155,12 @@ class LabelIssueFinder(Estimator):
     _constraints: ClassVar = {
         "score": Choice(("margin", "self_confidence", "derivative", "ensemble", "residual")),
         "threshold": Either((Choice(("auto", "zero")), Number(0, 1))),
-        "penalty": Either((Choice(("loo",)), Number(0.0, open_low=True))),
-        "outer_temperature": Number(0.0, open_low=True),
-        "fit_intercept": Choice((True, False)),
-        "scale": Choice(("rms", "standardize", None)),
-        "targets": Choice(("auto", *KINDS)),
-    }
+    } | {
+        name: DatasetDerivative._constraints[name]
+        for name in (
+            "penalty", "outer_loss", "outer_temperature", "fit_intercept", "scale", "targets"
+        )
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -231,7 +230,7 @@ class LabelIssueFinder(Estimator):
     def _predict(self, X: Any, y: Any, groups: Any) -> Predictions:
         """By a ridge head without the sample."""
         wants_derivative = self.score in ("derivative", "ensemble")
-        head = DatasetDerivative(
+        head: Any = DatasetDerivative(
             penalty=self.penalty,
             fit_intercept=self.fit_intercept,
             outer_loss=self.outer_loss if wants_derivative else "squared",
@@ -239,12 +238,11 @@ class LabelIssueFinder(Estimator):
             scale=self.scale,
             targets=self.targets,
         ).fit(X, y, groups=groups)
-        targets = head._targets
-        if wants_derivative and targets.kind == "values" and self.outer_loss in CLASS_LOSSES:
-            raise MakedoInputError(
-                f"{type(self).__name__}: outer_loss={self.outer_loss!r} compares classes, y holds "
-                'numbers. Take outer_loss="huber" or "squared".'
-            )
+        if head.kind_ == "classes":
+            Y = np.eye(len(head.classes_))[head.y_]
+            targets = Targets("classes", Y, head.classes_, head.y_)
+        else:
+            targets = Targets(head.kind_, head.y_, head.output_names_, None)
         return Predictions(targets, head.loo_predictions_, head.ids_, head.gradient_)
 
     def _take(self, y: Any, pred_probs: Any) -> Predictions:
