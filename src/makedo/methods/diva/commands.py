@@ -257,7 +257,7 @@ def _column(table: Table, name: str, option: str) -> pd.Series:
         raise MakedoInputError(
             f"{table.name}: no column {name!r} for --{option}. There are {known}."
         )
-    return table.frame[name]
+    return pd.Series(table.frame[name])
 
 
 def _numbers(table: Table, name: str, option: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from makedo.core.diagnosis import Diagnosis
 from makedo.core.seeds import generator
 from makedo.data.streams import drop_columns, open_rows, take_column
 from makedo.methods.diva.evidence import CONSTANT, HEAD, Evidence, gather
-from makedo.methods.diva.problem import Problem, read_problem
+from makedo.methods.diva.study import Study, read_study
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative
@@ -56,18 +56,18 @@ def diagnose(
         return answer("cannot tell", f"{few} are too few to measure with; label at least {FEWEST}.")
     fresh: Any = clone(model)
     rng = generator(0, "diagnose")
-    problem = read_problem(fresh, X, y, X_val=X_val, y_val=y_val, rng=rng, **sides)
-    if len(problem.train) < FEWEST:
+    study = read_study(fresh, X, y, X_val=X_val, y_val=y_val, rng=rng, **sides)
+    if len(study.train) < FEWEST:
         return answer("cannot tell", "Nearly every row has a class of its own. Merge classes.")
-    found = gather(problem)
-    figures |= measured_figures(problem, found)
-    verdict, advice = judge(problem, found)
+    found = gather(study)
+    figures |= measured_figures(study, found)
+    verdict, advice = judge(study, found)
     return answer(
         verdict,
         advice,
         expected_gain=found.act.gain,
         interval=found.act.interval,
-        unit=f"{unit(problem)} on {problem.where}, by dropping what looks wrong",
+        unit=f"{unit(study)} on {study.where}, by dropping what looks wrong",
         command=COMMAND if verdict in ("applies", "may help") else "",
     )
 
@@ -99,17 +99,17 @@ def labelled_rows(X: Any, y: Any, sides: dict[str, Any]) -> tuple[Any, Any, dict
 # --- from figures to a verdict --------------------------------------------------------------------
 
 
-def measured_figures(problem: Problem, found: Evidence) -> dict[str, Any]:
+def measured_figures(study: Study, found: Evidence) -> dict[str, Any]:
     """The figures that the verdict rests on."""
-    metric = problem.metric
+    metric = study.metric
     figures: dict[str, Any] = {
-        "rows looked at": len(problem.train),
-        "features looked at": problem.train.Z.shape[1],
+        "rows looked at": len(study.train),
+        "features looked at": study.train.Z.shape[1],
     }
-    if problem.trusted is not None:
-        figures["trusted rows"] = len(problem.trusted)
+    if study.trusted is not None:
+        figures["trusted rows"] = len(study.trusted)
     for line in found.heads.table().to_dict("records"):
-        figures[f"{problem.label}: {line['candidate']}"] = float(line["mean"])
+        figures[f"{study.label}: {line['candidate']}"] = float(line["mean"])
     figures["labels that look wrong, %"] = 100 * found.wrong
     for name in found.found:
         mean = float(found.found[name].to_numpy(float).mean())
@@ -123,9 +123,9 @@ def measured_figures(problem: Problem, found: Evidence) -> dict[str, Any]:
     return figures
 
 
-def judge(problem: Problem, found: Evidence) -> tuple[str, str]:
+def judge(study: Study, found: Evidence) -> tuple[str, str]:
     """The verdict and what to do."""
-    metric, head = problem.metric, found.heads.paired(HEAD, CONSTANT)
+    metric, head = study.metric, found.heads.paired(HEAD, CONSTANT)
     if head.clear <= 0:
         return "does not apply", (
             "On these features a linear head is no better than a constant, so its values say "
@@ -139,16 +139,16 @@ def judge(problem: Problem, found: Evidence) -> tuple[str, str]:
         )
     act = found.act
     if act.clear > 0:
-        return "applies", f"{trust(problem, found)} {acting_in_words(problem, found)}"
+        return "applies", f"{trust(study, found)} {acting_in_words(study, found)}"
     most = np.inf if act.interval is None else act.interval[1]
     others = [one for one in found.acting[1:] if one.clear > 0]
     if most < LITTLE * metric.scale and found.wrong < FEW_WRONG and not others:
-        return "does not apply", f"{acting_in_words(problem, found)} {trust(problem, found)}"
+        return "does not apply", f"{acting_in_words(study, found)} {trust(study, found)}"
     also = f" {others[0].words.capitalize()}." if others else ""
-    return "may help", f"{trust(problem, found)} {acting_in_words(problem, found)}{also}"
+    return "may help", f"{trust(study, found)} {acting_in_words(study, found)}{also}"
 
 
-def trust(problem: Problem, found: Evidence) -> str:
+def trust(study: Study, found: Evidence) -> str:
     """Which score to trust for what, and why."""
     means = found.found.mean()
     best = found.finder
@@ -161,13 +161,13 @@ def trust(problem: Problem, found: Evidence) -> str:
     )
 
 
-def acting_in_words(problem: Problem, found: Evidence) -> str:
+def acting_in_words(study: Study, found: Evidence) -> str:
     """What dropping the marked rows does, and how sure that is."""
-    act, metric = found.act, problem.metric
+    act, metric = found.act, study.metric
     if found.dropped == 0:
         return "No label stands out as wrong: there is nothing to drop."
     what = f"dropping the {100 * found.dropped:.1f} % that the {act.ours.split()[-1]} marks"
-    gain = f"{metric.amount(act.gain, sign=True)} on {problem.where}, {act.evidence}"
+    gain = f"{metric.amount(act.gain, sign=True)} on {study.where}, {act.evidence}"
     if act.clear > 0:
         return f"{what.capitalize()} helps ({gain})."
     if act.clear < 0:
@@ -175,7 +175,7 @@ def acting_in_words(problem: Problem, found: Evidence) -> str:
     return f"{what.capitalize()} makes no clear difference ({gain})."
 
 
-def unit(problem: Problem) -> str:
+def unit(study: Study) -> str:
     """``"points of accuracy"``, or ``"R²"``."""
-    metric = problem.metric
+    metric = study.metric
     return f"{metric.unit} of {metric.name}" if metric.unit else metric.name

@@ -28,11 +28,13 @@ from makedo.core.paired import Difference, paired_rows, t_interval
 from makedo.core.seeds import generator
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.issues import LabelIssueFinder
-from makedo.methods.diva.problem import Problem, Samples, Split, narrowed
+from makedo.methods.diva.study import Samples, Split, Study, narrowed
+from makedo.methods.diva.weights import descend
 
 HEAD, CONSTANT = "linear head", "constant"
 GIVEN = "as given"
-ARMS = ("drop by margin", "drop by derivative")  # the first decides
+ARMS = ("drop by margin", "drop by derivative", "reweight")  # the first decides
+STEP = 0.1  # of the weights: the first is the only one that no overfitting of the weights spoils
 FOLDS, FEWEST_FOLDS = 10, 3
 RIVAL_FOLDS = 3
 DRAWS = 8  # times that labels are broken
@@ -91,17 +93,17 @@ class Evidence:
         return self.acting[0]
 
 
-def gather(problem: Problem, random_state: int = 0) -> Evidence:
+def gather(study: Study, random_state: int = 0) -> Evidence:
     """Measure everything."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)  # of folds and of labels that we broke
-        whole = problem.fit(problem.train, problem.trusted)
-        acting, dropped = try_acting(problem, generator(random_state, "acting"))
+        whole = study.fit(study.train, study.trusted)
+        acting, dropped = try_acting(study, generator(random_state, "acting"))
         return Evidence(
-            heads=compare_heads(problem, generator(random_state, "heads")),
-            wrong=float(marked(problem, whole, problem.train).mean()),
-            found=find_broken(problem, generator(random_state, "broken")),
-            removal=agree_with_removal(problem, whole, generator(random_state, "removal")),
+            heads=compare_heads(study, generator(random_state, "heads")),
+            wrong=float(marked(study, whole, study.train).mean()),
+            found=find_broken(study, generator(random_state, "broken")),
+            removal=agree_with_removal(study, whole, generator(random_state, "removal")),
             acting=acting,
             dropped=dropped,
         )
@@ -110,21 +112,21 @@ def gather(problem: Problem, random_state: int = 0) -> Evidence:
 # --- scores of samples ----------------------------------------------------------------------------
 
 
-def label_scores(problem: Problem, model: DatasetDerivative, samples: Samples) -> LabelIssueFinder:
+def label_scores(study: Study, model: DatasetDerivative, samples: Samples) -> LabelIssueFinder:
     """The leave-one-out margins of a fitted head (residuals, for numbers)."""
-    finder = LabelIssueFinder(targets=problem.kind)
-    return finder.fit(y=problem.labels(samples.Y), pred_probs=model.loo_predictions_)
+    finder = LabelIssueFinder(targets=study.kind)
+    return finder.fit(y=study.labels(samples.Y), pred_probs=model.loo_predictions_)
 
 
-def doubt(problem: Problem, model: DatasetDerivative, samples: Samples) -> np.ndarray:
+def doubt(study: Study, model: DatasetDerivative, samples: Samples) -> np.ndarray:
     """How suspicious each row is, by its margin, (n,); of several labels the most suspicious."""
-    scores = label_scores(problem, model, samples).scores_
+    scores = label_scores(study, model, samples).scores_
     return scores if scores.ndim == 1 else scores.max(1)
 
 
-def marked(problem: Problem, model: DatasetDerivative, samples: Samples) -> np.ndarray:
+def marked(study: Study, model: DatasetDerivative, samples: Samples) -> np.ndarray:
     """The rows that the finder marks, (n,)."""
-    found = np.asarray(label_scores(problem, model, samples).marked_)
+    found = np.asarray(label_scores(study, model, samples).marked_)
     return found if found.ndim == 1 else np.any(found, axis=1)
 
 
@@ -136,28 +138,28 @@ def margin_name(kind: str) -> str:
 # --- is the head good enough? ---------------------------------------------------------------------
 
 
-def compare_heads(problem: Problem, rng: np.random.Generator) -> Comparison:
+def compare_heads(study: Study, rng: np.random.Generator) -> Comparison:
     """The credit of each row by models that did not see it."""
     names = [CONSTANT, "nearest neighbours", "boosted trees", HEAD]
     credits: dict[str, list[np.ndarray]] = {name: [] for name in names}
     fits: dict[str, Callable[[Split], np.ndarray]] = {
         CONSTANT: lambda s: np.tile(s.train.Y.mean(0), (len(s.held), 1)),
-        "nearest neighbours": lambda s: _neighbors(problem, s),
-        "boosted trees": lambda s: _trees(problem, s),
-        HEAD: lambda s: problem.outputs(problem.fit(s.train), s.held),
+        "nearest neighbours": lambda s: _neighbors(study, s),
+        "boosted trees": lambda s: _trees(study, s),
+        HEAD: lambda s: study.outputs(study.fit(s.train), s.held),
     }
-    if problem.kind in ("classes", "soft") and problem.train.Y.shape[1] > MOST_TREE_CLASSES:
+    if study.kind in ("classes", "soft") and study.train.Y.shape[1] > MOST_TREE_CLASSES:
         del credits["boosted trees"]  # a tree a class and step takes minutes
-    whole = [Split(problem.train, None, problem.tested)]  # trusted rows, or others: all at once
-    inside = problem.tested is problem.train
-    for split in problem.splits(RIVAL_FOLDS, rng) if inside else whole:
+    whole = [Split(study.train, None, study.tested)]  # trusted rows, or others: all at once
+    inside = study.tested is study.train
+    for split in study.splits(RIVAL_FOLDS, rng) if inside else whole:
         for name in credits:
-            credits[name].append(problem.credit(fits[name](split), split.held.Y))
+            credits[name].append(study.credit(fits[name](split), split.held.Y))
     rows = {name: np.concatenate(parts) for name, parts in credits.items()}
-    return compare_rows(rows, reference=CONSTANT, ours=HEAD, metric=problem.metric)
+    return compare_rows(rows, reference=CONSTANT, ours=HEAD, metric=study.metric)
 
 
-def _neighbors(problem: Problem, split: Split) -> np.ndarray:
+def _neighbors(study: Study, split: Split) -> np.ndarray:
     from sklearn.neighbors import KNeighborsRegressor
 
     model = KNeighborsRegressor(n_neighbors=min(10, len(split.train)))  # shares of classes, too
@@ -166,13 +168,13 @@ def _neighbors(problem: Problem, split: Split) -> np.ndarray:
     )
 
 
-def _trees(problem: Problem, split: Split) -> np.ndarray:
+def _trees(study: Study, split: Split) -> np.ndarray:
     """One boosted ensemble for classes, one for each other output."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     train, held = narrowed(TREE_COLUMNS, split.train, split.held)
     Z = train.Z
-    if problem.kind in ("classes", "soft"):
+    if study.kind in ("classes", "soft"):
         model: Any = HistGradientBoostingClassifier(**TREES)
         model.fit(Z, split.train.Y.argmax(1))
         said = np.full(split.held.Y.shape, 0.0)
@@ -187,24 +189,24 @@ def _trees(problem: Problem, split: Split) -> np.ndarray:
 # --- which score tells? ---------------------------------------------------------------------------
 
 
-def find_broken(problem: Problem, rng: np.random.Generator) -> pd.DataFrame:
+def find_broken(study: Study, rng: np.random.Generator) -> pd.DataFrame:
     """How well each score ranks labels that we broke above the others: area under the ROC curve."""
     from sklearn.metrics import roc_auc_score
 
     rows = []
     for _ in range(DRAWS):
-        broken = np.zeros(len(problem.train), dtype=bool)
+        broken = np.zeros(len(study.train), dtype=bool)
         broken[rng.permutation(len(broken))[: max(2, round(BROKEN * len(broken)))]] = True
         samples = Samples(
-            problem.train.Z,
-            with_broken(problem.kind, problem.train.Y, broken, rng),
-            problem.train.alpha,
-            problem.train.group,
+            study.train.Z,
+            with_broken(study.kind, study.train.Y, broken, rng),
+            study.train.alpha,
+            study.train.group,
         )
-        model = problem.fit(samples, problem.trusted)
+        model = study.fit(samples, study.trusted)
         rows.append(
             {
-                margin_name(problem.kind): roc_auc_score(broken, doubt(problem, model, samples)),
+                margin_name(study.kind): roc_auc_score(broken, doubt(study, model, samples)),
                 "derivative": roc_auc_score(broken, model.gradient_),
             }
         )
@@ -234,15 +236,15 @@ def with_broken(
 
 
 def agree_with_removal(
-    problem: Problem, model: DatasetDerivative, rng: np.random.Generator
+    study: Study, model: DatasetDerivative, rng: np.random.Generator
 ) -> dict[str, float]:
     """Rank correlation of each score with what removing a sample does to the loss, exactly."""
     from scipy.stats import spearmanr
 
-    rows = np.sort(rng.permutation(len(problem.train))[:REMOVED])
+    rows = np.sort(rng.permutation(len(study.train))[:REMOVED])
     harm = -model.effect("remove", rows)  # the loss falls when a harmful sample goes
     scores = {
-        margin_name(problem.kind): doubt(problem, model, problem.train)[rows],
+        margin_name(study.kind): doubt(study, model, study.train)[rows],
         "derivative": model.gradient_[rows],
     }
     return {name: float(spearmanr(score, harm)[0]) for name, score in scores.items()}  # pyright: ignore[reportArgumentType]
@@ -251,50 +253,53 @@ def agree_with_removal(
 # --- does acting help? ----------------------------------------------------------------------------
 
 
-def try_acting(problem: Problem, rng: np.random.Generator) -> tuple[list[Difference], float]:
+def try_acting(study: Study, rng: np.random.Generator) -> tuple[list[Difference], float]:
     """What each way of acting gains over doing nothing; and the share of rows that was dropped."""
     started = time.perf_counter()
-    names = (GIVEN, *arms(problem))
+    names = (GIVEN, *arms(study))
     credits: dict[str, list[np.ndarray]] = {name: [] for name in names}  # a part of the rows each
     shares = []
-    for split in problem.splits(min(FOLDS, max(2, len(problem.tested) // 4)), rng):
-        base = problem.fit(split.train, split.guide)
-        n_marked = int(marked(problem, base, split.train).sum())
+    for split in study.splits(min(FOLDS, max(2, len(study.tested) // 4)), rng):
+        base = study.fit(split.train, split.guide)
+        n_marked = int(marked(study, base, split.train).sum())
         shares.append(n_marked / len(split.train))
         for name in names:
-            changed = _acted(problem, name, base, split, n_marked)
-            model = base if changed is None else problem.fit(changed)
-            credits[name].append(problem.credit(problem.outputs(model, split.held), split.held.Y))
+            changed = _acted(study, name, base, split, n_marked)
+            model = base if changed is None else study.fit(changed)
+            credits[name].append(study.credit(study.outputs(model, split.held), split.held.Y))
         if len(shares) >= FEWEST_FOLDS and time.perf_counter() - started > SECONDS:
             break
-    gains = [gain(problem, name, credits[name], credits[GIVEN]) for name in names[1:]]
+    gains = [gain(study, name, credits[name], credits[GIVEN]) for name in names[1:]]
     return gains, float(np.mean(shares))
 
 
-def arms(problem: Problem) -> tuple[str, ...]:
+def arms(study: Study) -> tuple[str, ...]:
     """The ways of acting; the first decides."""
     margin, *others = ARMS
-    return (margin.replace("margin", margin_name(problem.kind)), *others)
+    return (margin.replace("margin", margin_name(study.kind)), *others)
 
 
 def _acted(
-    problem: Problem, name: str, base: DatasetDerivative, split: Split, n_marked: int
+    study: Study, name: str, base: DatasetDerivative, split: Split, n_marked: int
 ) -> Samples | None:
     """Training rows after acting; None where nothing changes."""
     if name == GIVEN or (name.startswith("drop") and n_marked == 0):
         return None
+    if name == "reweight":
+        every = np.arange(len(split.train))
+        return split.train.weighted(descend(split.train.alpha, base.gradient_, STEP, [every]))
     by_derivative = name == "drop by derivative"
-    score = base.gradient_ if by_derivative else doubt(problem, base, split.train)
+    score = base.gradient_ if by_derivative else doubt(study, base, split.train)
     kept = np.sort(np.argsort(-score, kind="stable")[n_marked:])
     left = split.train.take(kept)
     return left if (left.Y != left.Y[0]).any() else None  # one class would be left
 
 
 def gain(
-    problem: Problem, name: str, ours: list[np.ndarray], reference: list[np.ndarray]
+    study: Study, name: str, ours: list[np.ndarray], reference: list[np.ndarray]
 ) -> Difference:
     """Over doing nothing: by fold, with Student's t; by row where there is one part."""
-    metric = problem.metric
+    metric = study.metric
     if len(ours) == 1:
         return paired_rows(*ours, *reference, names=(name, GIVEN), group=name, metric=metric)
     gains = [

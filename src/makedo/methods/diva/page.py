@@ -14,8 +14,8 @@ from makedo.methods.diva import diagnose, pictures
 from makedo.methods.diva.evidence import BROKEN, CONSTANT, HEAD, Evidence, gather
 from makedo.methods.diva.issues import LabelIssueFinder
 from makedo.methods.diva.listing import listing, targets_of, words
-from makedo.methods.diva.problem import Problem, fitted_problem
 from makedo.methods.diva.scoring import METRICS
+from makedo.methods.diva.study import Study, fitted_study
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative
@@ -58,22 +58,22 @@ def report(
 
     found = listing(model)
     n_wrong = _n_marked(model)
-    problem, evidence = None, None
+    study, evidence = None, None
     if hasattr(model, "_head"):
         test = None if X is None else (X, y)
-        problem = fitted_problem(model, test, generator(0, "diagnose"))
-        if len(problem.train) >= diagnose.FEWEST and len(problem.tested) >= 2:
-            evidence = gather(problem)
+        study = fitted_study(model, test, generator(0, "diagnose"))
+        if len(study.train) >= diagnose.FEWEST and len(study.tested) >= 2:
+            evidence = gather(study)
     sections: list[Section] = []
-    if evidence is not None and problem is not None:
-        verdict, summary = _measured_verdict(problem, evidence)
+    if evidence is not None and study is not None:
+        verdict, summary = _measured_verdict(study, evidence)
         sections += [
-            acting_section(problem, evidence),
-            trust_section(problem, evidence),
-            heads_section(problem, evidence),
+            acting_section(study, evidence),
+            trust_section(study, evidence),
+            heads_section(study, evidence),
         ]
     else:
-        verdict, summary = _stored_verdict(model, n_wrong, problem)
+        verdict, summary = _stored_verdict(model, n_wrong, study)
     if X is not None:
         sections.append(evaluation_section(model, X, y))
     if extension is not None:
@@ -112,32 +112,32 @@ def _n_marked(model: DatasetDerivative) -> int:
 # --- the first lines ------------------------------------------------------------------------------
 
 
-def _measured_verdict(problem: Problem, found: Evidence) -> tuple[str, list[str]]:
-    said, advice = diagnose.judge(problem, found)
-    acting = diagnose.acting_in_words(problem, found)
+def _measured_verdict(study: Study, found: Evidence) -> tuple[str, list[str]]:
+    said, advice = diagnose.judge(study, found)
+    acting = diagnose.acting_in_words(study, found)
     if (
         found.heads.paired(HEAD, CONSTANT).clear <= 0
         or said == "does not apply"
-        and (found.gap.clear > 0 and found.gap.gain >= diagnose.MUCH * problem.metric.scale)
+        and (found.gap.clear > 0 and found.gap.gain >= diagnose.MUCH * study.metric.scale)
     ):
-        return advice, [diagnose.trust(problem, found), acting]
+        return advice, [diagnose.trust(study, found), acting]
     verdict = f"Trust the {found.finder} to find wrong labels. {acting}"
-    return verdict, [diagnose.trust(problem, found)]
+    return verdict, [diagnose.trust(study, found)]
 
 
 def _stored_verdict(
-    model: DatasetDerivative, n_wrong: int, problem: Problem | None
+    model: DatasetDerivative, n_wrong: int, study: Study | None
 ) -> tuple[str, list[str]]:
     n = len(model.gradient_)
     verb = "looks" if n_wrong == 1 else "look"
     why = (
         "a saved model does not hold its rows"
-        if problem is None
+        if study is None
         else f"{count(n, 'row')} are too few"
     )
     advice = (
         "Give the rows that it learnt from (`--rows`) to have it measured."
-        if problem is None
+        if study is None
         else f"Label at least {diagnose.FEWEST} rows to have it measured."
     )
     verdict = (
@@ -150,11 +150,11 @@ def _stored_verdict(
 # --- what was measured ----------------------------------------------------------------------------
 
 
-def acting_section(problem: Problem, found: Evidence) -> Section:
+def acting_section(study: Study, found: Evidence) -> Section:
     """What each way of acting gains over doing nothing."""
     from makedo.report import Section, figures
 
-    metric = problem.metric
+    metric = study.metric
     table = pd.DataFrame(
         [
             (one.ours, one.reference, one.group, one.gain, *(one.interval or (np.nan, np.nan)))
@@ -163,19 +163,20 @@ def acting_section(problem: Problem, found: Evidence) -> Section:
         columns=["ours", "reference", "group", "gain", "low", "high"],
     )
     label = f"gain in {metric.name}" + (f", {metric.unit}" if metric.unit else "")
-    by = "labels as given" if problem.where == "held-back rows" else "labels"
+    by = "labels as given" if study.where == "held-back rows" else "labels"
     return Section(
         "Would acting help?",
         figure=figures.paired_differences(table, label=label, digits=metric.decimals),
-        caption=f"{label.capitalize()}, over using all rows as given, on {problem.where} by their "
+        caption=f"{label.capitalize()}, over using all rows as given, on {study.where} by their "
         f"{by}, with 95 % intervals; λ was tuned anew for every arm.",
-        table=table.drop(columns="group"),
-        note=f"The same number of rows is dropped in both ways: {100 * found.dropped:.1f} %. The "
+        table=table.drop(columns=["group", "reference"]).rename(columns={"ours": "way"}),
+        formats=dict.fromkeys(("gain", "low", "high"), f"+.{metric.decimals}f"),
+        note=f"The same number of rows is dropped by either score: {100 * found.dropped:.1f} %. The "
         "first way decides; it was chosen before anything was measured. Nothing was deleted.",
     )
 
 
-def trust_section(problem: Problem, found: Evidence) -> Section:
+def trust_section(study: Study, found: Evidence) -> Section:
     """How well each score finds labels that were broken on purpose, and foretells removal."""
     from makedo.core.paired import t_interval
     from makedo.report import Section, figures
@@ -198,8 +199,8 @@ def trust_section(problem: Problem, found: Evidence) -> Section:
             table, label="area under the ROC curve", ours=found.finder, digits=3
         ),
         caption="How often a label that we broke has a more suspicious score than one that we did "
-        f"not: {100 * BROKEN:.0f} % of the labels, {count(len(found.found), 'time')}, 95 % intervals. "
-        "Labels that were wrong before count as right, which lowers all scores alike.",
+        f"not: {100 * BROKEN:.0f} % of the labels, {count(len(found.found), 'time')}, 95 % "
+        "intervals. Labels that were wrong before count as right, which lowers all scores alike.",
         table=shown,
         table_caption="The derivative answers another question than the margin: what the sample "
         "does to the others. Removal is exact, one sample at a time.",
@@ -207,12 +208,12 @@ def trust_section(problem: Problem, found: Evidence) -> Section:
     )
 
 
-def heads_section(problem: Problem, found: Evidence) -> Section:
+def heads_section(study: Study, found: Evidence) -> Section:
     """The linear head beside other models."""
     from makedo.report import Section, figures
 
     table = found.heads.table()
-    gap, metric = found.gap, problem.metric
+    gap, metric = found.gap, study.metric
     text = "The values are exact for a linear head. "
     if gap.clear > 0 and gap.gain >= diagnose.MUCH * metric.scale:
         text += f"{gap.words.capitalize()}: they describe a model that is not the one to use."
@@ -224,9 +225,9 @@ def heads_section(problem: Problem, found: Evidence) -> Section:
         "Is a linear head good enough?",
         text=text,
         figure=figures.comparison(
-            table, label=problem.label, ours=HEAD, reference=CONSTANT, digits=metric.decimals
+            table, label=study.label, ours=HEAD, reference=CONSTANT, digits=metric.decimals
         ),
-        caption=f"{problem.label.capitalize()} on {problem.where}, with 95 % intervals; the dotted "
+        caption=f"{study.label.capitalize()} on {study.where}, with 95 % intervals; the dotted "
         "line is a constant answer.",
     )
 

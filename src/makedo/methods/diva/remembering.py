@@ -46,8 +46,8 @@ def with_rows(
         a, b = getattr(again, name), getattr(model, name)
         if a.shape != b.shape or not np.allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max()):
             raise MakedoInputError(
-                f"{where}: {what} not what the model learnt from. Give what fit was given, with the "
-                "same --group and --validation; rows to test on are given with --test."
+                f"{where}: {what} not what the model learnt from. Give what fit was given, with "
+                "the same --group and --validation; rows to test on are given with --test."
             )
     again.set_params(**model.get_params())
     again.history_ = model.history_

@@ -63,7 +63,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Study:
     """Training rows, and perhaps trusted ones, and others to test on.
 
     Parameters
@@ -166,7 +166,7 @@ class Problem:
                 yield Split(self.train, self.trusted.take(rest), self.trusted.take(held))
 
 
-def read_problem(
+def read_study(
     model: DatasetDerivative,
     X: Any,
     y: Any,
@@ -176,7 +176,7 @@ def read_problem(
     y_val: Any = None,
     groups: Any = None,
     rng: np.random.Generator,
-) -> Problem:
+) -> Study:
     """The user's data as ``fit`` reads it.  ``model`` only learns how to read columns."""
     data = inputs.read_training(model, X, y, groups)
     model._learn_data(data)
@@ -184,12 +184,12 @@ def read_problem(
     trusted = None
     if X_val is not None or y_val is not None:
         trusted = inputs.read_labelled(model, X_val, y_val, "X_val")
-    return _problem(model, data.rows, data.targets.Y, alpha, data.groups, trusted, None, rng)
+    return _study(model, data.rows, data.targets.Y, alpha, data.groups, trusted, None, rng)
 
 
-def fitted_problem(
+def fitted_study(
     model: DatasetDerivative, test: tuple[Any, Any] | None, rng: np.random.Generator
-) -> Problem:
+) -> Study:
     """The data of a fitted model that still holds its rows, and perhaps others to test on."""
     head, outer, groups, trusted = model._trained("this"), model._outer, None, None
     if isinstance(outer, OnValidation):
@@ -199,10 +199,10 @@ def fitted_problem(
         for batch in outer.groups:
             groups[batch] = batch[:, :1]
     others = None if test is None else inputs.read_labelled(model, *test, "X")
-    return _problem(model, head.rows, head.Y, head.alpha, groups, trusted, others, rng)
+    return _study(model, head.rows, head.Y, head.alpha, groups, trusted, others, rng)
 
 
-def _problem(
+def _study(
     model: DatasetDerivative,
     rows: Rows,
     Y: np.ndarray,
@@ -211,7 +211,7 @@ def _problem(
     trusted: tuple[Rows, np.ndarray] | None,
     test: tuple[Rows, np.ndarray] | None,
     rng: np.random.Generator,
-) -> Problem:
+) -> Study:
     """Of many rows a part; without classes of one row, as nothing can be said of it without it."""
     kept = np.sort(rng.permutation(rows.n_rows)[:MOST_ROWS])
     classes = model.kind_ == "classes"
@@ -230,7 +230,7 @@ def _problem(
         return Samples(_features(part[0], there), part[1][there], ones, np.arange(len(there)))
 
     train, trusted_rows, test_rows = narrowed(MOST_COLUMNS, train, others(trusted), others(test))
-    return Problem(model, model.kind_, train, trusted_rows, test_rows, groups is not None)
+    return Study(model, model.kind_, train, trusted_rows, test_rows, groups is not None)
 
 
 def _features(rows: Rows, kept: np.ndarray) -> np.ndarray:
