@@ -133,7 +133,7 @@ def judge(study: Study, found: Evidence) -> tuple[str, str]:
         )
     if found.gap.clear > 0 and found.gap.gain >= MUCH * metric.scale:
         return "does not apply", (
-            f"{found.gap.ours.capitalize()} beat a linear head by {metric.amount(found.gap.gain)}: "
+            f"{capital(found.gap.ours)} beats a linear head by {metric.amount(found.gap.gain)}: "
             "the values describe the wrong model. Give features on which a linear model does well, "
             "such as embeddings or random Fourier features."
         )
@@ -144,7 +144,7 @@ def judge(study: Study, found: Evidence) -> tuple[str, str]:
     others = [one for one in found.acting[1:] if one.clear > 0]
     if most < LITTLE * metric.scale and found.wrong < FEW_WRONG and not others:
         return "does not apply", f"{acting_in_words(study, found)} {trust(study, found)}"
-    also = f" {others[0].words.capitalize()}." if others else ""
+    also = f" {capital(others[0].words)}." if others else ""
     return "may help", f"{trust(study, found)} {acting_in_words(study, found)}{also}"
 
 
@@ -169,13 +169,18 @@ def acting_in_words(study: Study, found: Evidence) -> str:
     what = f"dropping the {100 * found.dropped:.1f} % that the {act.ours.split()[-1]} marks"
     gain = f"{metric.amount(act.gain, sign=True)} on {study.where}, {act.evidence}"
     if act.clear > 0:
-        return f"{what.capitalize()} helps ({gain})."
+        return f"{capital(what)} helps ({gain})."
     if act.clear < 0:
-        return f"{what.capitalize()} harms ({gain}): look at these rows, and keep them."
-    return f"{what.capitalize()} makes no clear difference ({gain})."
+        return f"{capital(what)} harms ({gain}): look at these rows, and keep them."
+    return f"{capital(what)} makes no clear difference ({gain})."
 
 
 def unit(study: Study) -> str:
     """``"points of accuracy"``, or ``"R²"``."""
     metric = study.metric
     return f"{metric.unit} of {metric.name}" if metric.unit else metric.name
+
+
+def capital(text: str) -> str:
+    """Its first letter a capital, the others as they are."""
+    return text[:1].upper() + text[1:]

@@ -53,7 +53,7 @@ class Evidence:
     Parameters
     ----------
     heads : Comparison
-        The linear head beside a constant, nearest neighbours and boosted trees, by row.
+        The linear head beside a constant, nearest neighbours (kNN) and boosted trees (boosting), by row.
     wrong : float
         Share of labels that look wrong.
     found : DataFrame
@@ -140,16 +140,16 @@ def margin_name(kind: str) -> str:
 
 def compare_heads(study: Study, rng: np.random.Generator) -> Comparison:
     """The credit of each row by models that did not see it."""
-    names = [CONSTANT, "nearest neighbours", "boosted trees", HEAD]
+    names = [CONSTANT, "kNN", "boosting", HEAD]
     credits: dict[str, list[np.ndarray]] = {name: [] for name in names}
     fits: dict[str, Callable[[Split], np.ndarray]] = {
         CONSTANT: lambda s: np.tile(s.train.Y.mean(0), (len(s.held), 1)),
-        "nearest neighbours": lambda s: _neighbors(study, s),
-        "boosted trees": lambda s: _trees(study, s),
+        "kNN": lambda s: _neighbors(study, s),
+        "boosting": lambda s: _trees(study, s),
         HEAD: lambda s: study.outputs(study.fit(s.train), s.held),
     }
     if study.kind in ("classes", "soft") and study.train.Y.shape[1] > MOST_TREE_CLASSES:
-        del credits["boosted trees"]  # a tree a class and step takes minutes
+        del credits["boosting"]  # a tree a class and step takes minutes
     whole = [Split(study.train, None, study.tested)]  # trusted rows, or others: all at once
     inside = study.tested is study.train
     for split in study.splits(RIVAL_FOLDS, rng) if inside else whole:

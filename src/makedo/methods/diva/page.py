@@ -171,7 +171,7 @@ def acting_section(study: Study, found: Evidence) -> Section:
         f"{by}, with 95 % intervals; λ was tuned anew for every arm.",
         table=table.drop(columns=["group", "reference"]).rename(columns={"ours": "way"}),
         formats=dict.fromkeys(("gain", "low", "high"), f"+.{metric.decimals}f"),
-        note=f"The same number of rows is dropped by either score: {100 * found.dropped:.1f} %. The "
+        note=f"Either score drops the same number of rows, {100 * found.dropped:.1f} %. The "
         "first way decides; it was chosen before anything was measured. Nothing was deleted.",
     )
 
@@ -216,9 +216,9 @@ def heads_section(study: Study, found: Evidence) -> Section:
     gap, metric = found.gap, study.metric
     text = "The values are exact for a linear head. "
     if gap.clear > 0 and gap.gain >= diagnose.MUCH * metric.scale:
-        text += f"{gap.words.capitalize()}: they describe a model that is not the one to use."
+        text += f"{diagnose.capital(gap.words)}: they describe a model that is not the one to use."
     elif gap.clear > 0:
-        text += f"{gap.words.capitalize()}."
+        text += f"{diagnose.capital(gap.words)}."
     else:
         text += "Nothing else is clearly better on these features."
     return Section(

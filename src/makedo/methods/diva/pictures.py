@@ -20,11 +20,12 @@ def load(images: pd.Series) -> list[np.ndarray]:
 
     Parameters
     ----------
-    images : Series of paths, of bytes of a picture file, or of dicts with "bytes" or "path"
+    images : Series of paths, of bytes of a picture file, of dicts with "bytes" or "path", or of
+        arrays (height, width) or (height, width, 3) of values from 0 to 255
 
     Returns
     -------
-    list of uint8 ndarray (height, width, 3)
+    list of uint8 ndarray (height, width) or (height, width, 3)
 
     Raises
     ------
@@ -37,6 +38,8 @@ def load(images: pd.Series) -> list[np.ndarray]:
 def _read(value: Any, row: Any) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
+    if isinstance(value, np.ndarray):
+        return value.astype(np.uint8)
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     is_path = isinstance(value, (str, Path))
