@@ -262,8 +262,8 @@ def test_an_unfitted_model_is_not_saved(tmp_path):
 
 
 def test_a_parameter_that_cannot_be_stored_is_named_and_nothing_is_left_behind(tmp_path):
-    with pytest.raises(MakedoInputError, match=r"Scale\.save: parameter note is a function"):
-        Scale(note=lambda: 0).fit(X).save(tmp_path / "model")
+    with pytest.raises(MakedoInputError, match=r"Scale\.save: parameter note is a object"):
+        Scale(note=object()).fit(X).save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 
@@ -502,6 +502,13 @@ def test_an_object_may_be_handed_back_but_only_for_a_parameter(model):
     assert load_model(model, find_class, note=note).note is note
     with pytest.raises(MakedoInputError, match="does not take"):
         load_model(model, find_class, other=note)
+
+
+def test_a_function_among_the_parameters_must_be_handed_back(tmp_path):
+    Scale(note=np.median).fit(np.ones((2, 2))).save(tmp_path / "m")
+    with pytest.raises(MakedoInputError, match=r"note was the function median, .*load\(path, note="):
+        Scale.load(tmp_path / "m")
+    assert Scale.load(tmp_path / "m", note=np.median).note is np.median
 
 
 def test_only_the_class_that_was_saved_is_loaded(model):

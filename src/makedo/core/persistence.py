@@ -282,6 +282,8 @@ def _plain(model: Estimator, name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, tuple):
         value = list(value)
+    if callable(value):  # the caller hands it back to ``load``
+        return {"$function": getattr(value, "__qualname__", type(value).__name__)}
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -333,6 +335,12 @@ def load_model(
         raise MakedoInputError(
             f"{path}: model.json has parameters that {name} does not take ({first(unknown)})."
         )
+    for key, value in parameters.items():
+        if isinstance(value, dict) and "$function" in value:
+            raise MakedoInputError(
+                f"{path}: {key} was the function {value['$function']!s:.60}, which a model "
+                f"directory cannot hold. Hand it back: load(path, {key}=…)."
+            )
     state = read_state(path, document)
     model = cls(**parameters)
     try:

@@ -69,8 +69,7 @@ def read_rows(
             return estimator.table_.fit_transform(frame, f"{owner}: X"), frame.index
         if estimator.table_ is None:
             _check_width(owner, frame.shape[1], estimator.n_features_in_)
-            matrix = _matrix(owner, frame.to_numpy(), dtype)
-            return matrix, frame.index
+            return _matrix(owner, frame.to_numpy(), dtype), frame.index
         return estimator.table_.transform(frame, f"{owner}: X"), frame.index
     matrix = _checked_stream(owner, X) if hasattr(X, "blocks") else _matrix(owner, X, dtype)
     if not matrix.shape[0] and not allow_empty:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,6 @@ import pyarrow.parquet as pq
 
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.table import as_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class ParquetMatrix:
@@ -77,7 +74,7 @@ class ParquetMatrix:
                 start = stop
         return out
 
-    def column(self, name: str) -> pd.Series:
+    def column(self, name: str) -> Any:
         """A column of one value a row, such as the label."""
         schema, _ = self._look()
         self._require([name], schema)

@@ -1,4 +1,4 @@
-r"""The value of every training example, exactly, for a linear head on fixed features.
+"""The value of every training example, exactly, for a linear head on fixed features.
 
 Y. Dukler, A. Achille, G. Paolini, A. Ravichandran, M. Polito, S. Soatto, "DIVA: Dataset Derivative
 of a Learning Task", ICLR 2022, https://arxiv.org/abs/2111.09785.
@@ -34,13 +34,13 @@ from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.data.table import TableEncoder
-from makedo.methods.diva import inputs, outer_loss, penalty
+from makedo.methods.diva import inputs, outer_loss, penalty, scoring
 from makedo.methods.diva.derivative import Derivative, Groups
 from makedo.methods.diva.outer import LeavingOut, OnValidation, batch_groups
 from makedo.methods.diva.outer_loss import LOSSES, find_loss
 from makedo.methods.diva.ridge import Head, QuadraticForm
 from makedo.methods.diva.rows import Rows
-from makedo.methods.diva.targets import KINDS, Targets
+from makedo.methods.diva.targets import KINDS
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -141,11 +141,11 @@ class DatasetDerivative(Estimator):
     >>> from makedo import DatasetDerivative
     >>> X = np.random.default_rng(0).normal(size=(200, 5))
     >>> y = np.where(X[:, 0] > 0, "right", "left")
-    >>> y[7] = "left" if y[7] == "right" else "right"    # one wrong label
-    >>> model = DatasetDerivative(outer_loss="mae").fit(X, y)
+    >>> y[X[:, 0].argmax()] = "left"                     # one wrong label, row 54
+    >>> model = DatasetDerivative().fit(X, y)
     >>> int(model.gradient_.argmax())                    # it harms most
-    7
-    >>> bool(model.effect("remove", [7])[0] < 0)         # without it the loss is lower, exactly
+    54
+    >>> bool(model.effect("remove", [54])[0] < 0)        # without it the loss is lower, exactly
     True
     """
 
@@ -223,28 +223,30 @@ class DatasetDerivative(Estimator):
             the targets, a sample is predicted by itself alone.
         """
         self._check_parameters()
-        rows, targets, codes = inputs.read_training(self, X, y, groups)
-        self._learn_targets(targets)
-        alpha = inputs.start_weights(self, sample_weight, targets, codes)
-        loss = find_loss(self._name, self.outer_loss, self.outer_temperature, targets)
-        leaving_out = LeavingOut(loss, None if codes is None else batch_groups(codes, rows.size))
+        data = inputs.read_training(self, X, y, groups)
+        self._learn_data(data)
+        rows, Y = data.rows, data.targets.Y
+        alpha = inputs.start_weights(self, sample_weight, data)
+        loss = find_loss(self._name, self.outer_loss, self.outer_temperature, data.targets)
+        batches = None if data.groups is None else batch_groups(data.groups, rows.size)
+        leaving_out = LeavingOut(loss, batches)
         if X_val is None and y_val is None:
             self._outer: OnValidation | LeavingOut = leaving_out
         else:
             self._outer = OnValidation(loss, *inputs.read_labelled(self, X_val, y_val, "X_val"))
 
-        self.penalty_, self.history_ = self._choose_penalty(
-            rows, targets.Y, alpha, leaving_out.groups
-        )
-        head = Head(rows, targets.Y, alpha, self.penalty_)
+        self.penalty_, path = self._choose_penalty(rows, Y, alpha, batches)
+        head = Head(rows, Y, alpha, self.penalty_)
         inputs.check_leverage(self, head)
         found = self._outer.derivative(head)
 
         self.loss_, self.gradient_ = found.loss, found.gradient
         self.linear_, self.curvature_ = found.linear, found.curvature
         self.loo_predictions_ = leaving_out.predictions(head)
+        loo_loss = ((self.loo_predictions_ - Y) ** 2).sum(1).mean()
+        self.history_ = pd.DataFrame(path or {"penalty": [self.penalty_], "loo_loss": [loo_loss]})
         self._learn_head(head)
-        self.fingerprint_ = fingerprint(self.mean_, self.scale_, targets.Y, alpha)
+        self.fingerprint_ = fingerprint(self.mean_, self.scale_, Y, alpha)
         return self
 
     # --- using ------------------------------------------------------------------------------------
@@ -328,10 +330,8 @@ class DatasetDerivative(Estimator):
 
     def score(self, X: Any, y: Any) -> float:
         """Accuracy, share of right labels, or R²; rows without a label do not count."""
-        from makedo.methods.diva.scoring import score
-
         check_is_fitted(self)
-        return score(self, X, y)
+        return scoring.score(self, X, y)
 
     def evaluate(self, X: Any, y: Any) -> pd.DataFrame:
         """How good the head is on rows that took no part in anything so far.
@@ -347,10 +347,8 @@ class DatasetDerivative(Estimator):
             candidate ("constant", the most frequent class or the mean, and "ridge head"), group,
             mean (accuracy in per cent, or R²), low, high (its 95 % bootstrap interval), n.
         """
-        from makedo.methods.diva.scoring import evaluate
-
         check_is_fitted(self)
-        return evaluate(self, X, y)
+        return scoring.evaluate(self, X, y)
 
     def diagnose(self, X: Any, y: Any = None, **more: Any) -> Diagnosis:
         """Say whether the derivative can be trusted on this data, and what acting on it would gain.
@@ -373,9 +371,9 @@ class DatasetDerivative(Estimator):
         show_rows : bool, default=False
             Whether ids and rows may stand in the report.
         """
+        check_is_fitted(self)
         from makedo.methods.diva.page import report
 
-        check_is_fitted(self)
         return report(self, X, y, show_rows=show_rows)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -391,12 +389,14 @@ class DatasetDerivative(Estimator):
         last = self.intercept_ + self.coef_ @ self.mean_
         return np.vstack([W, last]) if self.fit_intercept else W
 
-    def _learn_targets(self, targets: Targets) -> None:
+    def _learn_data(self, data: inputs.Training) -> None:
+        targets, self.ids_ = data.targets, data.ids
+        self.mean_, self.scale_ = data.rows.scaler.mean, data.rows.scaler.scale
         self.kind_, self.output_names_ = targets.kind, targets.names
         self.__dict__.pop("classes_", None)
-        if targets.kind == "classes":
-            self.classes_ = targets.names
-        self.y_ = targets.Y if targets.kind != "classes" else targets.codes
+        self.y_ = targets.Y
+        if targets.kind == "classes" and targets.codes is not None:
+            self.classes_, self.y_ = targets.names, targets.codes
 
     def _learn_head(self, head: Head) -> None:
         self.coef_ = (head.W[: head.rows.n_features] / self.scale_[:, None]).T
@@ -407,14 +407,13 @@ class DatasetDerivative(Estimator):
 
     def _choose_penalty(
         self, rows: Rows, Y: np.ndarray, alpha: np.ndarray, groups: Groups | None
-    ) -> tuple[float, pd.DataFrame]:
-        """λ of the least squared error when samples are left out, and the path."""
+    ) -> tuple[float, dict[str, np.ndarray] | None]:
+        """λ of the least squared error when samples are left out, and the path to it."""
         if not isinstance(self.penalty, str):
-            return float(self.penalty), pd.DataFrame({"penalty": [float(self.penalty)]})
+            return float(self.penalty), None
         weights = np.full(len(Y), 1 / len(Y))
         penalties, losses = penalty.path(rows, Y, alpha, outer_loss.squared, weights, groups)
-        history = pd.DataFrame({"penalty": penalties, "loo_loss": losses})
-        return float(penalties[losses.argmin()]), history
+        return float(penalties[losses.argmin()]), {"penalty": penalties, "loo_loss": losses}
 
     def _trained(self, what: str) -> Head:
         """The head with its training rows, which a model directory does not hold."""

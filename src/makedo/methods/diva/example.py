@@ -13,5 +13,6 @@ def small_example(random_state: int = 0) -> Example:
     rng = np.random.default_rng(random_state)
     y = np.arange(96) % 2
     X = rng.normal(size=(96, 6)) + 1.5 * y[:, None]
-    labels = np.where(rng.random(90) < 0.1, 1 - y[:90], y[:90])
+    given = np.where(rng.random(90) < 0.1, 1 - y[:90], y[:90])
+    labels = np.array(["left", "right"])[given]
     return Example(DatasetDerivative(), {"X": X[:90], "y": labels}, X[90:])

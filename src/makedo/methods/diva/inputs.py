@@ -1,9 +1,12 @@
-"""What the user gave, as the head takes it: rows, targets, weights, groups; checked."""
+"""What the user gave, as the head takes it: rows, targets, weights, groups; checked.
+
+``model`` is a :class:`makedo.methods.diva.estimator.DatasetDerivative`.
+"""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,18 +19,18 @@ from makedo.methods.diva.ridge import Head
 from makedo.methods.diva.rows import Blocks, Rows, Scaler
 from makedo.methods.diva.targets import Targets, match_targets, read_targets
 
-if TYPE_CHECKING:
-    from makedo.methods.diva.estimator import DatasetDerivative
+
+class Training(NamedTuple):
+    """The training rows and what is known of them."""
+
+    rows: Rows  # Z
+    targets: Targets
+    groups: np.ndarray | None  # the number of the group of each row, (N,)
+    ids: pd.Index
 
 
-def read_training(
-    model: DatasetDerivative, X: Any, y: Any, groups: Any
-) -> tuple[Rows, Targets, np.ndarray | None]:
-    """Z, the targets, and the number of the group of each row.
-
-    The model keeps what it needs to read other rows alike: ``table_``, ``mean_``, ``scale_``, and
-    the names of columns that are no features.
-    """
+def read_training(model: Any, X: Any, y: Any, groups: Any) -> Training:
+    """Read what ``fit`` was given; the model keeps the names of columns that are no features."""
     owner = type(model).__name__
     model.label_column_ = y if isinstance(y, str) else None
     model.group_column_ = groups if isinstance(groups, str) else None
@@ -35,7 +38,7 @@ def read_training(
     if isinstance(groups, str):
         groups = take_column(X, groups, "groups")
     X, y = _open(model, X, y)
-    matrix, model.ids_ = read_rows(model, X, reset=True, dtype=None)
+    matrix, ids = read_rows(model, X, reset=True, dtype=None)
     n_rows, n_features = matrix.shape
     targets = read_targets(owner, y, n_rows, model.targets)
     _check_classes(owner, targets)
@@ -43,16 +46,15 @@ def read_training(
     blocks = Blocks(matrix, model.dtype, model.block_size)
     scaler = Scaler.fit(blocks, n_rows, n_features, model.scale, centre=model.fit_intercept)
     _check_columns(owner, scaler.empty)
-    model.mean_, model.scale_ = scaler.mean, scaler.scale
-    return Rows(blocks, scaler, model.fit_intercept), targets, codes
+    return Training(Rows(blocks, scaler, model.fit_intercept), targets, codes, ids)
 
 
-def read_new(model: DatasetDerivative, X: Any) -> Rows:
+def read_new(model: Any, X: Any) -> Rows:
     """Other rows as the head sees them."""
     return _scaled(model, _open(model, open_rows(X), None)[0])
 
 
-def read_labelled(model: DatasetDerivative, X: Any, y: Any, name: str) -> tuple[Rows, np.ndarray]:
+def read_labelled(model: Any, X: Any, y: Any, name: str) -> tuple[Rows, np.ndarray]:
     """Other samples with labels: Z, and Y (n, c)."""
     owner = type(model).__name__
     if X is None:
@@ -68,11 +70,10 @@ def read_labelled(model: DatasetDerivative, X: Any, y: Any, name: str) -> tuple[
     return rows, match_targets(owner, y, rows.n_rows, like).Y
 
 
-def start_weights(
-    model: DatasetDerivative, sample_weight: Any, targets: Targets, codes: np.ndarray | None
-) -> np.ndarray:
+def start_weights(model: Any, sample_weight: Any, data: Training) -> np.ndarray:
     """α, (N,): the user's, each class of the same sum if asked for."""
-    owner, n = type(model).__name__, len(targets.Y)
+    owner, targets, codes = type(model).__name__, data.targets, data.groups
+    n = len(targets.Y)
     alpha = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     if alpha.shape != (n,):
         raise MakedoInputError(
@@ -99,7 +100,7 @@ def start_weights(
     return alpha
 
 
-def positions(model: DatasetDerivative, indices: Any) -> np.ndarray:
+def positions(model: Any, indices: Any) -> np.ndarray:
     """Positions of training rows, from positions or a mask; None is all."""
     n = len(model.gradient_)
     given = np.arange(n) if indices is None else np.atleast_1d(np.asarray(indices))
@@ -114,7 +115,7 @@ def positions(model: DatasetDerivative, indices: Any) -> np.ndarray:
     return given.astype(int) % n
 
 
-def check_leverage(model: DatasetDerivative, head: Head) -> None:
+def check_leverage(model: Any, head: Head) -> None:
     """Warn, or refuse, where a sample is predicted by its own label alone: α h near 1."""
     u = 1 - head.alpha * head.h
     sure = SURE[np.dtype(model.dtype)]
@@ -131,7 +132,7 @@ def check_leverage(model: DatasetDerivative, head: Head) -> None:
     warnings.warn(what, MakedoWarning, stacklevel=3)
 
 
-def _open(model: DatasetDerivative, X: Any, y: Any) -> tuple[Any, Any]:
+def _open(model: Any, X: Any, y: Any) -> tuple[Any, Any]:
     """X without the columns that are no features; y, also where X brings it."""
     if is_loader(X):
         X, theirs = read_loader(X)
@@ -142,7 +143,7 @@ def _open(model: DatasetDerivative, X: Any, y: Any) -> tuple[Any, Any]:
     return drop_columns(X, names), y
 
 
-def _scaled(model: DatasetDerivative, X: Any) -> Rows:
+def _scaled(model: Any, X: Any) -> Rows:
     matrix, _ = read_rows(model, X, dtype=None, allow_empty=True)
     blocks = Blocks(matrix, model.dtype, model.block_size)
     return Rows(blocks, Scaler(model.mean_, model.scale_), model.fit_intercept)

@@ -106,10 +106,11 @@ class Rows:
         D: the features, and the constant column.
     size : int
         Rows of a block.
+    scaler : Scaler
     """
 
     def __init__(self, blocks: Blocks, scaler: Scaler, intercept: bool):
-        self._blocks, self._scaler, self.intercept = blocks, scaler, intercept
+        self._blocks, self.scaler, self.intercept = blocks, scaler, intercept
         self.n_rows, self.n_features = blocks.shape
         self.width = self.n_features + intercept
         self.size = blocks.size

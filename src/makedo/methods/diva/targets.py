@@ -154,7 +154,7 @@ def _numbers(owner: str, array: np.ndarray, n_rows: int) -> np.ndarray:
         raise MakedoInputError(
             f"{owner}: y has {count(len(Y), 'label')}, X has {count(n_rows, 'row')}."
         )
-    _refuse_missing(owner, np.isnan(Y).any(1), n_rows)
+    _refuse_missing(owner, np.isnan(Y.sum(1)), n_rows)
     if not np.isfinite(Y).all():
         raise MakedoInputError(f"{owner}: y holds infinite numbers. Leave those rows out.")
     return Y
