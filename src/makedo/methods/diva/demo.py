@@ -182,7 +182,7 @@ def sections(scores: Comparison, auc: dict[str, float]) -> list[Section]:
             f"{len(SEEDS)} draws of digits, features and broken labels, with 95 % intervals. The "
             "penalty is tuned for every way. Nobody could leave out exactly the broken labels, as "
             "the last way does.",
-            table=table[["candidate", "group", "mean", "sd", "low", "high", "n"]],
+            table=table.drop(columns=["size", "note"]),
         ),
         Section(
             "What is known here: which score finds the broken labels?",

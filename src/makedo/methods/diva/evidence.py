@@ -53,7 +53,7 @@ class Evidence:
     Parameters
     ----------
     heads : Comparison
-        The linear head beside a constant, nearest neighbours (kNN) and boosted trees (boosting), by row.
+        The linear head beside a constant, nearest neighbours and boosted trees, by row.
     wrong : float
         Share of labels that look wrong.
     found : DataFrame
