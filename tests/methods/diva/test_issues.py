@@ -225,6 +225,18 @@ def test_own_probabilities_rank_as_the_formulas_of_cleanlab():
         assert (table["given_label"] == y).all() and (table["predicted_label"] == P.argmax(1)).all()
 
 
+def test_own_probabilities_rank_as_in_cleanlab_itself():
+    rank = pytest.importorskip("cleanlab.rank", reason="cleanlab comes with the extra bench")
+    P, y = probabilities(300)
+    for score, method in (
+        ("self_confidence", "self_confidence"),
+        ("margin", "normalized_margin"),
+    ):
+        ours = LabelIssueFinder(score).fit(y=y, pred_probs=P).to_cleanlab()["label_quality"]
+        theirs = rank.get_label_quality_scores(y, P, method=method)
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
 def test_the_quality_ranks_as_the_score_whatever_it_is():
     X, y, _ = blobs(60, n_wrong=6)
     for score in ("margin", "self_confidence", "derivative", "ensemble"):
