@@ -24,7 +24,7 @@ ROOMS: dict[str, dict[str, str]] = {
     },
     "diva": {
         "title": "DIVA",
-        "classes": "DatasetDerivative",
+        "classes": "DatasetDerivative DivaSelector AugmentationSelector",
         "trouble": "some training examples may be mislabelled, useless or harmful",
         "gives": "features and labels; perhaps a validation set or a pool",
         "gets": "a value for each example: keep, drop, reweight, relabel or acquire it",

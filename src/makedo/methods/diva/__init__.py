@@ -6,12 +6,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from makedo.methods.diva.augmentations import AugmentationSelector as AugmentationSelector
     from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
+    from makedo.methods.diva.linear_features import linear_features as linear_features
+    from makedo.methods.diva.linear_features import network_outputs as network_outputs
+    from makedo.methods.diva.selector import DivaSelector as DivaSelector
 
 HOMES = {
+    "AugmentationSelector": "augmentations",
     "DatasetDerivative": "estimator",
+    "DivaSelector": "selector",
+    "linear_features": "linear_features",
+    "network_outputs": "linear_features",
 }
-__all__ = ["DatasetDerivative"]
+__all__ = [
+    "AugmentationSelector",
+    "DatasetDerivative",
+    "DivaSelector",
+    "linear_features",
+    "network_outputs",
+]
 
 
 def __getattr__(name: str) -> Any:
