@@ -47,11 +47,15 @@ class Stack(Rows):
         return out
 
 
+def as_rows(Z: np.ndarray, intercept: bool) -> Rows:
+    """Scaled features (n, n_features) as rows."""
+    as_it_is = Scaler(np.zeros(Z.shape[1]), np.ones(Z.shape[1]))
+    return Rows(Blocks(Z, Z.dtype), as_it_is, intercept)
+
+
 def rows_of(rows: Rows, indices: np.ndarray) -> Rows:
     """Some of the rows, as rows of their own."""
-    Z = rows.take(indices)[:, : rows.n_features]
-    as_it_is = Scaler(np.zeros(rows.n_features), np.ones(rows.n_features))
-    return Rows(Blocks(Z, Z.dtype), as_it_is, rows.intercept)
+    return as_rows(rows.take(indices)[:, : rows.n_features], rows.intercept)
 
 
 class UpdatedFactor(TallFactor):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,25 @@ def read_labelled(model: Any, X: Any, y: Any, name: str) -> tuple[Rows, np.ndarr
     names = model.output_names_
     like = Targets(model.kind_, np.empty((0, len(names))), names, None)
     return rows, match_targets(owner, y, rows.n_rows, like).Y
+
+
+def read_pool(model: Any, X: Any, y: Any) -> tuple[Rows, np.ndarray | None, pd.Index]:
+    """A pool: Z, its ids, and Y (n, c), which is None where neither X nor y bring labels."""
+    ids = X.index if isinstance(X, pd.DataFrame) else None
+    X = open_rows(X)
+    if is_loader(X):
+        X, theirs = read_loader(X)
+        y = theirs if y is None else y
+    column = model.label_column_
+    if y is None and column is not None and column in _columns(X):
+        y = column
+    if y is None:
+        rows, Y = read_new(model, X), None
+    else:
+        rows, Y = read_labelled(model, X, y, "X_pool")
+    if not rows.n_rows:
+        raise MakedoInputError(f"{type(model).__name__}: X_pool has no rows.")
+    return rows, Y, pd.RangeIndex(rows.n_rows) if ids is None else ids
 
 
 def start_weights(model: Any, sample_weight: Any, data: Training) -> np.ndarray:
@@ -141,6 +161,11 @@ def _open(model: Any, X: Any, y: Any) -> tuple[Any, Any]:
         y = take_column(X, y, "y")
     names = [c for c in (model.label_column_, model.group_column_) if c is not None]
     return drop_columns(X, names), y
+
+
+def _columns(X: Any) -> Sequence[Any]:
+    """Names of the columns of a table or Parquet matrix."""
+    return next((getattr(X, a) for a in ("names", "columns", "column_names") if hasattr(X, a)), ())
 
 
 def _scaled(model: Any, X: Any) -> Rows:
