@@ -95,6 +95,8 @@ def as_frame(table: Any, where: str = "table") -> pd.DataFrame:
     """
     if hasattr(table, "collect_schema") and hasattr(table, "collect"):  # a lazy query
         table = table.collect()
+    if hasattr(table, "column_names") and hasattr(table, "with_format"):  # Hugging Face datasets
+        table = table.with_format("arrow")[:]
     if isinstance(table, pd.DataFrame):
         frame = table
     elif hasattr(table, "__arrow_c_stream__"):

@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from makedo.methods.diva.augmentations import AugmentationSelector as AugmentationSelector
     from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
-    from makedo.methods.diva.linear_features import linear_features as linear_features
-    from makedo.methods.diva.linear_features import network_outputs as network_outputs
+    from makedo.methods.diva.issues import LabelIssueFinder as LabelIssueFinder
+    from makedo.methods.diva.linearise import linear_features as linear_features
+    from makedo.methods.diva.linearise import network_outputs as network_outputs
+    from makedo.methods.diva.reweighter import DivaReweighter as DivaReweighter
     from makedo.methods.diva.selector import DivaSelector as DivaSelector
 
 HOMES = {
     "AugmentationSelector": "augmentations",
     "DatasetDerivative": "estimator",
+    "DivaReweighter": "reweighter",
     "DivaSelector": "selector",
-    "linear_features": "linear_features",
-    "network_outputs": "linear_features",
+    "LabelIssueFinder": "issues",
+    "linear_features": "linearise",
+    "network_outputs": "linearise",
 }
 __all__ = [
     "AugmentationSelector",
     "DatasetDerivative",
+    "DivaReweighter",
     "DivaSelector",
+    "LabelIssueFinder",
     "linear_features",
     "network_outputs",
 ]

@@ -237,7 +237,9 @@ class DatasetDerivative(Estimator):
 
         self.penalty_, path = self._choose_penalty(rows, Y, alpha, batches)
         head = Head(rows, Y, alpha, self.penalty_)
-        inputs.check_leverage(self, head)
+        inputs.check_leverage(self, head, batches)
+        if self.dtype == "float32":
+            inputs.check_precision(self, head)
         found = self._outer.derivative(head)
 
         self.loss_, self.gradient_ = found.loss, found.gradient

@@ -20,13 +20,14 @@ from makedo.methods.diva.rows import Rows
 
 N_PENALTIES = 25
 LOWEST, HIGHEST = 1e-6, 1e2  # times the mean eigenvalue
+EMPTY = 1e-12  # times the largest eigenvalue: no row has a part along its axis
 SURE = {np.dtype("float64"): 1e-10, np.dtype("float32"): 1e-5}  # below it 1 − α h is rounding
 
 
 class Spectrum(NamedTuple):
-    """Weighted rows, centred where there is an intercept, by their axes; k = min(N, D)."""
+    """Weighted rows, centred where there is an intercept, by their axes."""
 
-    w: np.ndarray  # (k,)
+    w: np.ndarray  # (k,), k = min(N, D) or fewer
     V: np.ndarray  # (D, k)
     turned: np.ndarray  # Vᵀ Zᵀ diag(α) Y (k, c)
     mean: np.ndarray  # (D,)
@@ -91,8 +92,8 @@ def decompose(rows: Rows, Y: np.ndarray, alpha: np.ndarray) -> Spectrum:
         Z = np.concatenate([block[:, :n] for _, block in rows]).astype(float)
         root = np.sqrt(alpha)[:, None] * (Z - mean)
         w, axes = eigh(root @ root.T)
-        w, axes = np.maximum(w, 0.0), axes.T @ root
-        V = (axes / np.maximum(np.linalg.norm(axes, axis=1), 1e-300)[:, None]).T
+        there = w > w[-1] * EMPTY  # the axes of the others are noise
+        w, V = w[there], root.T @ axes[:, there] / np.sqrt(w[there])
     else:
         w, V = eigh(gram - np.outer(sums, mean))
         w = np.maximum(w, 0.0)

@@ -49,6 +49,8 @@ def read_targets(owner: str, y: Any, n_rows: int, kind: str = "auto") -> Targets
     MakedoInputError
         Missing labels, a wrong number of them, one class only, columns that do not fit ``kind``.
     """
+    if y is None:
+        raise MakedoInputError(f"{owner} requires y to be passed, but the target y is None.")
     names = [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
     if hasattr(y, "detach"):
         y = y.detach().cpu().numpy()
