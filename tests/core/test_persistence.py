@@ -506,7 +506,9 @@ def test_an_object_may_be_handed_back_but_only_for_a_parameter(model):
 
 def test_a_function_among_the_parameters_must_be_handed_back(tmp_path):
     Scale(note=np.median).fit(np.ones((2, 2))).save(tmp_path / "m")
-    with pytest.raises(MakedoInputError, match=r"note was the function median, .*load\(path, note="):
+    with pytest.raises(
+        MakedoInputError, match=r"note was the function median, .*load\(path, note="
+    ):
         Scale.load(tmp_path / "m")
     assert Scale.load(tmp_path / "m", note=np.median).note is np.median
 

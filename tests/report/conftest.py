@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from makedo.report import Report, Section, figures
+from makedo.report import Report, Section, distributions, figures
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +54,31 @@ def all_figures(scores, differences, history):
         ),
         "curves": figures.curves(history, labels={"loss": "loss", "score": "accuracy"}),
         "bars": figures.ranked_bars(neighbours, label="weight"),
+        **drawn_distributions(),
+    }
+
+
+def drawn_distributions():
+    rng = np.random.default_rng(0)
+    values, groups = (
+        rng.normal(size=300),
+        np.repeat(["cat", "dog", "a class with a long name"], 100),
+    )
+    counts = pd.DataFrame(rng.integers(0, 90, (14, 14)), range(14), range(14))
+    path = pd.DataFrame({"candidate": "DIVA", "x": [0.01, 1, 100], "mean": [3.0, 1, 2]})
+    pictures = [rng.integers(0, 255, (20, 30, 3)).astype(np.uint8)] * 5
+    return {
+        "histograms": distributions.histograms(
+            values, groups, label="derivative", ends=("helps others", "harms others")
+        ),
+        "cloud": distributions.cloud(
+            np.exp(values), values, label="derivative", x_label="leverage", log_x=True
+        ),
+        "counts": distributions.count_map(counts, label="given", x_label="predicted"),
+        "bands": distributions.bands(
+            path, label="loss", x_label="λ", log_x=True, at=100, at_label="chosen: 100"
+        ),
+        "pictures": distributions.image_sheet(pictures, [["cat → dog", "0.12"]] * 5),
     }
 
 

@@ -24,7 +24,8 @@ ROOMS: dict[str, dict[str, str]] = {
     },
     "diva": {
         "title": "DIVA",
-        "classes": "DatasetDerivative DivaReweighter LabelIssueFinder",
+        "classes": "DatasetDerivative DivaReweighter DivaSelector LabelIssueFinder "
+        "AugmentationSelector",
         "trouble": "some training examples may be mislabelled, useless or harmful",
         "gives": "features and labels; perhaps a validation set or a pool",
         "gets": "a value for each example: keep, drop, reweight, relabel or acquire it",

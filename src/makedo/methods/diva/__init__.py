@@ -6,16 +6,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from makedo.methods.diva.augmentations import AugmentationSelector as AugmentationSelector
     from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
     from makedo.methods.diva.issues import LabelIssueFinder as LabelIssueFinder
     from makedo.methods.diva.reweighter import DivaReweighter as DivaReweighter
+    from makedo.methods.diva.selector import DivaSelector as DivaSelector
 
 HOMES = {
+    "AugmentationSelector": "augmentations",
     "DatasetDerivative": "estimator",
     "DivaReweighter": "reweighter",
+    "DivaSelector": "selector",
     "LabelIssueFinder": "issues",
 }
-__all__ = ["DatasetDerivative", "DivaReweighter", "LabelIssueFinder"]
+__all__ = [
+    "AugmentationSelector",
+    "DatasetDerivative",
+    "DivaReweighter",
+    "DivaSelector",
+    "LabelIssueFinder",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -134,6 +134,22 @@ def without(head: Head, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.eye(B.shape[1]) - K * head.alpha[B][:, None, :], K
 
 
+def share_left(head: Head, groups: Groups | None = None) -> np.ndarray:
+    """How much of each row's prediction is not its own (or its group's) doing, in (0, 1], (N,).
+
+    1 − α h, and for a group the smallest eigenvalue of I − √D_B K_BB √D_B.
+    """
+    if groups is None:
+        return 1 - head.alpha * head.h
+    out = np.ones(len(head.Y))
+    for B in map(np.atleast_2d, groups):
+        root = np.sqrt(head.alpha[B])
+        K = without(head, B)[1]
+        inner = np.eye(B.shape[1]) - root[:, :, None] * K * root[:, None, :]
+        out[B] = np.linalg.eigvalsh(inner)[:, :1]
+    return out
+
+
 def by_leaving_groups_out(
     head: Head, loss: OuterLoss, weights: np.ndarray, groups: Groups
 ) -> Derivative:
@@ -147,7 +163,8 @@ def by_leaving_groups_out(
     to it: its terms cancel.
     """
     groups = [np.atleast_2d(B) for B in groups]
-    A, own, value = np.empty(head.Y.shape), np.empty(len(head.Y)), np.empty(len(head.Y))
+    A, own = np.zeros(head.Y.shape), np.zeros(len(head.Y))
+    value = np.zeros(len(head.Y))  # rows of no group count for nothing
     omegas = []
     for B in groups:
         left, K = without(head, B)

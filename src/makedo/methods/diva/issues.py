@@ -250,7 +250,12 @@ class LabelIssueFinder(Estimator):
         owner = f"{type(self).__name__}.fit"
         frame = isinstance(pred_probs, pd.DataFrame)
         named = [str(name) for name in pred_probs.columns] if frame else None
-        F = np.asarray(pred_probs, dtype=float)
+        try:
+            F = np.asarray(pred_probs, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise MakedoInputError(
+                f"{owner}: pred_probs holds values that are not numbers ({str(error)[:80]})."
+            ) from error
         F = F[:, None] if F.ndim == 1 else F
         if not np.isfinite(F).all():
             raise MakedoInputError(

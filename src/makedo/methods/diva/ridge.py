@@ -67,12 +67,14 @@ def weighted_gram(Z: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     numpy takes the symmetric product where both sides are one array, so w is split by its sign.
     """
+    if len(weights) and (weights == weights[0]).all():
+        return Z.dtype.type(weights[0]) * (Z.T @ Z)
     total = np.zeros((Z.shape[1], Z.shape[1]), Z.dtype)
     for sign in (1.0, -1.0):
         there = sign * weights > 0
         if there.any():
             part = Z if there.all() else Z[there]
-            root = part * np.sqrt(sign * weights[there])[:, None].astype(Z.dtype)
+            root = part * np.sqrt(sign * weights[there]).astype(Z.dtype)[:, None]
             total += root.dtype.type(sign) * (root.T @ root)
     return total
 

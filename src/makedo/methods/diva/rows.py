@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 BLOCK_BYTES = 4 * 2**20  # of the rows that are held at once: what lies in the cache is used again
+KEPT_BYTES = 16 * 2**20  # so few rows are scaled once and kept
 
 
 class Scaler:
@@ -118,6 +120,15 @@ class Rows:
         self._factor = (1 / scaler.scale).astype(blocks.dtype)
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
+        if self.n_rows * self.width * self._blocks.dtype.itemsize <= KEPT_BYTES:
+            return iter(self._kept)
+        return self._fresh()
+
+    @cached_property
+    def _kept(self) -> list[tuple[slice, np.ndarray]]:
+        return list(self._fresh())
+
+    def _fresh(self) -> Iterator[tuple[slice, np.ndarray]]:
         for where, block in self._blocks:
             yield where, self._scaled(block)
 
@@ -140,7 +151,8 @@ class Rows:
         return total
 
     def _scaled(self, block: np.ndarray) -> np.ndarray:
-        Z = np.ones((len(block), self.width), block.dtype)
+        Z = np.empty((len(block), self.width), block.dtype)
+        Z[:, self.n_features :] = 1
         inner = Z[:, : self.n_features]
         np.subtract(block, self._mean, out=inner)
         inner *= self._factor

@@ -29,8 +29,8 @@ def evaluate(model: DatasetDerivative, X: Any, y: Any) -> pd.DataFrame:
     truth = _truth(model, y, len(scores))
     constant = np.broadcast_to(_constant(model), scores.shape)
     credits = {
-        "constant": _credit(model.kind_, constant, truth),
-        "ridge head": _credit(model.kind_, scores, truth),
+        "constant": credit(model.kind_, constant, truth),
+        "ridge head": credit(model.kind_, scores, truth),
     }
     table = compare_rows(
         credits, reference="constant", ours="ridge head", metric=METRICS[model.kind_]
@@ -41,7 +41,7 @@ def evaluate(model: DatasetDerivative, X: Any, y: Any) -> pd.DataFrame:
 def score(model: DatasetDerivative, X: Any, y: Any) -> float:
     """The mean credit of labelled rows: accuracy, share of right labels, or R²."""
     scores = model.decision_function(X)
-    return float(np.nanmean(_credit(model.kind_, scores, _truth(model, y, len(scores)))))
+    return float(np.nanmean(credit(model.kind_, scores, _truth(model, y, len(scores)))))
 
 
 def _truth(model: DatasetDerivative, y: Any, n_rows: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def _constant(model: DatasetDerivative) -> np.ndarray:
     return model.y_.mean(0)
 
 
-def _credit(kind: str, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def credit(kind: str, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """1 right, 0 wrong (numbers: 1 − squared error / variance), NaN unlabelled, (n,)."""
     unlabelled = np.isnan(truth).any(1)
     if kind in ("classes", "soft"):

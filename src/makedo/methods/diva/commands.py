@@ -1,0 +1,297 @@
+"""The verbs of ``makedo diva``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import makedo
+from makedo.core.checks import MakedoInputError, count, first
+from makedo.core.diagnosis import Diagnosis
+from makedo.core.progress import logger
+from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
+from makedo.data.table import split_columns
+
+HELP = {
+    "rows": "table with one row a sample: features and label",
+    "label": "column of labels; several columns of 0 and 1 are several labels a row",
+    "group": "column that names copies, patients or users: rows of one group are left out together",
+    "weight": "column of weights of the rows (default: 1)",
+    "validation": "table of trusted rows; then values are for the loss on them",
+    "pool": "table of rows that could be added",
+    "test": "table of labelled rows that took no part in anything, to measure on",
+    "exact": "also what removing each row would do to the loss, exactly; takes longer",
+    "outputs": "also what is predicted without the row for every class",
+    "probabilities": "table of out-of-sample probabilities of a model of your own, a column a "
+    "class, instead of features",
+    "cleanlab": "name the columns as cleanlab does",
+    "images": "column of rows with pictures (paths, or bytes), shown with --show-rows",
+}
+
+
+def diagnose(
+    *,
+    rows: Table,
+    label: list[str],
+    id: str | None = None,
+    features: list[str] | None = None,
+    group: str | None = None,
+    weight: str | None = None,
+    validation: Table | None = None,
+    settings: Settings,
+) -> Diagnosis:
+    """Measure which score to trust, and whether acting on it would help, in about a minute."""
+    model = settings.build(makedo.DatasetDerivative)
+    given = _Reader(label, id, features, group, weight)
+    return model.diagnose(*given.labelled(rows), **given.beside(rows, validation))
+
+
+def fit(
+    *,
+    rows: Table,
+    label: list[str],
+    id: str | None = None,
+    features: list[str] | None = None,
+    group: str | None = None,
+    weight: str | None = None,
+    validation: Table | None = None,
+    settings: Settings,
+) -> Fitted:
+    """Fit the linear head and value every row; the model predicts, and scores other rows."""
+    model = settings.build(makedo.DatasetDerivative)
+    given = _Reader(label, id, features, group, weight)
+    return model.fit(*given.labelled(rows), **given.beside(rows, validation))
+
+
+def predict(model: Model, *, rows: Batches, id: str | None = None) -> Rows:
+    """Predict the label of each row."""
+    for frame in rows:
+        ids, _, X = split_columns(frame, id=id, where=rows.name)
+        said = np.asarray(model.predict(X))
+        names = ["prediction"]
+        if said.ndim == 2:
+            names = [f"prediction {name}" for name in model.output_names_]
+        columns = said.reshape(len(X), len(names))
+        yield _with_ids(pd.DataFrame(columns, index=ids, columns=names))
+
+
+def score(
+    *,
+    rows: Table,
+    label: list[str],
+    id: str | None = None,
+    features: list[str] | None = None,
+    group: str | None = None,
+    weight: str | None = None,
+    validation: Table | None = None,
+    exact: bool = False,
+    outputs: bool = False,
+    settings: Settings,
+) -> Rows:
+    """Value every row: derivative, leverage, what is predicted without it, and the margin.
+
+    A negative derivative means that the row helps: with more weight on it, the loss on the others
+    (or on --validation) falls.  A margin below 0 means that another label is predicted without it.
+    """
+    from makedo.methods.diva.listing import listing, outputs_table
+
+    model = settings.build(makedo.DatasetDerivative)
+    given = _Reader(label, id, features, group, weight)
+    model.fit(*given.labelled(rows), **given.beside(rows, validation))
+    table = listing(model)
+    if exact:
+        table.insert(1, "removal", model.effect("remove"))
+    return _with_ids(table.join(outputs_table(model)) if outputs else table)
+
+
+def issues(
+    *,
+    rows: Table,
+    label: list[str],
+    id: str | None = None,
+    features: list[str] | None = None,
+    group: str | None = None,
+    probabilities: Table | None = None,
+    cleanlab: bool = False,
+    settings: Settings,
+) -> Rows:
+    """Rank the labels by how likely they are wrong, and mark as many as seem so.
+
+    Nothing is deleted: look at the rows, then decide.
+    """
+    finder = settings.build(makedo.LabelIssueFinder)
+    given = _Reader(label, id, features, group)
+    X, y = given.labelled(rows)
+    if probabilities is None:
+        finder.fit(X, y, groups=given.groups(rows))
+    else:
+        finder.fit(y=y, pred_probs=_aligned(probabilities, id, y.index, rows.name))
+    logger.info("%s", finder.verdict_)
+    return _with_ids(finder.to_cleanlab() if cleanlab else finder.issues_)
+
+
+def reweight(
+    *,
+    rows: Table,
+    label: list[str],
+    id: str | None = None,
+    features: list[str] | None = None,
+    group: str | None = None,
+    weight: str | None = None,
+    validation: Table | None = None,
+    settings: Settings,
+) -> Rows:
+    """Weigh the rows by a few steps down the derivative; weights stay 1 if that shows no gain."""
+    model = settings.build(makedo.DivaReweighter)
+    given = _Reader(label, id, features, group, weight)
+    model.fit(*given.labelled(rows), **given.beside(rows, validation))
+    logger.info("%s", model.verdict_)
+    return _with_ids(pd.DataFrame({"weight": model.sample_weight_}, index=model.ids_))
+
+
+def evaluate(model: Model, *, rows: Table, label: list[str], id: str | None = None) -> Rows:
+    """Compare predictions with labels, beside a constant answer."""
+    return model.evaluate(*_Reader(label, id, list(model.feature_names_in_)).labelled(rows))
+
+
+def report(
+    model: Model,
+    *,
+    rows: Table | None = None,
+    label: list[str] | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    validation: Table | None = None,
+    test: Table | None = None,
+    images: str | None = None,
+    show_rows: bool = False,
+) -> Page:
+    """Which score to trust, and would acting on it help?
+
+    With --rows, the table that the model learnt from, both are measured: on parts of it, or on
+    --validation, or on --test.  Without, the page shows what the fit stored.
+    """
+    from makedo.methods.diva.page import report
+    from makedo.methods.diva.remembering import with_rows
+
+    if label is None and (rows is not None or test is not None):
+        raise MakedoInputError("--label must name the column of labels of the rows.")
+    if rows is None:
+        for option, value in (("validation", validation), ("images", images), ("group", group)):
+            if value is not None:
+                raise MakedoInputError(f"--{option} needs --rows, the table that fit learnt from.")
+    given = _Reader(label or [], id, list(model.feature_names_in_), group, other=[images])
+    shown = pictures = None
+    if rows is not None:
+        shown, y = given.labelled(rows)
+        beside = given.beside(rows, validation)
+        del beside["sample_weight"]  # the model has them
+        model = with_rows(model, shown, y, where=rows.name, **beside)
+        if images is not None:
+            pictures = _column(rows, images, "images").set_axis(shown.index)
+    X, y = (None, None) if test is None else given.labelled(test)
+    return report(model, X, y, show_rows=show_rows, rows=shown, images=pictures)
+
+
+VERBS = [diagnose, fit, predict, score, issues, reweight, evaluate, report]
+
+
+# --- files to arguments ---------------------------------------------------------------------------
+
+
+class _Reader:
+    """What the columns of the user's tables are."""
+
+    def __init__(
+        self,
+        label: Iterable[str],
+        id: str | None = None,
+        features: list[str] | None = None,
+        group: str | None = None,
+        weight: str | None = None,
+        other: Iterable[str | None] = (),
+    ):
+        self._label = [label] if isinstance(label, str) else list(label)
+        self._id, self._features, self._group, self._weight = id, features, group, weight
+        self._other = [name for name in other if name is not None]
+
+    def labelled(self, table: Table) -> tuple[pd.DataFrame, Any]:
+        """Features and labels, both with the ids as index."""
+        sides = [name for name in (self._group, self._weight) if name is not None]
+        roles = [*self._label, *sides, *self._other]
+        if twice := [name for name in roles if name in (self._features or ())]:
+            raise MakedoInputError(f"--features: {first(twice)} cannot be a feature too.")
+        ids, _, X = split_columns(
+            table.frame, id=self._id, features=self._features, other=roles, where=table.name
+        )
+        if not X.shape[1]:
+            raise MakedoInputError(
+                f"{table.name}: no column is left to learn from besides id and label."
+            )
+        y = pd.concat([_column(table, name, "label") for name in self._label], axis=1)
+        y = y.set_axis(ids, axis=0)
+        return X, y if y.shape[1] > 1 else y[self._label[0]]
+
+    def groups(self, table: Table) -> pd.Series | None:
+        """The group of each row."""
+        return None if self._group is None else _column(table, self._group, "group")
+
+    def beside(self, rows: Table, validation: Table | None) -> dict[str, Any]:
+        """What else ``fit`` takes."""
+        weights = None if self._weight is None else _numbers(rows, self._weight, "weight")
+        given = {"groups": self.groups(rows), "sample_weight": weights}
+        if validation is None:
+            return given
+        X_val, y_val = _Reader(
+            self._label, self._id, self._features, other=[self._group, self._weight, *self._other]
+        ).labelled(validation)
+        return given | {"X_val": X_val, "y_val": y_val}
+
+
+def _column(table: Table, name: str, option: str) -> pd.Series:
+    if name not in table.frame:
+        known = first(table.frame.columns, 20)
+        raise MakedoInputError(
+            f"{table.name}: no column {name!r} for --{option}. There are {known}."
+        )
+    return pd.Series(table.frame[name])
+
+
+def _numbers(table: Table, name: str, option: str) -> np.ndarray:
+    values = _column(table, name, option)
+    found: Any = pd.to_numeric(values, errors="coerce")
+    numbers: np.ndarray = found.to_numpy(dtype=float, na_value=np.nan)
+    if bad := int(np.isnan(numbers).sum()):
+        raise MakedoInputError(
+            f"{table.name}: column {name!r} for --{option} has {count(bad, 'value')} that "
+            f"{'is' if bad == 1 else 'are'} missing or no number (first: row "
+            f"{int(np.isnan(numbers).argmax()):,})."
+        )
+    return numbers
+
+
+def _aligned(table: Table, id: str | None, ids: pd.Index, where: str) -> pd.DataFrame:
+    """Rows of another table in the order of ``ids``: by id if both have ids, else by position."""
+    theirs, _, frame = split_columns(table.frame, id=id, where=table.name)
+    numbered = isinstance(theirs, pd.RangeIndex) or isinstance(ids, pd.RangeIndex)
+    if not numbered and len(lacking := ids.difference(theirs)):
+        raise MakedoInputError(
+            f"{table.name}: {count(len(lacking), 'id')} of {where} missing (first: "
+            f"{first(lacking)}). Give a row for each."
+        )
+    frame = frame if numbered else frame.loc[ids]
+    if len(frame) != len(ids):
+        raise MakedoInputError(
+            f"{table.name} has {count(len(frame), 'row')}, {where} has {count(len(ids))}. Give one "
+            "for each, in the same order."
+        )
+    return frame.set_axis(ids, axis=0)
+
+
+def _with_ids(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its ids as a named index, so that they are written; row numbers are "row"."""
+    names = ["row" if name is None or name in table.columns else name for name in table.index.names]
+    return table.rename_axis(names)

@@ -1,0 +1,138 @@
+"""What y may hold, how it is told apart, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from makedo import DatasetDerivative
+from makedo.core.checks import MakedoInputError
+from makedo.methods.diva.targets import match_targets, read_targets
+
+CODES = np.arange(12) % 3
+NAMES = np.array(["cat", "dog", "eel"])[CODES]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        CODES,
+        CODES.astype(float),
+        CODES.tolist(),
+        pd.Series(CODES, index=range(50, 62)),
+        torch.tensor(CODES),
+        torch.tensor(CODES.astype("float32")),
+        NAMES,
+        NAMES.tolist(),
+        pd.Series(NAMES),
+        pd.Series(NAMES, dtype="category"),
+        CODES[:, None],
+    ],
+)
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+def test_classes_come_in_many_forms(y):
+    targets = read_targets("A", y, 12)
+    assert targets.kind == "classes" and targets.codes.tolist() == CODES.tolist()
+    np.testing.assert_array_equal(targets.Y, np.eye(3)[CODES])
+
+
+@pytest.mark.parametrize("y", [CODES > 0, (CODES > 0).tolist(), pd.Series(CODES > 0)])
+def test_true_and_false_are_two_classes(y):
+    targets = read_targets("A", y, 12)
+    assert targets.kind == "classes" and targets.names.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "y"),
+    [
+        ("values", CODES + 0.5),
+        ("values", torch.rand(12)),
+        ("values", np.stack([CODES, CODES + 0.5], axis=1)),
+        ("values", pd.DataFrame({"a": CODES, "b": CODES})),
+        ("multilabel", np.stack([CODES > 0, CODES < 2], axis=1)),
+        ("multilabel", pd.DataFrame({"a": CODES > 0, "b": CODES < 2}).astype(int)),
+        ("soft", np.full((12, 4), 0.25)),
+        ("soft", np.eye(3)[CODES]),
+        ("values", np.arange(12.0) * 7 % 60 + 1e-9),
+    ],
+)
+def test_numbers_and_labels_are_told_apart(kind, y):
+    targets = read_targets("A", y, 12)
+    assert targets.kind == kind and targets.Y.shape == (12, np.asarray(y).reshape(12, -1).shape[1])
+    if isinstance(y, pd.DataFrame):
+        assert targets.names.tolist() == ["a", "b"]
+
+
+def test_many_whole_numbers_are_values_if_floats_and_refused_if_integers():
+    y = np.arange(100) * 3
+    assert read_targets("A", y.astype(float), 100).kind == "values"
+    with pytest.raises(MakedoInputError, match='100 different whole numbers.*targets="values"'):
+        read_targets("A", y, 100)
+    assert read_targets("A", y, 100, "values").kind == "values"
+    assert read_targets("A", y, 100, "classes").kind == "classes"
+    assert read_targets("A", np.arange(1000) % 60, 1000).kind == "classes"
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        ([*NAMES[:11], None], "1 row of 12 without a label .first: row 11"),
+        ([*CODES[:11] + 0.5, np.nan], "1 row of 12 without a label"),
+        ([-1, *CODES[:11]], "1 row of 12 without a label .first: row 0"),
+        (NAMES[:11], "11 labels, X has 12 rows"),
+        (CODES[:11] + 0.5, "11 labels, X has 12 rows"),
+        (["a"] * 12, "two classes are needed"),
+        ([0.5] * 12, "all 12 labels are 0.5"),
+        ([*CODES[:11] + 0.5, np.inf], "infinite"),
+        (np.stack([NAMES, NAMES], axis=1), "must stand in one column"),
+        (None, "y to be passed"),
+    ],
+)
+def test_bad_targets_are_refused_in_a_sentence(y, match):
+    with pytest.raises(MakedoInputError, match=match):
+        read_targets("A", y, 12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "match"),
+    [
+        ("multilabel", np.full((12, 2), 0.5), "columns of 0 and 1"),
+        ("soft", np.full((12, 2), 0.4), "sum to 1"),
+        ("soft", np.tile([1.5, -0.5], (12, 1)), "not negative"),
+        ("values", NAMES, "not numbers"),
+    ],
+)
+def test_targets_that_are_not_what_was_said_are_refused(kind, y, match):
+    with pytest.raises(MakedoInputError, match=match):
+        read_targets("A", y, 12, kind)
+
+
+def test_other_rows_must_have_the_same_classes_or_columns():
+    like = read_targets("A", NAMES, 12)
+    assert match_targets("A", ["eel", "cat"], 2, like).codes.tolist() == [2, 0]
+    with pytest.raises(MakedoInputError, match="1 label of 2 name classes .* 'fox'"):
+        match_targets("A", ["eel", "fox"], 2, like)
+    with pytest.raises(MakedoInputError, match="without a label"):
+        match_targets("A", ["eel", None], 2, like)
+    values = read_targets("A", np.random.default_rng(0).random((12, 2)), 12)
+    with pytest.raises(MakedoInputError, match="3 columns, training has 2"):
+        match_targets("A", np.random.default_rng(0).random((4, 3)), 4, values)
+
+
+def test_what_y_held_decides_what_is_predicted():
+    X = np.random.default_rng(0).normal(size=(12, 2))
+    X[:, 0] += 3 * (CODES == 0)
+    names = DatasetDerivative().fit(X, NAMES)
+    assert set(names.predict(X)) <= set(NAMES) and names.classes_.tolist() == sorted(set(NAMES))
+    labels = DatasetDerivative(targets="multilabel").fit(X, np.eye(3)[CODES])
+    assert labels.kind_ == "multilabel" and set(labels.predict(X).ravel()) <= {0, 1}
+    assert not hasattr(labels, "classes_")
+    shares = DatasetDerivative().fit(X, np.eye(3)[CODES])
+    assert shares.kind_ == "soft" and shares.predict(X).shape == (12, 3)
+    np.testing.assert_allclose(shares.gradient_, names.gradient_, atol=1e-12)
+    number = DatasetDerivative().fit(X, CODES + 0.5)
+    assert number.predict(X).shape == (12,) and number.decision_function(X).shape == (12, 1)
+    names.fit(X, CODES + 0.5)
+    assert not hasattr(names, "classes_")
