@@ -102,7 +102,10 @@ def summary(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def gains(curve: pd.DataFrame, sign: float = 1.0) -> pd.DataFrame:
-    """Over uniform choice at each size, paired by part: added, gain, low, high, helpful."""
+    """Over uniform choice at each size below the whole pool, paired by part.
+
+    Columns: added, gain, low, high, helpful.
+    """
     ours, uniform = _by_size(curve, OURS), _by_size(curve, UNIFORM)
     helpful = _by_size(curve, OURS, "helpful")
     rows = []
@@ -111,7 +114,8 @@ def gains(curve: pd.DataFrame, sign: float = 1.0) -> pd.DataFrame:
         low, high = t_interval(gain) or (np.nan, np.nan)
         rows.append((added, gain.mean(), low, high, bool(helpful[added].mean() > 0.5)))
     table = pd.DataFrame(rows, columns=["added", "gain", "low", "high", "helpful"])
-    return table.loc[table["added"] > 0].reset_index(drop=True)
+    inner = (table["added"] > 0) & (table["added"] < table["added"].max())
+    return table.loc[inner, :].reset_index(drop=True)
 
 
 def _by_size(curve: pd.DataFrame, name: str, column: str = "score") -> dict[int, np.ndarray]:
