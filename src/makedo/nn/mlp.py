@@ -130,11 +130,12 @@ def mlp_phase(
 
     def distilled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         assert soft_rows is not None
+        told = soft_rows
         n_hard = min(len(train), batch_size) if distill < 1 else 0
 
         def both() -> Iterator[Tensor]:  # one pass for both terms
-            order = _permuted(rng, len(soft_rows), train)
-            for rows in soft_rows[order].split(step_size(len(soft_rows), batch_size)):
+            order = _permuted(rng, len(told), train)
+            for rows in told[order].split(step_size(len(told), batch_size)):
                 hard = train
                 if len(train) > batch_size:
                     hard = train[_permuted(rng, len(train), train)[:batch_size]]

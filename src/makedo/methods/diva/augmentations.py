@@ -176,8 +176,8 @@ class AugmentationSelector(Estimator):
     Attributes
     ----------
     augmentations_ : DataFrame, a row for the originals and each augmentation: name, n_rows,
-        derivative, low, high (95 %: 1.96 bootstrap sd to each side), advice ("keep" where all of that is
-        negative, "down-weight" where all is positive, else "unclear"), probability
+        derivative, low, high (95 %: 1.96 bootstrap sd to each side), advice ("keep" where all of
+        that is negative, "down-weight" where all is positive, else "unclear"), probability
     probabilities_ : dict of str to float, the last column by name; they sum to 1
     masses_ : ndarray (n_augmentations,), m
     loss_ : float, the outer loss at these masses
@@ -370,8 +370,8 @@ def _read_kinds(owner: str, augmentation: Any, n_rows: int) -> tuple[np.ndarray,
 def _check_sources(owner: str, kind: np.ndarray, groups: np.ndarray) -> None:
     alone = (kind >= 0) & ~np.isin(groups, groups[kind < 0])
     if alone.any():
+        n_alone, n_copies = int(alone.sum()), int((kind >= 0).sum())
         raise MakedoInputError(
-            f"{owner}: {count(int(alone.sum()), 'copy', 'copies')} of {count(int((kind >= 0).sum()))} "
-            f"whose source has no original (first: row {first(np.flatnonzero(alone))}). Give "
+            f"{owner}: {count(n_alone, 'copy', 'copies')} of {count(n_copies)} whose source has no original (first: row {first(np.flatnonzero(alone))}). Give "
             "original and copies the same source."
         )

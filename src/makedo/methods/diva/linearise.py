@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -145,8 +146,8 @@ class _Batches:
         self._model, self._loader = model, loader
         if "Random" in type(getattr(loader, "sampler", None)).__name__:
             raise MakedoInputError(
-                "linear_features: the DataLoader gives its samples in random order, so no row could "
-                "be matched to its label. Build it with shuffle=False."
+                "linear_features: the DataLoader gives its samples in random order, so no row "
+                "could be matched to its label. Build it with shuffle=False."
             )
         some = next(model.parameters(), None)
         self._device = None if some is None else some.device
@@ -186,6 +187,10 @@ def _stacked(parts: Iterable[Tensor]) -> np.ndarray:
 # --- the input of a layer -------------------------------------------------------------------------
 
 
+def _keep(seen: list[Any], _: Module, inputs: tuple[Any, ...]) -> None:
+    seen.append(inputs[0])
+
+
 def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
     import torch
 
@@ -195,12 +200,12 @@ def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
         named = dict(model.named_modules())
         if name not in named:
             raise MakedoInputError(
-                f"linear_features: the model has no layer {name!r}. It has {first(list(named)[1:], 5)}"
-                f"{' …' if len(named) > 6 else ''}."
+                f"linear_features: the model has no layer {name!r}. It has "
+                f"{first(list(named)[1:], 5)}{' …' if len(named) > 6 else ''}."
             )
         for batch in batches:
-            seen: list[Tensor] = []
-            hook = named[name].register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
+            seen: list[Any] = []
+            hook = named[name].register_forward_pre_hook(partial(_keep, seen))
             try:
                 batches.run(batch)
             finally:
