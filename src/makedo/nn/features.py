@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import scipy.sparse as sp
@@ -12,8 +10,6 @@ from torch import Tensor, nn
 
 from makedo.nn.dropout import dropout as drop
 from makedo.nn.propagation import SparseFeatures, sparse_linear
-
-AT_A_TIME = 8  # batches of sparse rows
 
 
 class Features:
@@ -42,16 +38,6 @@ class Features:
         if isinstance(self.values, SparseFeatures):
             return Features(self.values.rows(positions))
         return Features(self.values[positions])
-
-    def batches(self, positions: Iterable[Tensor]) -> Iterator[tuple[Features, Tensor]]:
-        """Give the rows of each batch, and their positions; sparse ones are made some at a time."""
-        if not isinstance(self.values, SparseFeatures):
-            for batch in positions:
-                yield self.rows(batch), batch
-            return
-        rest = iter(positions)
-        while some := list(islice(rest, AT_A_TIME)):
-            yield from zip(map(Features, self.values.batches(some)), some, strict=True)
 
     def times(self, weight: Tensor, dropout: float = 0.0) -> Tensor:
         """(n_rows, n_features) times weight (n_features, width), with dropout on the entries."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -115,34 +115,25 @@ def mlp_phase(
     )
 
     def inputs(rows: Tensor) -> tuple[Features, Tensor | None]:
-        return features.rows(rows), beside(rows)
-
-    def beside(rows: Tensor) -> Tensor | None:
-        return None if extra is None else extra.index_select(0, rows)
+        return features.rows(rows), None if extra is None else extra.index_select(0, rows)
 
     def labelled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         if len(train) <= batch_size:
             yield train_inputs, train, len(train)
             return
-        order = train[_permuted(rng, len(train), train)]
-        for x, rows in features.batches(order.split(batch_size)):
-            yield (x, beside(rows)), rows, len(rows)
+        for rows in train[_permuted(rng, len(train), train)].split(batch_size):
+            yield inputs(rows), rows, len(rows)
 
     def distilled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         assert soft_rows is not None
-        told = soft_rows
-        n_hard = min(len(train), batch_size) if distill < 1 else 0
-
-        def both() -> Iterator[Tensor]:  # one pass for both terms
-            order = _permuted(rng, len(told), train)
-            for rows in told[order].split(step_size(len(told), batch_size)):
-                hard = train
-                if len(train) > batch_size:
-                    hard = train[_permuted(rng, len(train), train)[:batch_size]]
-                yield torch.cat([hard[:n_hard], rows])
-
-        for x, rows in features.batches(both()):
-            yield (x, beside(rows)), rows, n_hard
+        order = _permuted(rng, len(soft_rows), train)
+        for rows in soft_rows[order].split(step_size(len(soft_rows), batch_size)):
+            hard = train
+            if len(train) > batch_size:
+                hard = train[_permuted(rng, len(train), train)[:batch_size]]
+            hard = hard if distill < 1 else hard[:0]
+            both = torch.cat([hard, rows])  # one pass for both terms
+            yield inputs(both), both, len(hard)
 
     def loss(batch: tuple[Any, Tensor, int]) -> Tensor:
         given, rows, n_hard = batch

@@ -8,7 +8,6 @@ are kept.  ``benchmarks/propagation.py`` compares it with gather and scatter and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -175,13 +174,6 @@ class SparseFeatures:
         self._columns: _Rows | None = None
         return self
 
-    @cached_property
-    def _matrix(self) -> sp.csr_matrix:
-        """The rows as scipy has them; of a batch they are seldom asked for."""
-        rows = self._rows
-        parts = (part.cpu().numpy() for part in (rows.values, rows.indices, rows.indptr))
-        return sp.csr_matrix(tuple(parts), self.shape)
-
     @property
     def values(self) -> Tensor:
         """The stored entries by rows, float32 of shape (nnz,)."""
@@ -202,37 +194,6 @@ class SparseFeatures:
         positions = positions.cpu().numpy() if isinstance(positions, Tensor) else positions
         part = sp.csr_matrix(self._matrix[positions])
         return object.__new__(SparseFeatures)._set(part, self.device)
-
-    def batches(self, positions: Sequence[Tensor]) -> list[SparseFeatures]:
-        """Return :meth:`rows` of each of several batches, with their columns, made in one go.
-
-        To slice and to transpose a small matrix is mostly overhead: some batches together cost
-        little more than one.  Takes memory for n_batches · n_features offsets.
-        """
-        width, n = self.shape[1], len(positions)
-        rows = sp.csr_matrix(self._matrix[torch.cat(list(positions)).cpu().numpy()])
-        row = np.cumsum([0, *map(len, positions)])  # (n + 1,), where each batch begins
-        entry = rows.indptr[row]
-        # Columns of its own for each batch, b · width and up, so that one transpose sorts them all
-        own = rows.indices + np.repeat(width * np.arange(n), np.diff(entry))
-        numbered = sp.csr_matrix((np.arange(rows.nnz), own, rows.indptr), (row[-1], n * width))
-        columns, index = numbered.tocsc(), rows.indices.dtype
-        found = []
-        for b in range(n):
-            batch = object.__new__(SparseFeatures)
-            batch.shape, batch.device = (len(positions[b]), width), self.device
-            here = slice(entry[b], entry[b + 1])
-            offsets = rows.indptr[row[b] : row[b + 1] + 1] - entry[b]
-            batch._rows = _Rows(
-                *map(torch.from_numpy, (offsets, rows.indices[here], rows.data[here]))
-            ).to(self.device)
-            offsets = columns.indptr[b * width : (b + 1) * width + 1] - entry[b]
-            parts = offsets, columns.indices[here] - row[b], columns.data[here] - entry[b]
-            batch._columns = _Rows(*(torch.from_numpy(part.astype(index)) for part in parts)).to(
-                self.device
-            )
-            found.append(batch)
-        return found
 
     def to(self, device: Any) -> SparseFeatures:
         """Return the same on another device."""

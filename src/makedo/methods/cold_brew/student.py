@@ -7,7 +7,6 @@ predicts from [x_i, ẽ_i, ê_i] (part 2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -117,16 +116,9 @@ def part1_phase(
         net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
     )
 
-    shuffle = shuffled(len(rows), step_size(len(rows), batch_size))
-
-    def batches(rng: Rng) -> Iterator[tuple[Features, Tensor]]:
-        order = [batch.to(rows.device) for batch in shuffle(rng)]
-        for (x, _), batch in zip(features.batches(rows[b] for b in order), order, strict=True):
-            yield x, target.index_select(0, batch)
-
-    def loss(batch: tuple[Features, Tensor]) -> Tensor:
-        x, told = batch
-        return F.mse_loss(net(x), told)
+    def loss(batch: Tensor) -> Tensor:
+        batch = batch.to(rows.device)
+        return F.mse_loss(net(features.rows(rows[batch])), target.index_select(0, batch))
 
     valid_features = features.rows(valid_rows)
 
@@ -138,7 +130,7 @@ def part1_phase(
         {"net": net},
         [Update(optimizer, loss)],
         max_epochs,
-        batches=batches,
+        batches=shuffled(len(rows), step_size(len(rows), batch_size)),
         validate=validate if len(valid_rows) else None,
         patience=patience,
     )

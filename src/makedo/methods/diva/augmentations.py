@@ -372,6 +372,7 @@ def _check_sources(owner: str, kind: np.ndarray, groups: np.ndarray) -> None:
     if alone.any():
         n_alone, n_copies = int(alone.sum()), int((kind >= 0).sum())
         raise MakedoInputError(
-            f"{owner}: {count(n_alone, 'copy', 'copies')} of {count(n_copies)} whose source has no original (first: row {first(np.flatnonzero(alone))}). Give "
-            "original and copies the same source."
+            f"{owner}: {count(n_alone, 'copy', 'copies')} of {count(n_copies)} whose "
+            f"source has no original (first: row {first(np.flatnonzero(alone))}). Give original "
+            "and copies the same source."
         )
