@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from makedo.methods.diva.augmentations import AugmentationSelector as AugmentationSelector
     from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
     from makedo.methods.diva.issues import LabelIssueFinder as LabelIssueFinder
+    from makedo.methods.diva.linearise import linear_features as linear_features
+    from makedo.methods.diva.linearise import network_outputs as network_outputs
     from makedo.methods.diva.reweighter import DivaReweighter as DivaReweighter
     from makedo.methods.diva.selector import DivaSelector as DivaSelector
 
@@ -18,6 +20,8 @@ HOMES = {
     "DivaReweighter": "reweighter",
     "DivaSelector": "selector",
     "LabelIssueFinder": "issues",
+    "linear_features": "linearise",
+    "network_outputs": "linearise",
 }
 __all__ = [
     "AugmentationSelector",
@@ -25,6 +29,8 @@ __all__ = [
     "DivaReweighter",
     "DivaSelector",
     "LabelIssueFinder",
+    "linear_features",
+    "network_outputs",
 ]
 
 
