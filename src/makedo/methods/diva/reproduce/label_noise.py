@@ -332,6 +332,7 @@ def acts() -> dict[str, Act]:
         "dropped by derivative, mae: zero": partial(dropped, mark=mae),
         "dropped by LOO margin: zero": partial(dropped, mark=zero),
         "dropped by LOO margin: auto": partial(dropped, mark=auto),
+        "dropped by cleanlab, find_label_issues": partial(dropped, mark=cleanlab_marks),
         "relabelled by LOO margin: auto": partial(relabelled, mark=auto),
         "wrong labels dropped (told)": partial(dropped, mark=told_wrong),
         "wrong labels put right (told)": true_labels,
