@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
-from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import Choice, Either, MakedoInputError, Number, count, first
@@ -313,7 +312,7 @@ class LabelIssueFinder(Estimator):
             scores = parts[self.score_]
             assert scores is not None
             return scores, wrong
-        return np.mean([rankdata(part) / len(Y) for part in parts.values()], axis=0), wrong
+        return pd.DataFrame(parts).rank(pct=True).mean(axis=1).to_numpy(), wrong
 
     def _mark(self, found: Predictions, wrong: np.ndarray) -> np.ndarray:
         """Which labels to look at, of the shape of the scores."""
