@@ -58,6 +58,7 @@ def report(
 
     found = listing(model)
     n_wrong = _n_marked(model)
+    examples = example_sections(model, found, rows, images) if show_rows else []
     study, evidence = None, None
     if hasattr(model, "_head"):
         test = None if X is None else (X, y)
@@ -84,8 +85,7 @@ def report(
         *confusion_sections(model, found),
         *penalty_sections(model),
     ]
-    if show_rows:
-        sections += example_sections(model, found, rows, images)
+    sections += examples
     return Report(
         title="DIVA: the value of every training example",
         verdict=verdict,
