@@ -335,6 +335,39 @@ def test_a_sample_that_only_its_own_label_decides_is_named():
     DatasetDerivative(**settings).fit(frame, Y)  # such penalties are not chosen
 
 
+def test_a_group_that_only_its_own_labels_decide_is_named():
+    alone = np.zeros((60, 1))
+    alone[[17, 18]] = 1e3  # neither alone: each has the other
+    rows, groups = np.hstack([X, alone]), np.where(np.arange(60) == 17, 18, np.arange(60))
+    settings = {"scale": None, "fit_intercept": False}
+    assert DatasetDerivative(1e-6, **settings).fit(rows, Y).leverage_[17] < 0.6
+    with pytest.raises(MakedoInputError, match=r"\(first: 17, 18\) decided"):
+        DatasetDerivative(1e-6, **settings).fit(rows, Y, groups=groups)
+    DatasetDerivative(**settings).fit(rows, Y, groups=groups)  # such penalties are not chosen
+
+
+def test_a_group_whose_square_would_fill_the_memory_is_refused():
+    n = 10_002
+    rows, y = np.arange(2.0 * n).reshape(n, 2), np.arange(n) % 2
+    refused(
+        "a group has 10,001 rows; at most 10,000.*as X_val",
+        X=rows,
+        y=y,
+        groups=np.arange(n) // 10_001,
+    )
+
+
+def test_float32_that_is_too_coarse_is_pointed_out():
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(500, 6)) * np.geomspace(1, 1e-4, 6)).astype("float32")
+    y = (features / np.geomspace(1, 1e-4, 6)).sum(1)
+    turned = features @ np.linalg.qr(rng.normal(size=(6, 6)))[0].astype("float32")
+    with pytest.warns(MakedoWarning, match="float32 is too coarse.*float64"):
+        DatasetDerivative(1e-4, scale=None, dtype="float32").fit(turned, y)
+    DatasetDerivative(1e-4, scale=None).fit(turned, y)
+    DatasetDerivative(1.0, scale=None, dtype="float32").fit(turned, y)
+
+
 def test_without_penalty_on_a_single_sample_nothing_is_known_of_it():
     weights = np.zeros(60)
     weights[4] = 1

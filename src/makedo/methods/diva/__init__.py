@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from makedo.methods.diva.augmentations import AugmentationSelector as AugmentationSelector
     from makedo.methods.diva.estimator import DatasetDerivative as DatasetDerivative
     from makedo.methods.diva.issues import LabelIssueFinder as LabelIssueFinder
-    from makedo.methods.diva.linear_features import linear_features as linear_features
-    from makedo.methods.diva.linear_features import network_outputs as network_outputs
+    from makedo.methods.diva.linearise import linear_features as linear_features
+    from makedo.methods.diva.linearise import network_outputs as network_outputs
     from makedo.methods.diva.reweighter import DivaReweighter as DivaReweighter
     from makedo.methods.diva.selector import DivaSelector as DivaSelector
 
@@ -20,8 +20,8 @@ HOMES = {
     "DivaReweighter": "reweighter",
     "DivaSelector": "selector",
     "LabelIssueFinder": "issues",
-    "linear_features": "linear_features",
-    "network_outputs": "linear_features",
+    "linear_features": "linearise",
+    "network_outputs": "linearise",
 }
 __all__ = [
     "AugmentationSelector",

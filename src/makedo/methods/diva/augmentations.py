@@ -39,7 +39,7 @@ from makedo.methods.diva.targets import KINDS
 
 ORIGINAL = "original"
 FIRST_STEP = 0.25  # of the mass that moves most, in units of the originals' weight
-INTERVAL = (2.5, 97.5)  # per cent
+NORMAL = 1.96  # standard deviations of a 95 % interval
 
 
 class Mixture:
@@ -123,7 +123,7 @@ def descend(mixture: Mixture, n_steps: int) -> tuple[np.ndarray, list[dict[str, 
         new = np.clip(mass - size * slope, 0.0, 1.0)
         new_loss, new_slope = mixture.slopes(new)
         if new_loss < loss:
-            mass, loss, slope = new, new_loss, new_slope
+            mass, loss, slope, size = new, new_loss, new_slope, 1.5 * size
         else:
             size /= 2
         history.append({"step": step, "loss": loss})
@@ -150,8 +150,9 @@ class AugmentationSelector(Estimator):
     ----------
     n_steps : int, default=20
         Steps downhill; each costs one fit.
-    n_bootstrap : int, default=200
-        Samples of the originals (with all their copies) behind the intervals; each costs one fit.
+    n_bootstrap : int, default=50
+        Samples of the originals (with all their copies) whose spread gives the intervals; each
+        costs one fit.
     penalty : float or "loo", default="loo"
         λ where the copies weigh as much as the originals; it grows with the total weight.  "loo":
         with the least squared error when originals are left out with their copies.
@@ -175,8 +176,8 @@ class AugmentationSelector(Estimator):
     Attributes
     ----------
     augmentations_ : DataFrame, a row for the originals and each augmentation: name, n_rows,
-        derivative, low, high (its 95 % bootstrap interval), advice ("keep" where all of that is
-        negative, "down-weight" where all is positive, else "unclear"), probability
+        derivative, low, high (95 %: 1.96 bootstrap sd to each side), advice ("keep" where all of
+        that is negative, "down-weight" where all is positive, else "unclear"), probability
     probabilities_ : dict of str to float, the last column by name; they sum to 1
     masses_ : ndarray (n_augmentations,), m
     loss_ : float, the outer loss at these masses
@@ -216,7 +217,7 @@ class AugmentationSelector(Estimator):
     >>> y = X[:, 0] + X[:, 1] ** 2                        # the sign of column 1 is nothing to y
     >>> Z = np.column_stack([X, X[:, 1] ** 2])
     >>> mirror, negate = Z * [1, -1, 1, 1, 1], Z * [-1, 1, 1, 1, 1]
-    >>> selector = AugmentationSelector(n_bootstrap=50).fit(
+    >>> selector = AugmentationSelector().fit(
     ...     np.vstack([Z, mirror, negate]), np.tile(y, 3),
     ...     augmentation=np.repeat(["original", "mirror", "negate"], 150),
     ...     source=np.tile(np.arange(150), 3))
@@ -242,7 +243,7 @@ class AugmentationSelector(Estimator):
         self,
         n_steps: int = 20,
         *,
-        n_bootstrap: int = 200,
+        n_bootstrap: int = 50,
         penalty: float | str = "loo",
         fit_intercept: bool = True,
         outer_loss: str | Callable[..., Any] = "squared",
@@ -305,7 +306,8 @@ class AugmentationSelector(Estimator):
         start = mixture.even()
         inputs.check_leverage(self, mixture.head(start))
         slope = mixture.slopes(start)[1]
-        low, high = np.percentile(self._bootstrap(mixture, start), INTERVAL, axis=0)
+        half = NORMAL * self._bootstrap(mixture, start).std(axis=0, ddof=1)
+        low, high = slope - half, slope + half
         self.masses_, history = descend(mixture, self.n_steps)
 
         self.penalty_, self.kind_ = mixture.penalty, data.targets.kind
@@ -368,8 +370,9 @@ def _read_kinds(owner: str, augmentation: Any, n_rows: int) -> tuple[np.ndarray,
 def _check_sources(owner: str, kind: np.ndarray, groups: np.ndarray) -> None:
     alone = (kind >= 0) & ~np.isin(groups, groups[kind < 0])
     if alone.any():
+        n_alone, n_copies = int(alone.sum()), int((kind >= 0).sum())
         raise MakedoInputError(
-            f"{owner}: {count(int(alone.sum()), 'copy', 'copies')} of {count(int((kind >= 0).sum()))} "
-            f"whose source has no original (first: row {first(np.flatnonzero(alone))}). Give "
-            "original and copies the same source."
+            f"{owner}: {count(n_alone, 'copy', 'copies')} of {count(n_copies)} whose "
+            f"source has no original (first: row {first(np.flatnonzero(alone))}). Give original "
+            "and copies the same source."
         )

@@ -134,6 +134,22 @@ def without(head: Head, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.eye(B.shape[1]) - K * head.alpha[B][:, None, :], K
 
 
+def share_left(head: Head, groups: Groups | None = None) -> np.ndarray:
+    """How much of each row's prediction is not its own (or its group's) doing, in (0, 1], (N,).
+
+    1 − α h, and for a group the smallest eigenvalue of I − √D_B K_BB √D_B.
+    """
+    if groups is None:
+        return 1 - head.alpha * head.h
+    out = np.ones(len(head.Y))
+    for B in map(np.atleast_2d, groups):
+        root = np.sqrt(head.alpha[B])
+        K = without(head, B)[1]
+        inner = np.eye(B.shape[1]) - root[:, :, None] * K * root[:, None, :]
+        out[B] = np.linalg.eigvalsh(inner)[:, :1]
+    return out
+
+
 def by_leaving_groups_out(
     head: Head, loss: OuterLoss, weights: np.ndarray, groups: Groups
 ) -> Derivative:

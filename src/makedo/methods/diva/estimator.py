@@ -237,7 +237,9 @@ class DatasetDerivative(Estimator):
 
         self.penalty_, path = self._choose_penalty(rows, Y, alpha, batches)
         head = Head(rows, Y, alpha, self.penalty_)
-        inputs.check_leverage(self, head)
+        inputs.check_leverage(self, head, batches)
+        if self.dtype == "float32":
+            inputs.check_precision(self, head)
         found = self._outer.derivative(head)
 
         self.loss_, self.gradient_ = found.loss, found.gradient
@@ -377,6 +379,11 @@ class DatasetDerivative(Estimator):
         return report(self, X, y, show_rows=show_rows)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     @property
     def _name(self) -> str:

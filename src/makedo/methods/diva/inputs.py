@@ -15,10 +15,14 @@ import pandas as pd
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.features import read_rows
 from makedo.data.streams import drop_columns, is_loader, open_rows, read_loader, take_column
+from makedo.methods.diva.derivative import Groups, share_left
 from makedo.methods.diva.penalty import SURE
 from makedo.methods.diva.ridge import Head
 from makedo.methods.diva.rows import Blocks, Rows, Scaler
 from makedo.methods.diva.targets import Targets, match_targets, read_targets
+
+LARGEST_GROUP = 10_000  # rows; the square of it is held
+COARSE = 1e-3  # relative error of W that float32 may have
 
 
 class Training(NamedTuple):
@@ -135,21 +139,35 @@ def positions(model: Any, indices: Any) -> np.ndarray:
     return given.astype(int) % n
 
 
-def check_leverage(model: Any, head: Head) -> None:
-    """Warn, or refuse, where a sample is predicted by its own label alone: α h near 1."""
-    u = 1 - head.alpha * head.h
+def check_leverage(model: Any, head: Head, groups: Groups | None = None) -> None:
+    """Warn, or refuse, where a sample or group is predicted by its own labels alone."""
+    u = share_left(head, groups)
     sure = SURE[np.dtype(model.dtype)]
     if not (close := np.flatnonzero(~(u > 100 * sure))).size:
         return
     what = (
         f"{type(model).__name__}: {count(len(close), 'sample')} (first: "
-        f"{first(model.ids_[close[np.argsort(u[close])]])}) decided by its own label alone, as "
-        f"nothing else has its features and penalty={model.penalty_:.3g} is small: what the others "
-        "say of it is not known. Raise the penalty."
+        f"{first(model.ids_[close[np.argsort(u[close])]])}) decided by its own label (or group) "
+        f"alone, as nothing else has its features and penalty={model.penalty_:.3g} is small: what "
+        "the others say of it is not known. Raise the penalty."
     )
     if not (u > sure).all():
         raise MakedoInputError(what)
     warnings.warn(what, MakedoWarning, stacklevel=3)
+
+
+def check_precision(model: Any, head: Head) -> None:
+    """Warn where float32 products are too coarse: the residuals do not balance the penalty."""
+    gap = head.rows.moments(head.alpha[:, None] * head.E)  # Zᵀ diag(α) E − P W, 0 for exact sums
+    gap[: head.rows.n_features] -= head.penalty * head.W[: head.rows.n_features]
+    error = np.linalg.norm(head.factor.solve(gap)) / np.linalg.norm(head.W)
+    if error > COARSE:
+        warnings.warn(
+            f"{type(model).__name__}: float32 is too coarse for these features (coefficients are "
+            f'off by {100 * error:.2g} %). Take dtype="float64", or raise the penalty.',
+            MakedoWarning,
+            stacklevel=3,
+        )
 
 
 def _open(model: Any, X: Any, y: Any) -> tuple[Any, Any]:
@@ -181,6 +199,12 @@ def _group_codes(owner: str, groups: Any, n_rows: int) -> np.ndarray:
         raise MakedoInputError(
             f"{owner}: groups names {count(len(codes), 'group')}, X has {count(n_rows, 'row')}. "
             "Give one a row."
+        )
+    if (largest := np.bincount(codes[codes >= 0], minlength=1).max()) > LARGEST_GROUP:
+        raise MakedoInputError(
+            f"{owner}: a group has {count(int(largest), 'row')}; at most {count(LARGEST_GROUP)} "
+            "can be left out together, as their square is held in memory. Give a group that is so "
+            "large as X_val instead."
         )
     if (missing := np.flatnonzero(codes < 0)).size:
         raise MakedoInputError(
