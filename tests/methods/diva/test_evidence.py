@@ -212,6 +212,18 @@ def test_gains_are_paired_by_fold_or_by_row():
     assert rows.gain == 50 and "40 rows" in rows.evidence
 
 
+def test_columns_of_other_units_are_to_be_standardised():
+    X, y = clouds(spread=0.8)
+    assert diagnose(DatasetDerivative(), X, y).advice.count("scale=standardize") == 0
+    mixed = X * [1, 1, 1, 1000, 1, 1]  # a column that says nothing, in a small unit
+    found = diagnose(DatasetDerivative(penalty=50.0), mixed, y)
+    assert "First set scale=standardize" in found.advice
+    again = diagnose(DatasetDerivative(penalty=50.0, scale="standardize"), mixed, y)
+    assert "scale=standardize" not in again.advice
+    name = "accuracy, %: linear head"
+    assert again.figures[name] > found.figures[name] + 5
+
+
 # --- the verdict ---------------------------------------------------------------------------------
 
 

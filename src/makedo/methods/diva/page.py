@@ -120,9 +120,9 @@ def _measured_verdict(study: Study, found: Evidence) -> tuple[str, list[str]]:
         or said == "does not apply"
         and (found.gap.clear > 0 and found.gap.gain >= diagnose.MUCH * study.metric.scale)
     ):
-        return advice, [diagnose.trust(study, found), acting]
+        return advice, [diagnose.trust(study, found) + diagnose.scaling_hint(found), acting]
     verdict = f"Trust the {found.finder} to find wrong labels. {acting}"
-    return verdict, [diagnose.trust(study, found)]
+    return verdict, [diagnose.trust(study, found) + diagnose.scaling_hint(found)]
 
 
 def _stored_verdict(
