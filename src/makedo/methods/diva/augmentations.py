@@ -176,8 +176,8 @@ class AugmentationSelector(Estimator):
     Attributes
     ----------
     augmentations_ : DataFrame, a row for the originals and each augmentation: name, n_rows,
-        derivative, low, high (95 %: 1.96 bootstrap sd to each side), advice ("keep" where all of that is
-        negative, "down-weight" where all is positive, else "unclear"), probability
+        derivative, low, high (95 %: 1.96 bootstrap sd to each side), advice ("keep" where all of
+        that is negative, "down-weight" where all is positive, else "unclear"), probability
     probabilities_ : dict of str to float, the last column by name; they sum to 1
     masses_ : ndarray (n_augmentations,), m
     loss_ : float, the outer loss at these masses
@@ -368,10 +368,11 @@ def _read_kinds(owner: str, augmentation: Any, n_rows: int) -> tuple[np.ndarray,
 
 
 def _check_sources(owner: str, kind: np.ndarray, groups: np.ndarray) -> None:
-    alone = (kind >= 0) & ~np.isin(groups, groups[kind < 0])
-    if alone.any():
+    copies = kind >= 0
+    alone = np.flatnonzero(copies & ~np.isin(groups, groups[~copies]))
+    if len(alone):
         raise MakedoInputError(
-            f"{owner}: {count(int(alone.sum()), 'copy', 'copies')} of {count(int((kind >= 0).sum()))} "
-            f"whose source has no original (first: row {first(np.flatnonzero(alone))}). Give "
-            "original and copies the same source."
+            f"{owner}: {count(len(alone), 'copy', 'copies')} of {count(int(copies.sum()))} whose "
+            f"source has no original (first: row {first(alone)}). Give an original and its copies "
+            "the same source."
         )

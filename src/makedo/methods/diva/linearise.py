@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from makedo.core.checks import MakedoInputError, count, first, optional
+from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.seeds import derive
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ def linear_features(
     the summed outputs as in Mohamadi et al., "A Fast, Well-Founded Approximation to the Empirical
     Neural Tangent Kernel", ICML 2023.
     """
-    optional("torch", extra="diva", user="linear_features")
     if kind not in KINDS:
         raise MakedoInputError(
             f"linear_features: kind must be one of {first(KINDS, 4)}. Got {kind!r}."
@@ -115,7 +114,6 @@ def network_outputs(model: Module, loader: Any) -> np.ndarray:
     ----------
     model, loader : as for :func:`linear_features`
     """
-    optional("torch", extra="diva", user="network_outputs")
     import torch
 
     batches = _Batches(model, loader)
@@ -145,8 +143,8 @@ class _Batches:
         self._model, self._loader = model, loader
         if "Random" in type(getattr(loader, "sampler", None)).__name__:
             raise MakedoInputError(
-                "linear_features: the DataLoader gives its samples in random order, so no row could "
-                "be matched to its label. Build it with shuffle=False."
+                "linear_features: the DataLoader gives its samples in random order, so no row "
+                "could be matched to its label. Build it with shuffle=False."
             )
         some = next(model.parameters(), None)
         self._device = None if some is None else some.device
@@ -194,9 +192,9 @@ def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
         name = last_linear(model, batches) if layer == "auto" else layer
         named = dict(model.named_modules())
         if name not in named:
+            theirs = f"{first(list(named)[1:], 5)}{' …' if len(named) > 6 else ''}"
             raise MakedoInputError(
-                f"linear_features: the model has no layer {name!r}. It has {first(list(named)[1:], 5)}"
-                f"{' …' if len(named) > 6 else ''}."
+                f"linear_features: the model has no layer {name!r}. It has {theirs}."
             )
         for batch in batches:
             seen: list[Tensor] = []
