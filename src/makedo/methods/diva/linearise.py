@@ -126,11 +126,17 @@ def network_outputs(model: Module, loader: Any) -> np.ndarray:
 
 @contextmanager
 def evaluated(model: Module) -> Iterator[None]:
-    """Run a block with every part of the model in ``eval`` mode; each goes back to its own."""
+    """Run a block with every part of the model in ``eval`` mode; each goes back to its own.
+
+    So does torch's random state, of which a DataLoader takes a number whether it shuffles or not.
+    """
+    import torch
+
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         for part, mode in modes.items():
             part.training = mode
@@ -197,12 +203,7 @@ def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
                 f"linear_features: the model has no layer {name!r}. It has {theirs}."
             )
         for batch in batches:
-            seen: list[Tensor] = []
-            hook = named[name].register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
-            try:
-                batches.run(batch)
-            finally:
-                hook.remove()
+            seen = _inputs_of(named[name], lambda batch=batch: batches.run(batch))
             if len(seen) != 1:
                 raise MakedoInputError(
                     f"linear_features: layer {name!r} runs {count(len(seen), 'time')} for a batch, "
@@ -210,6 +211,17 @@ def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
                 )
             parts.append(seen[0].flatten(1).clone())
     return _stacked(parts)
+
+
+def _inputs_of(layer: Module, run: Callable[[], Any]) -> list[Tensor]:
+    """What a layer is given while ``run`` runs."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        run()
+    finally:
+        hook.remove()
+    return seen
 
 
 def last_linear(model: Module, batches: _Batches) -> str:

@@ -81,7 +81,8 @@ def sharpness(F: np.ndarray, codes: np.ndarray) -> float:
         Y = np.eye(F.shape[1])[codes]
         return float(outer_loss.cross_entropy(F, Y, np.exp(log_beta))[0].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2, 6), method="bounded").x))
+    found: Any = minimize_scalar(loss, bounds=(-2, 6), method="bounded")
+    return float(np.exp(found.x))
 
 
 # --- the estimator --------------------------------------------------------------------------------
@@ -399,7 +400,7 @@ class DivaSelector(Estimator):
             order = order[gradient[order] < 0]
         if self.quota is None:
             return order[:size], places + size
-        judges = self.core_targets_ if self.valid_ is None else self.valid_targets_
+        judges = self.core_targets_ if self.valid_targets_ is None else self.valid_targets_
         shares = judges.mean(0)
         there = np.bincount(codes[chosen], minlength=len(shares))
         most = len(left) + len(chosen) if self.budget is None else self.budget
@@ -450,7 +451,7 @@ class DivaSelector(Estimator):
         n_core, c = self.core_targets_.shape
         known = Targets(self.kind_, self.core_targets_, self.output_names_, None)
         loss = find_loss(type(self).__name__, self.outer_loss, self.outer_temperature, known)
-        if self.valid_ is not None:
+        if self.valid_ is not None and self.valid_targets_ is not None:
             valid, n = as_rows(self.valid_, self.fit_intercept), len(self.valid_)
             return derivative.on_validation(
                 head, valid, self.valid_targets_, loss, np.full(n, 1 / n)
