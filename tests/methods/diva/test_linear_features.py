@@ -211,6 +211,13 @@ def test_batches_may_be_dictionaries(x):
     np.testing.assert_array_equal(linear_features(Named(), batches), x.numpy())
 
 
+@pytest.mark.parametrize("kind", ["activations", "last_k_jacobian", "ntk"])
+def test_a_loader_that_can_be_read_once_loses_no_batch(network, x, kind):
+    once = linear_features(network, (part for part in x.split(3)), kind=kind)
+    np.testing.assert_allclose(once, linear_features(network, list(x.split(3)), kind=kind))
+    assert len(once) == 10
+
+
 def test_what_is_refused(network, x):
     with pytest.raises(MakedoInputError, match=r"random order.*shuffle=False"):
         linear_features(network, loader(x, shuffle=True))

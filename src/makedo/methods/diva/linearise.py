@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -194,19 +195,21 @@ def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
     import torch
 
     parts: list[Tensor] = []
+    named = dict(model.named_modules())
     with torch.inference_mode():
-        name = last_linear(model, batches) if layer == "auto" else layer
-        named = dict(model.named_modules())
-        if name not in named:
-            theirs = f"{first(list(named)[1:], 5)}{' …' if len(named) > 6 else ''}"
-            raise MakedoInputError(
-                f"linear_features: the model has no layer {name!r}. It has {theirs}."
-            )
         for batch in batches:
-            seen = _inputs_of(named[name], lambda batch=batch: batches.run(batch))
+            run = partial(batches.run, batch)
+            if layer == "auto":
+                layer = last_linear(model, run)
+            if layer not in named:
+                theirs = f"{first(list(named)[1:], 5)}{' …' if len(named) > 6 else ''}"
+                raise MakedoInputError(
+                    f"linear_features: the model has no layer {layer!r}. It has {theirs}."
+                )
+            seen = _inputs_of(named[layer], run)
             if len(seen) != 1:
                 raise MakedoInputError(
-                    f"linear_features: layer {name!r} runs {count(len(seen), 'time')} for a batch, "
+                    f"linear_features: layer {layer!r} runs {count(len(seen), 'time')} for a batch, "
                     "so its input is not one row a sample. Name a layer that runs once."
                 )
             parts.append(seen[0].flatten(1).clone())
@@ -224,8 +227,8 @@ def _inputs_of(layer: Module, run: Callable[[], Any]) -> list[Tensor]:
     return seen
 
 
-def last_linear(model: Module, batches: _Batches) -> str:
-    """The name of the Linear layer that runs last, found by running the first batch."""
+def last_linear(model: Module, run: Callable[[], Any]) -> str:
+    """The name of the Linear layer that runs last while ``run`` runs."""
     from torch.nn import Linear
 
     order: list[str] = []
@@ -235,7 +238,7 @@ def last_linear(model: Module, batches: _Batches) -> str:
         if isinstance(part, Linear)
     ]
     try:
-        batches.run(next(iter(batches)))
+        run()
     finally:
         for hook in hooks:
             hook.remove()
