@@ -29,9 +29,10 @@ from makedo.methods.cold_brew.student import nearest_in_bank
 # What a plain version does: full batches, 150 epochs of each student part, no early stop.
 PLAIN = {
     "max_epochs": 200, "patience": 200, "student_max_epochs": 150, "student_patience": 150,
-    "student_learning_rate": 0.005, "batch_size": 100_000,
+    "part1_patience": 150, "student_learning_rate": 0.005, "batch_size": 100_000,
 }  # fmt: skip
-EVERY_EPOCH = {"patience": 500, "student_patience": 150}  # the defaults without early stop
+# The defaults without early stop.
+EVERY_EPOCH = {"patience": 500, "student_patience": 150, "part1_patience": 150}
 
 
 def main() -> None:

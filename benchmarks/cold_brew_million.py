@@ -39,7 +39,7 @@ N_CLASSES = 10
 GRAPH = {"n_features": 64, "mean_degree": 10, "homophily": 0.8, "degree_exponent": 2.5,
          "signal": 2.0}  # fmt: skip
 SETTINGS = {"max_epochs": 30, "patience": 10, "student_max_epochs": 8, "student_patience": 3,
-            "batch_size": 8192}  # fmt: skip
+            "part1_patience": 3, "batch_size": 8192}  # fmt: skip
 N_QUERIES = 1000
 
 

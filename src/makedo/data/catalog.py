@@ -10,7 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,10 @@ def _in_folder(name: str, file: str = "graph.npz") -> Path | None:
     folder = os.environ.get("MAKEDO_DATA")
     found = Path(folder, name, file) if folder else None
     return found if found is not None and found.is_file() else None
+
+
+def _embeddings_in_folder(name: str) -> Path | None:
+    return _in_folder(name, "embeddings_resnet50thin_pca256.npz")
 
 
 def _load_npz(name: str, file: Path) -> GraphData:
@@ -350,9 +354,9 @@ CATALOG: dict[str, _Entry] = {
     ),
     "diabetes": _sklearn("Diabetes: 442 patients, 10 figures; progression after a year", "BSD"),
     "cifar10_subset": _Entry(
-        "CIFAR-10 subset: embeddings of 12,000 pictures, labels of five groups of people; 10 classes",
+        "CIFAR-10 subset: embeddings of 12,000 pictures, labels that people gave them; 10 classes",
         "pictures: for research with citation; labels of people (CIFAR-10N): CC BY-NC 4.0",
-        partial(_in_folder, file="embeddings_resnet50thin_pca256.npz"),
+        _embeddings_in_folder,
         load_cifar,
         "makedo does not download it: set MAKEDO_DATA to a folder that has cifar10_subset/ with "
         "embeddings_resnet50thin_pca256.npz and train.parquet.",

@@ -115,7 +115,7 @@ def mlp_phase(
     )
 
     def inputs(rows: Tensor) -> tuple[Features, Tensor | None]:
-        return features.rows(rows), None if extra is None else extra[rows]
+        return features.rows(rows), None if extra is None else extra.index_select(0, rows)
 
     def labelled(rng: np.random.Generator) -> Iterable[tuple[Any, Tensor, int]]:
         if len(train) <= batch_size:
@@ -144,7 +144,7 @@ def mlp_phase(
         if n_hard == len(rows):
             return hard
         assert soft is not None
-        told = target.soft_loss(outputs[n_hard:], soft[rows[n_hard:]])
+        told = target.soft_loss(outputs[n_hard:], soft.index_select(0, rows[n_hard:]))
         return (1 - distill) * hard + distill * told
 
     distils = soft_rows is not None and len(soft_rows) > 0 and distill > 0

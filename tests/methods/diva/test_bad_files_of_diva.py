@@ -186,6 +186,37 @@ def test_bad_probabilities_are_refused(refused, what):
     assert words in refused("issues", *line, "--out", "issues.csv", "--quiet")
 
 
+POOLS = {
+    "another width": (
+        lambda: table(2).drop(columns="width").to_csv("pool.csv", index=False), "'width'",
+    ),
+    "text for numbers": (rows(2, "pool", width="wide"), "'width'"),
+    "unknown class": (rows(2, "pool", kind="huge"), "name classes that are not in training"),
+    "some labels": (rows(2, "pool", kind=ONE_MISSING), "without a label"),
+    "infinite": (rows(2, "pool", size=np.inf), "infinite"),
+    "empty": (write("pool.csv", b"size,width,kind\n"), "no rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", POOLS)
+def test_bad_pools_are_refused(refused, what):
+    spoil, words = POOLS[what]
+    spoil()
+    line = ["--rows", "rows.csv", "--label", "kind", *FEATURES, "--validation", "trusted.csv"]
+    line += ["--pool", "pool.csv", "--out", "chosen.csv", "--quiet"]
+    assert words in refused("extend", *line)
+    if what not in ("some labels", "empty"):
+        model = ["report", "model", "--rows", "rows.csv", "--label", "kind"]
+        assert words in refused(*model, "--pool", "pool.csv", "--out", "page.html", "--quiet")
+
+
+@pytest.mark.parametrize("setting", ["budget=0", "batch=0", "stop=never", "quota=row"])
+def test_bad_settings_of_extend_are_refused(refused, setting):
+    line = ["--rows", "rows.csv", "--label", "kind", *FEATURES, "--pool", "pool.csv"]
+    name = setting.partition("=")[0]
+    assert name in refused("extend", *line, "--set", setting, "--out", "chosen.csv", "--quiet")
+
+
 # --- with a model --------------------------------------------------------------------------------
 
 

@@ -197,6 +197,24 @@ def test_reweight_writes_weights_and_says_whether_they_help(makedo, rows):
     assert model.verdict_ in err
 
 
+@pytest.mark.filterwarnings("default::makedo.core.checks.MakedoWarning")  # a small core
+def test_extend_chooses_from_a_pool_with_and_without_labels(makedo, rows):
+    pool = table(60, 3)
+    pool.to_csv("pool.csv", index=False)
+    pool.drop(columns="kind").to_csv("bare.csv", index=False)
+    line = [*ROWS, *TRUSTED, "--set", "budget=7", "--set", "batch=3"]
+    _, err = makedo("extend", *line, "--pool", "pool.csv", "--out", "chosen.csv")
+    found = pd.read_csv("chosen.csv").set_index("id")
+    selector = package.DivaSelector(budget=7, batch=3)
+    selector.fit(rows[COLUMNS], rows["kind"], **trusted())
+    wanted = selector.select(pool.set_index("id")[COLUMNS], pool["kind"].to_numpy())
+    pd.testing.assert_frame_equal(found, wanted, check_index_type=False)
+    assert 0 < len(found) <= 7 and f"{len(found)} of 60 rows chosen" in err
+    _, err = makedo("extend", *line, "--pool", "bare.csv", "--out", "ask.csv")
+    asked = pd.read_csv("ask.csv")
+    assert set(asked["id"]) <= set(pool["id"]) and len(asked) <= 7
+
+
 def test_a_saved_model_predicts_as_the_fitted_one(makedo, rows):
     makedo("fit", *ROWS, *TRUSTED, "--set", "outer_loss=mae", "--out", "model")
     out, _ = makedo("predict", "model", "--rows", "test.csv", "--json")
@@ -243,6 +261,18 @@ def test_report_measures_when_it_is_given_the_rows(makedo):
     assert "How good is the head on the rows given?" in titles
     assert "Rows that harm others most" in titles
     assert "s0-" in Path("tested.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("default::makedo.core.checks.MakedoWarning")  # a small core
+def test_report_draws_the_extension_curve_of_a_pool(makedo):
+    table(60, 3).to_csv("pool.csv", index=False)
+    makedo("fit", *ROWS, *TRUSTED, "--out", "model")
+    line = ["report", "model", *ROWS[:4], *TRUSTED, "--pool", "pool.csv"]
+    document = json.loads(makedo(*line, "--json", "--out", "page.html")[0])
+    by_title = {section["title"]: section for section in document["sections"]}
+    table_of = by_title["Which rows of the pool to add?"]["table"]
+    added = [row[0] for row in table_of["rows"]]
+    assert added == sorted(set(added)) and 0 < added[0] and added[-1] < 60
 
 
 def test_report_shows_pictures_only_with_show_rows(makedo, rows):

@@ -193,6 +193,6 @@ class Brewing:
             bank.values[taught],
             self.hidden,
             (whole[self.hidden] - mean) / scale,
-            **self.student_settings,
+            **self.student_settings | {"patience": self.model.part1_patience},
         )
         return self.done(phase)

@@ -69,8 +69,10 @@ class ColdBrewClassifier(ClassifierMixin, ColdBrew):
         On all weights but the structural embedding.
     max_epochs, student_max_epochs : int, default=500, 150
         Most passes over the data of the teacher, and of each student network.
-    patience, student_patience : int, default=200, 40
-        Epochs without a better validation score after which a network stops.
+    patience, student_patience, part1_patience : int, default=200, 100, 40
+        Epochs without a better validation score after which a network stops: the teacher, the
+        student's networks that are judged by their accuracy, which jumps, and part 1, which is
+        judged by a squared error, which does not.
     batch_size : int, default=512
         Most rows a step of the student; a fifth of the rows where that is less.
     cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student", "teacher"}, default="auto"

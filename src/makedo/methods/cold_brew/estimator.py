@@ -85,6 +85,7 @@ class ColdBrew(Estimator):
         "student_max_epochs": Number(1, integer=True),
         "patience": Number(1, integer=True),
         "student_patience": Number(1, integer=True),
+        "part1_patience": Number(1, integer=True),
         "batch_size": Number(1, integer=True),
         "cold_part": Choice(("auto", *PARTS, "teacher")),
         "degree_threshold": Either((Choice(("auto",)), Number(0))),
@@ -122,7 +123,8 @@ class ColdBrew(Estimator):
         max_epochs: int = 500,
         student_max_epochs: int = 150,
         patience: int = 200,
-        student_patience: int = 40,
+        student_patience: int = 100,
+        part1_patience: int = 40,
         batch_size: int = 512,
         cold_part: str = "auto",
         degree_threshold: float | str = "auto",
@@ -158,6 +160,7 @@ class ColdBrew(Estimator):
         self.student_max_epochs = student_max_epochs
         self.patience = patience
         self.student_patience = student_patience
+        self.part1_patience = part1_patience
         self.batch_size = batch_size
         self.cold_part = cold_part
         self.degree_threshold = degree_threshold
@@ -198,6 +201,7 @@ class ColdBrew(Estimator):
             "student_max_epochs": 1500,
             "patience": 1500,
             "student_patience": 1500,
+            "part1_patience": 1500,
             "batch_size": 65_536,
             "cold_part": "student",
             "degree_threshold": 1,

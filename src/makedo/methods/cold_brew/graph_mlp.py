@@ -180,8 +180,9 @@ class GraphMLPClassifier(NetworkClassifier):
     learning_rate : float, default=0.005
     weight_decay : float, default=5e-4
     max_epochs : int, default=200
-    patience : int or None, default=30
-        Epochs without a better validation score after which training ends; None is never.
+    patience : int or None, default=100
+        Epochs without a better validation score after which training ends; None is never.  100 as
+        for the student of :class:`ColdBrewClassifier`.
     batch_size : int, default=512
         Most labelled nodes a step, and most nodes whose contrast is taken.
     validation_fraction : float, default=0.2
@@ -256,7 +257,7 @@ class GraphMLPClassifier(NetworkClassifier):
         learning_rate: float = 0.005,
         weight_decay: float = 5e-4,
         max_epochs: int = 200,
-        patience: int | None = 30,
+        patience: int | None = 100,
         batch_size: int = 512,
         validation_fraction: float = 0.2,
         normalize: str = "auto",

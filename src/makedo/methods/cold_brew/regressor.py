@@ -40,7 +40,7 @@ class ColdBrewRegressor(RegressorMixin, ColdBrew):
     learning_rate, student_learning_rate : float, default=0.01, 0.002
     weight_decay : float, default=5e-4
     max_epochs, student_max_epochs : int, default=500, 150
-    patience, student_patience : int, default=200, 40
+    patience, student_patience, part1_patience : int, default=200, 100, 40
     batch_size : int, default=512
     cold_part : {"auto", "mlp", "normed mlp", "distilled mlp", "student", "teacher"}, default="auto"
     degree_threshold : int or "auto", default="auto"

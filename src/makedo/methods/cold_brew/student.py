@@ -118,7 +118,7 @@ def part1_phase(
 
     def loss(batch: Tensor) -> Tensor:
         batch = batch.to(rows.device)
-        return F.mse_loss(net(features.rows(rows[batch])), target[batch])
+        return F.mse_loss(net(features.rows(rows[batch])), target.index_select(0, batch))
 
     valid_features = features.rows(valid_rows)
 

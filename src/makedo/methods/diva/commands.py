@@ -152,6 +152,36 @@ def reweight(
     return _with_ids(pd.DataFrame({"weight": model.sample_weight_}, index=model.ids_))
 
 
+def extend(
+    *,
+    rows: Table,
+    pool: Table,
+    label: list[str],
+    id: str | None = None,
+    features: list[str] | None = None,
+    validation: Table | None = None,
+    settings: Settings,
+) -> Rows:
+    """Choose rows of a pool to add, in rounds, until none would help or the budget is spent.
+
+    A pool without the label column is taken as unlabelled: then the choice is what to label.  The
+    budget, the batch and quotas of classes are given with --set.
+    """
+    selector = settings.build(makedo.DivaSelector)
+    given = _Reader(label, id, features)
+    beside = given.beside(rows, validation)
+    trusted = {name: beside[name] for name in ("X_val", "y_val") if name in beside}
+    selector.fit(*given.labelled(rows), **trusted)
+    labelled = set(given.label) <= set(pool.frame.columns)
+    X_pool, y_pool = given.labelled(pool) if labelled else (given.unlabelled(pool), None)
+    found = selector.select(X_pool, y_pool)
+    why = {"budget": "the budget is spent", "no_gain": "no further row would help"}
+    why |= {"quota": "no class has room left", "pool": "the pool is empty"}
+    n_chosen, n_pool = count(len(found)), count(len(X_pool), "row")
+    logger.info("%s of %s chosen: %s.", n_chosen, n_pool, why[selector.stopped_])
+    return _with_ids(found)
+
+
 def evaluate(model: Model, *, rows: Table, label: list[str], id: str | None = None) -> Rows:
     """Compare predictions with labels, beside a constant answer."""
     return model.evaluate(*_Reader(label, id, list(model.feature_names_in_)).labelled(rows))
@@ -166,21 +196,25 @@ def report(
     group: str | None = None,
     validation: Table | None = None,
     test: Table | None = None,
+    pool: Table | None = None,
     images: str | None = None,
     show_rows: bool = False,
 ) -> Page:
     """Which score to trust, and would acting on it help?
 
-    With --rows, the table that the model learnt from, both are measured: on parts of it, or on
-    --validation, or on --test.  Without, the page shows what the fit stored.
+    With --rows, the table that the model learnt from, both are measured: on parts of it, on
+    --validation, or on --test.  With --pool too: does adding rows of it by DIVA pay over adding
+    them at random?  Without --rows the page shows what the fit stored.
     """
+    from makedo.methods.diva.extension import extension_curve
     from makedo.methods.diva.page import report
     from makedo.methods.diva.remembering import with_rows
 
     if label is None and (rows is not None or test is not None):
         raise MakedoInputError("--label must name the column of labels of the rows.")
     if rows is None:
-        for option, value in (("validation", validation), ("images", images), ("group", group)):
+        beside = {"validation": validation, "images": images, "group": group, "pool": pool}
+        for option, value in beside.items():
             if value is not None:
                 raise MakedoInputError(f"--{option} needs --rows, the table that fit learnt from.")
     given = _Reader(label or [], id, list(model.feature_names_in_), group, other=[images])
@@ -193,10 +227,11 @@ def report(
         if images is not None:
             pictures = _column(rows, images, "images").set_axis(shown.index)
     X, y = (None, None) if test is None else given.labelled(test)
-    return report(model, X, y, show_rows=show_rows, rows=shown, images=pictures)
+    curve = None if pool is None else extension_curve(model, *given.labelled(pool))
+    return report(model, X, y, show_rows=show_rows, rows=shown, images=pictures, curve=curve)
 
 
-VERBS = [diagnose, fit, predict, score, issues, reweight, evaluate, report]
+VERBS = [diagnose, fit, predict, score, issues, reweight, extend, evaluate, report]
 
 
 # --- files to arguments ---------------------------------------------------------------------------
@@ -214,14 +249,14 @@ class _Reader:
         weight: str | None = None,
         other: Iterable[str | None] = (),
     ):
-        self._label = [label] if isinstance(label, str) else list(label)
+        self.label = [label] if isinstance(label, str) else list(label)
         self._id, self._features, self._group, self._weight = id, features, group, weight
         self._other = [name for name in other if name is not None]
 
     def labelled(self, table: Table) -> tuple[pd.DataFrame, Any]:
         """Features and labels, both with the ids as index."""
         sides = [name for name in (self._group, self._weight) if name is not None]
-        roles = [*self._label, *sides, *self._other]
+        roles = [*self.label, *sides, *self._other]
         if twice := [name for name in roles if name in (self._features or ())]:
             raise MakedoInputError(f"--features: {first(twice)} cannot be a feature too.")
         ids, _, X = split_columns(
@@ -231,9 +266,13 @@ class _Reader:
             raise MakedoInputError(
                 f"{table.name}: no column is left to learn from besides id and label."
             )
-        y = pd.concat([_column(table, name, "label") for name in self._label], axis=1)
+        y = pd.concat([_column(table, name, "label") for name in self.label], axis=1)
         y = y.set_axis(ids, axis=0)
-        return X, y if y.shape[1] > 1 else y[self._label[0]]
+        return X, y if y.shape[1] > 1 else y[self.label[0]]
+
+    def unlabelled(self, table: Table) -> pd.DataFrame:
+        """Features, with the ids as index."""
+        return split_columns(table.frame, id=self._id, features=self._features, where=table.name)[2]
 
     def groups(self, table: Table) -> pd.Series | None:
         """The group of each row."""
@@ -246,7 +285,7 @@ class _Reader:
         if validation is None:
             return given
         X_val, y_val = _Reader(
-            self._label, self._id, self._features, other=[self._group, self._weight, *self._other]
+            self.label, self._id, self._features, other=[self._group, self._weight, *self._other]
         ).labelled(validation)
         return given | {"X_val": X_val, "y_val": y_val}
 

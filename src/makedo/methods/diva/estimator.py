@@ -380,6 +380,11 @@ class DatasetDerivative(Estimator):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     @property
     def _name(self) -> str:
         return type(self).__name__

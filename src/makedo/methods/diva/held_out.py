@@ -1,4 +1,4 @@
-"""An independent judge of weights: the loss of samples that took no part in finding them."""
+"""An independent judge of weights: errors on samples that took no part in finding them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from sklearn.utils import _safe_indexing
 
 from makedo.core.checks import count
 from makedo.core.paired import Difference, Metric, difference
-from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.weights import Problem
 
-LOSS = Metric("held-out loss", higher_is_better=False)
+ERROR = Metric("held-out error", higher_is_better=False)
 
 
 @dataclass(frozen=True)
 class Given:
-    """X and y as the user gave them, for the wrapped estimator."""
+    """Rows and labels, as the model takes them."""
 
     X: Any
     y: Any
@@ -35,7 +34,7 @@ class Check:
 
     Parameters
     ----------
-    losses : ndarray (steps, N)
+    errors : ndarray (steps, N)
         NaN where a sample does not count.
     n_steps : int
         Steps whose gain is clear.
@@ -43,16 +42,16 @@ class Check:
         Of the best number of steps over none; None: there are too few samples to hold some out.
     """
 
-    losses: np.ndarray
+    errors: np.ndarray
     n_steps: int
     gain: Difference | None
 
     @property
     def held_out(self) -> np.ndarray:
-        """Mean loss after each step, NaN where nothing could be held out."""
+        """Mean error after each step, NaN where nothing could be held out."""
         if self.gain is None:
-            return np.full(len(self.losses), np.nan)
-        return np.nanmean(self.losses, axis=1)
+            return np.full(len(self.errors), np.nan)
+        return np.nanmean(self.errors, axis=1)
 
     @property
     def verdict(self) -> str:
@@ -64,17 +63,15 @@ class Check:
         return f"The weights stay as they were: no clear gain ({self.gain.figure})."
 
 
-def squared_error(F: np.ndarray, y: np.ndarray, head: DatasetDerivative) -> np.ndarray:
-    """Of the head, (n,); where a class has no sample in the head's training, for the others."""
-    Y = (y[:, None] == head.classes_).astype(float) if head.kind_ == "classes" else y
-    return ((F - Y) ** 2).sum(1)
+def errors(said: Any, truth: Any, kind: str) -> np.ndarray:
+    """Of each row, (n,): is its class wrong, how many of its labels are, or the squared error.
 
-
-def miss_of(model: Any, judge: Given, kind: str) -> np.ndarray:
-    """Of an estimator, (n,): squared error of numbers; else whether it is wrong."""
-    said, truth = np.asarray(model.predict(judge.X)), np.asarray(judge.y)
-    miss = (said - truth) ** 2 if kind in ("values", "soft") else said != truth
-    return miss.reshape(len(truth), -1).mean(1)
+    Not the squared error of a classifier's outputs: weights may lower it, and yet predict more
+    samples wrong.
+    """
+    rows = len(truth)
+    said, truth = (np.asarray(part).reshape(rows, -1) for part in (said, truth))
+    return ((said - truth) ** 2 if kind in ("values", "soft") else said != truth).mean(1)
 
 
 def can_learn(problem: Problem) -> bool:
@@ -85,11 +82,11 @@ def can_learn(problem: Problem) -> bool:
     return apart and (problem.groups is None or len(np.unique(problem.groups[weighted])) > 1)
 
 
-def gain_of(losses: np.ndarray, step: int, groups: np.ndarray | None) -> Difference:
+def gain_of(errors: np.ndarray, step: int, groups: np.ndarray | None) -> Difference:
     """What the weights after some steps gain on held-out samples, or groups of them."""
-    before, after = losses[0], losses[step]
+    before, after = errors[0], errors[step]
     if groups is not None:  # samples of a group are alike: each group counts once
         means: Any = pd.DataFrame({"before": before, "after": after}).groupby(groups).mean()
         before, after = means["before"].to_numpy(), means["after"].to_numpy()
     names = (f"{count(step, 'step')} of weights", "none")
-    return difference(after, before, names=names, metric=LOSS)
+    return difference(after, before, names=names, metric=ERROR)

@@ -209,8 +209,8 @@ def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
             seen = _inputs_of(named[layer], run)
             if len(seen) != 1:
                 raise MakedoInputError(
-                    f"linear_features: layer {layer!r} runs {count(len(seen), 'time')} for a batch, "
-                    "so its input is not one row a sample. Name a layer that runs once."
+                    f"linear_features: layer {layer!r} runs {count(len(seen), 'time')} for a "
+                    "batch, so its input is not one row a sample. Name a layer that runs once."
                 )
             parts.append(seen[0].flatten(1).clone())
     return _stacked(parts)

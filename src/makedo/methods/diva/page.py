@@ -10,7 +10,7 @@ import pandas as pd
 
 from makedo.core.checks import count
 from makedo.core.seeds import generator
-from makedo.methods.diva import diagnose, pictures
+from makedo.methods.diva import diagnose, extension, pictures
 from makedo.methods.diva.evidence import BROKEN, CONSTANT, HEAD, Evidence, gather
 from makedo.methods.diva.issues import LabelIssueFinder
 from makedo.methods.diva.listing import listing, targets_of, words
@@ -35,7 +35,7 @@ def report(
     show_rows: bool = False,
     rows: pd.DataFrame | None = None,
     images: pd.Series | None = None,
-    extension: pd.DataFrame | None = None,
+    curve: pd.DataFrame | None = None,
 ) -> Report:
     """See :meth:`DatasetDerivative.report`.
 
@@ -51,8 +51,8 @@ def report(
         The columns of the training rows, to show with ``show_rows``.
     images : Series, optional
         A picture of each training row (path or bytes), shown in place of ``rows``.
-    extension : DataFrame, optional
-        A curve that :func:`makedo.methods.diva.extension.extension_curve` made.
+    curve : DataFrame, optional
+        What :func:`makedo.methods.diva.extension.extension_curve` gave for a pool.
     """
     from makedo.report import Report
 
@@ -61,7 +61,7 @@ def report(
     study, evidence = None, None
     if hasattr(model, "_head"):
         test = None if X is None else (X, y)
-        study = fitted_study(model, test, generator(0, "diagnose"))
+        study = fitted_study(model, generator(0, "diagnose"), test=test)
         if len(study.train) >= diagnose.FEWEST and len(study.tested) >= 2:
             evidence = gather(study)
     sections: list[Section] = []
@@ -76,8 +76,8 @@ def report(
         verdict, summary = _stored_verdict(model, n_wrong, study)
     if X is not None:
         sections.append(evaluation_section(model, X, y))
-    if extension is not None:
-        sections.append(extension_section(model, extension))
+    if curve is not None:
+        sections.append(extension_section(model, curve))
     sections += [
         derivative_section(model),
         leverage_section(model, found),
@@ -249,12 +249,32 @@ def extension_section(model: DatasetDerivative, curve: pd.DataFrame) -> Section:
 
     metric = METRICS[model.kind_]
     label = f"{metric.name}, %" if metric.scale == 100 else metric.name
+    gains = extension.gains(curve, metric.sign)
+    helpful = gains["added"].to_numpy()[gains["helpful"].to_numpy(bool)]
+    n_clear = int((gains["low"].to_numpy(float) > 0).sum())
+    text = (
+        f"DIVA beats uniform choice clearly at {count(n_clear, 'size')} of {len(gains)}."
+        if n_clear
+        else "DIVA is not clearly better than uniform choice at any size."
+    )
+    if len(helpful) < len(gains):
+        last = int(helpful.max()) if len(helpful) else 0
+        text += f" It sees no gain beyond about {count(last, 'added row')}: stop there."
+    shown = extension.summary(curve)
     return Section(
         "Which rows of the pool to add?",
-        figure=distributions.bands(curve, label=label, x_label="training rows", ours="DIVA"),
+        text=text,
+        figure=distributions.bands(
+            shown.rename(columns={"added": "x"}),
+            label=label,
+            x_label="rows added from the pool",
+            ours=extension.OURS,
+        ),
         caption=f"{label.capitalize()} on rows that chose nothing, as rows of the pool are added, "
-        "chosen by their derivative or at random; bands are 95 % intervals over parts of the rows.",
-        table=curve.rename(columns={"x": "training rows", "mean": label}),
+        "chosen by DIVA or at random; bands are 95 % intervals over parts of these rows.",
+        table=gains.rename(columns={"added": "rows added", "helpful": "DIVA still sees a gain"}),
+        table_caption=f"What DIVA gains over uniform choice, in {label}, paired by part, with 95 % "
+        "intervals.",
     )
 
 

@@ -32,7 +32,7 @@ from makedo.core.seeds import generator
 from makedo.data.features import read_rows
 from makedo.data.table import TableEncoder
 from makedo.methods.diva.estimator import DatasetDerivative
-from makedo.methods.diva.held_out import Check, Given, can_learn, gain_of, miss_of, squared_error
+from makedo.methods.diva.held_out import Check, Given, can_learn, errors, gain_of
 from makedo.methods.diva.targets import Targets, match_targets, read_targets
 from makedo.methods.diva.weights import Problem, follow, splits
 
@@ -76,8 +76,9 @@ class DivaReweighter(Estimator):
         What is trained with the weights, a classifier or regressor whose ``fit`` takes
         ``sample_weight``.  None: the ridge head that the derivative is of.
     n_steps : {"auto"} or int, default="auto"
-        "auto": as many of at most 3 steps as lower the loss of held-out folds, if that gain is
-        clear (95 %).  A number: these steps, and no check.
+        "auto": as many of at most 3 steps as lower the error on held-out folds (wrong classes,
+        wrong labels, or squared error of numbers), if that gain is clear (95 %).  A number: these
+        steps, and no check.
     step : float, default=0.1
         :math:`\eta`: how far a sample of mean derivative moves, in units of the mean weight.
     normalize : {"mean", "class", None}, default="mean"
@@ -107,7 +108,7 @@ class DivaReweighter(Estimator):
     verdict_ : str, what the check found
     history_ : DataFrame
         A row a step: step, outer_loss (that it descends), penalty, n_zero (weights of 0), held_out
-        (loss on held-out folds; NaN without a check).
+        (error on held-out folds; NaN without a check).
     penalty_ : float
     classes_ : ndarray of shape (n_classes,), for classes
     estimator_ : the trained estimator, if one was given
@@ -233,9 +234,11 @@ class DivaReweighter(Estimator):
         problem = self._problem(matrix, targets, sample_weight, X_val, y_val, groups)
         self._learn(targets)
         path = self._follow(problem)
-        given, checked = self._given(X, y), None
+        given, checked = self._given(X, y, problem.X, problem.y), None
         if self.n_steps == "auto":
-            judge = given if X_val is None else self._given(X_val, y_val)
+            judge = given
+            if problem.validation is not None:
+                judge = self._given(X_val, y_val, *problem.validation)
             checked = self._check(problem, given, judge)
         self.n_steps_ = len(path) - 1 if checked is None else checked.n_steps
         self.sample_weight_, head = path[self.n_steps_]
@@ -306,10 +309,12 @@ class DivaReweighter(Estimator):
         n_steps = MOST_STEPS if self.n_steps == "auto" else int(self.n_steps)
         return follow(problem, head, n_steps, self.step, self.normalize)
 
-    def _given(self, X: Any, y: Any) -> Given:
-        """For the wrapped estimator: a data frame as it is, anything else as a matrix."""
-        X = read_rows(self, X, dtype=None)[0] if self.table_ is None else X
-        return Given(X, y if isinstance(y, (pd.Series, pd.DataFrame)) else np.asarray(y))
+    def _given(self, X: Any, y: Any, matrix: Any, labels: np.ndarray) -> Given:
+        """What is learnt from or asked: the user's own for an estimator, data frame or matrix."""
+        if self.estimator is None:
+            return Given(matrix, labels)
+        y = y if isinstance(y, (pd.Series, pd.DataFrame)) else np.asarray(y)
+        return Given(matrix if self.table_ is None else X, y)
 
     def _train(self, given: Given, weights: np.ndarray) -> Any:
         model: Any = clone(self.estimator)
@@ -318,32 +323,29 @@ class DivaReweighter(Estimator):
     # --- the independent criterion ----------------------------------------------------------------
 
     def _check(self, problem: Problem, given: Given, judge: Given) -> Check:
-        """Losses of held-out samples, with weights whose gradient did not see them.
+        """Errors on held-out samples, with weights whose gradient did not see them.
 
-        given, judge : X and y as the user gave them, of training and of what judges.
+        given, judge : what the model learns from, and what it is asked.
         """
-        X_judge, y_judge = problem.validation or (problem.X, problem.y)
         rng = generator(self.random_state, "folds")
-        losses = np.full((MOST_STEPS + 1, len(y_judge)), np.nan)
+        missed = np.full((MOST_STEPS + 1, len(judge.y)), np.nan)
         for part, rows, held in splits(problem, self.n_folds, rng):
             if not len(held) or not can_learn(part):
-                return Check(losses, 0, None)
+                return Check(missed, 0, None)
             with warnings.catch_warnings():  # what is wrong with all rows has been said
                 warnings.simplefilter("ignore", MakedoWarning)
                 for k, (alpha, head) in enumerate(self._follow(part)):
-                    if self.estimator is None:
-                        F = head.decision_function(X_judge[held])
-                        losses[k, held] = squared_error(F, y_judge[held], head)
-                    else:
-                        model = self._train(given.take(rows), alpha)
-                        losses[k, held] = miss_of(model, judge.take(held), self.kind_)
+                    alone = self.estimator is None
+                    model = head if alone else self._train(given.take(rows), alpha)
+                    asked = judge.take(held)
+                    missed[k, held] = errors(model.predict(asked.X), asked.y, self.kind_)
         if problem.validation is None:
-            losses[:, problem.alpha == 0] = np.nan  # rows that are not to count
-        falls = np.diff(np.nanmean(losses, axis=1)) < 0
+            missed[:, problem.alpha == 0] = np.nan  # rows that are not to count
+        falls = np.diff(np.nanmean(missed, axis=1)) < 0
         n_steps = len(falls) if falls.all() else int(falls.argmin())
         groups = problem.groups if problem.validation is None else None
-        gain = gain_of(losses, max(1, n_steps), groups)
-        return Check(losses, n_steps if gain.clear > 0 else 0, gain)
+        gain = gain_of(missed, max(1, n_steps), groups)
+        return Check(missed, n_steps if gain.clear > 0 else 0, gain)
 
     # --- using ------------------------------------------------------------------------------------
 

@@ -48,6 +48,15 @@ class Samples:
         """Some of them, by position or by mask."""
         return Samples(self.Z[rows], self.Y[rows], self.alpha[rows], self.group[rows])
 
+    def and_also(self, others: Samples) -> Samples:
+        """These and others, each a group of its own."""
+        return Samples(
+            np.vstack([self.Z, others.Z]),
+            np.vstack([self.Y, others.Y]),
+            np.concatenate([self.alpha, others.alpha]),
+            np.concatenate([self.group, self.group.max(initial=0) + 1 + others.group]),
+        )
+
     def weighted(self, alpha: np.ndarray) -> Samples:
         """The same rows with other weights."""
         return replace(self, alpha=alpha)
@@ -64,28 +73,31 @@ class Split:
 
 @dataclass(frozen=True)
 class Study:
-    """Training rows, and perhaps trusted ones, and others to test on.
+    """Training rows, and perhaps trusted ones, others to test on, and a pool.
 
     Parameters
     ----------
     model : DatasetDerivative
         With the user's settings; never fitted.
     kind : {"classes", "multilabel", "soft", "values"}
+    grouped : bool
+        Whether the user gave groups.
     train : Samples
     trusted : Samples or None
         The validation set.
     test : Samples or None
         Rows that took no part in anything.
-    grouped : bool
-        Whether the user gave groups.
+    pool : Samples or None
+        Rows that could be added.
     """
 
     model: DatasetDerivative
     kind: str
-    train: Samples
-    trusted: Samples | None
-    test: Samples | None
     grouped: bool
+    train: Samples
+    trusted: Samples | None = None
+    test: Samples | None = None
+    pool: Samples | None = None
 
     @property
     def metric(self) -> Metric:
@@ -184,13 +196,17 @@ def read_study(
     trusted = None
     if X_val is not None or y_val is not None:
         trusted = inputs.read_labelled(model, X_val, y_val, "X_val")
-    return _study(model, data.rows, data.targets.Y, alpha, data.groups, trusted, None, rng)
+    return _study(model, data.rows, data.targets.Y, alpha, data.groups, rng, trusted)
 
 
 def fitted_study(
-    model: DatasetDerivative, test: tuple[Any, Any] | None, rng: np.random.Generator
+    model: DatasetDerivative,
+    rng: np.random.Generator,
+    *,
+    test: tuple[Any, Any] | None = None,
+    pool: tuple[Any, Any] | None = None,
 ) -> Study:
-    """The data of a fitted model that still holds its rows, and perhaps others to test on."""
+    """The data of a fitted model that still holds its rows, and other labelled rows."""
     head, outer, groups, trusted = model._trained("this"), model._outer, None, None
     if isinstance(outer, OnValidation):
         trusted = outer.rows, outer.Y
@@ -198,8 +214,10 @@ def fitted_study(
         groups = np.empty(len(head.Y), dtype=np.int64)
         for batch in outer.groups:
             groups[batch] = batch[:, :1]
-    others = None if test is None else inputs.read_labelled(model, *test, "X")
-    return _study(model, head.rows, head.Y, head.alpha, groups, trusted, others, rng)
+    others = [
+        None if part is None else inputs.read_labelled(model, *part, "X") for part in (test, pool)
+    ]
+    return _study(model, head.rows, head.Y, head.alpha, groups, rng, trusted, *others)
 
 
 def _study(
@@ -208,9 +226,8 @@ def _study(
     Y: np.ndarray,
     alpha: np.ndarray,
     groups: np.ndarray | None,
-    trusted: tuple[Rows, np.ndarray] | None,
-    test: tuple[Rows, np.ndarray] | None,
     rng: np.random.Generator,
+    *parts: tuple[Rows, np.ndarray] | None,  # trusted, test, pool
 ) -> Study:
     """Of many rows a part; without classes of one row, as nothing can be said of it without it."""
     kept = np.sort(rng.permutation(rows.n_rows)[:MOST_ROWS])
@@ -222,15 +239,15 @@ def _study(
     train = Samples(_features(rows, kept), Y[kept], alpha[kept], group)
     known = train.Y.sum(0) > 0 if classes else np.ones(Y.shape[1], dtype=bool)
 
-    def others(part: tuple[Rows, np.ndarray] | None) -> Samples | None:
+    def read(part: tuple[Rows, np.ndarray] | None) -> Samples | None:
         if part is None:
             return None
         there = np.sort(rng.permutation(np.flatnonzero(known[part[1].argmax(1)]))[:MOST_ROWS])
         ones = np.ones(len(there))
         return Samples(_features(part[0], there), part[1][there], ones, np.arange(len(there)))
 
-    train, trusted_rows, test_rows = narrowed(MOST_COLUMNS, train, others(trusted), others(test))
-    return Study(model, model.kind_, train, trusted_rows, test_rows, groups is not None)
+    train, *others = narrowed(MOST_COLUMNS, train, *map(read, parts))
+    return Study(model, model.kind_, groups is not None, train, *others)
 
 
 def _features(rows: Rows, kept: np.ndarray) -> np.ndarray:
