@@ -89,7 +89,8 @@ class DomainGraph:
         Raises
         ------
         MakedoInputError
-            No pair and no names, a pair of other than two names, a missing name, one that is not in ``names``.
+            No pair and no names, a pair of other than two names, a missing name, one that is not
+            in ``names``.
 
         Warns
         -----
@@ -286,7 +287,7 @@ class DomainGraph:
         return np.where(np.isfinite(hops), hops, UNREACHABLE).astype(np.int64)
 
     def hops(self, sources: Iterable[Any]) -> np.ndarray:
-        """Hops of each domain to the nearest of some, int64 (n_domains,); -1 where no path leads."""
+        """Hops of each domain to the nearest of some, int64 (n_domains,); -1 where none leads."""
         at = self.positions(list(sources))
         far = self.n_domains  # more than any path
         distance = self.distances()[at]

@@ -1,0 +1,109 @@
+"""Choosing without target labels: hide sources along the graph and see who finds them again.
+
+Connected groups of sources play the target in turn.  Every candidate is fitted without their labels
+and judged on them; since true targets lie further from a source than hidden ones do, the loss is
+extended along the hops, as a line, to the mean distance of the true targets.  The simplest
+candidate within one standard error of the best is chosen, so "do nothing" can win.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from makedo.data.domains import DomainGraph
+
+MOST_GROUPS = 5
+FEWEST_SOURCES = 3  # below, nothing can be hidden and still be learnt
+STANDARD_ERRORS = 1.0
+
+
+def source_groups(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
+    """At most five groups of sources, connected where the graph allows it, of nearly equal size.
+
+    Each group grows breadth first from the source that has fewest neighbours left, so that what
+    remains stays connected as long as possible.  ``sources`` are positions.
+    """
+    adjacency = graph.adjacency[np.ix_(sources, sources)]
+    n_groups = min(MOST_GROUPS, len(sources))
+    left = np.ones(len(sources), dtype=bool)
+    groups = []
+    for i in range(n_groups):
+        size = round(left.sum() / (n_groups - i))
+        found: list[int] = []
+        while len(found) < size:
+            near = adjacency[found].any(0) & left if found else np.zeros_like(left)
+            pool = np.flatnonzero(near if near.any() else left)
+            degree = (adjacency[pool] & left).sum(1)
+            at = int(pool[degree.argmin()])
+            found.append(at)
+            left[at] = False
+        groups.append(sources[np.sort(found)])
+    return groups
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the selection chose, and on what grounds.
+
+    Attributes
+    ----------
+    best : str
+        Name of a candidate.
+    table : DataFrame
+        One row a candidate, from the simplest: candidate, loss (at the distance of the targets),
+        seen (mean loss on hidden sources), gap and gap_error (to the best, and its standard error).
+    losses : DataFrame
+        One row a candidate and hidden source: candidate, domain, hop, loss.
+    hop : float
+        Mean hops of the targets, to which losses were extended.
+    """
+
+    best: str
+    table: pd.DataFrame
+    losses: pd.DataFrame
+    hop: float
+
+
+def choose(losses: pd.DataFrame, hop: float) -> Choice:
+    """Choose among candidates by their losses on hidden sources.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        candidate (from the simplest), domain, hop, loss.
+    hop : float
+        Mean hops of the true targets to their nearest source.
+    """
+    wide = losses.pivot(index="domain", columns="candidate", values="loss")
+    wide = wide[list(dict.fromkeys(losses["candidate"]))]  # simplest first
+    hops = (
+        losses.drop_duplicates("domain").set_index("domain")["hop"].loc[wide.index].to_numpy(float)
+    )
+    loss = {name: extend(hops, wide[name].to_numpy(), hop)[0] for name in wide}
+    leader = min(loss, key=lambda name: loss[name])
+    lines = []
+    for name in wide:
+        gap, error = extend(hops, (wide[name] - wide[leader]).to_numpy(), hop)
+        lines.append((name, loss[name], float(wide[name].mean()), gap, error))
+    table = pd.DataFrame(lines, columns=["candidate", "loss", "seen", "gap", "gap_error"])
+    fits = table["gap"] <= STANDARD_ERRORS * table["gap_error"] + 1e-12
+    return Choice(str(table["candidate"][fits.idxmax()]), table, losses, hop)
+
+
+def extend(hops: np.ndarray, loss: np.ndarray, hop: float) -> tuple[float, float]:
+    """The line loss ~ a + b · hops at ``hop``, and the standard error of that point.
+
+    With one distance only, or fewer than four losses, their mean.
+    """
+    n, spread = len(loss), ((hops - hops.mean()) ** 2).sum()
+    if spread == 0 or n < 4:
+        return float(loss.mean()), float(loss.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    slope = ((hops - hops.mean()) * (loss - loss.mean())).sum() / spread
+    rest = loss - loss.mean() - slope * (hops - hops.mean())
+    variance = (rest**2).sum() / (n - 2)
+    beyond = hop - hops.mean()
+    error = np.sqrt(variance * (1 / n + beyond**2 / spread))
+    return float(loss.mean() + slope * beyond), float(error)
