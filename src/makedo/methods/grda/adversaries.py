@@ -182,8 +182,8 @@ class SourceAdversary(Adversary):
     def discriminator_loss(self, e: Tensor, step: Step) -> Tensor:
         """Mean of the two sides, each the mean over its rows."""
         logits, source = self.net(e).squeeze(2), step.source
-        sides = (functional.softplus(-logits), source), (functional.softplus(logits), ~source)
-        return sum((masked_mean(loss, rows) for loss, rows in sides), torch.zeros(())) / 2
+        right = masked_mean(functional.softplus(-logits), source)
+        return (right + masked_mean(functional.softplus(logits), ~source)) / 2
 
     def encoder_loss(self, e: Tensor, step: Step) -> Tensor:
         """−log D(target)."""

@@ -35,6 +35,10 @@ class Linear:
     def __init__(self, coef: np.ndarray, intercept: np.ndarray):
         self.coef, self.intercept = coef, intercept
 
+    def to_state(self) -> dict[str, np.ndarray]:
+        """Plain values for a model directory: the arguments of the constructor."""
+        return {"coef": self.coef, "intercept": self.intercept}
+
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Outputs (n, n_outputs) of rows, float32."""
         return (X @ self.coef + self.intercept).astype(np.float32)

@@ -205,11 +205,12 @@ class Game:
 
     def _after_step(self, *_: Any) -> None:
         """Move the average of the weights, which predicts, and the clock."""
-        decay = min(
-            self.model.averaging, (1 + float(self.clock.step)) / (10 + float(self.clock.step))
-        )
+        step = float(self.clock.step)
+        decay = min(self.model.averaging, (1 + step) / (10 + step))
         for slow, fast in zip(self.average.parameters(), self.team.parameters(), strict=True):
             slow.lerp_(fast.detach(), 1 - decay)
+        for slow, fast in zip(self.average.buffers(), self.team.buffers(), strict=True):
+            slow.copy_(fast)  # of a user's module
         self.clock.step += 1
 
     # --- the two losses ---------------------------------------------------------------------------
@@ -224,7 +225,7 @@ class Game:
         near = self.adjacency[domains][:, domains]
         self.step = Step(domains, near, self.labelled[:, flat], self.scores.detach())
         self.fooled = self.adversary.discriminator_loss(self.e.detach(), self.step)
-        return self.fooled.mean() / self.adversary.fair
+        return self.fooled.sum() / self.adversary.fair
 
     def team_loss(self, batch: Batch) -> Tensor:
         """Encoder and predictor: the task on sources, and λ times what the adversary dislikes."""
