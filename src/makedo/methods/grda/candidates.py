@@ -63,6 +63,8 @@ class Candidates:
         Name of the candidate that predicts.
     selection, hidden_losses : DataFrame
         See :class:`makedo.methods.grda.selection.Choice`; empty where nothing was chosen.
+    domain_encoding, edge_chance : ndarray or None
+        See :meth:`makedo.methods.grda.team.Game.summary`.
     target_hop : float
         Mean hops of targets to the nearest source.
     """
@@ -82,6 +84,7 @@ class Candidates:
         labelled, method = self.problem.labelled, self.model.method
         self.base, self.hops = self._simple(labelled)
         self.team, self.weights = None, []
+        self.domain_encoding, self.edge_chance = None, None
         if method in ("linear", "self-training"):
             self.served = LINEAR if method == "linear" else SELF_TRAINING
             return self
@@ -96,8 +99,11 @@ class Candidates:
             self.served = adapted(self.model, weight)
         self.weights = [0.0, weight] if method == "auto" and weight > 0 else [float(weight)]
         players = [self._player(w, labelled, self.base) for w in self.weights]
-        self.team = play(self.model, self.training, "adaptation", self.rows, players, self.task)
-        if self.team is None and self.served not in (LINEAR, SELF_TRAINING):
+        game = play(self.model, self.training, "adaptation", self.rows, players, self.task)
+        if game is not None:
+            self.team = game.result
+            self.domain_encoding, self.edge_chance = game.summary()
+        elif self.served not in (LINEAR, SELF_TRAINING):
             self.served = LINEAR  # stopped before there was a network
         return self
 
@@ -163,7 +169,7 @@ class Candidates:
             for mask, (base, _) in zip(seen, simple, strict=True)
             for weight in weights
         ]
-        team = play(self.model, self.training, "selection", self.rows, players, self.task)
+        game = play(self.model, self.training, "selection", self.rows, players, self.task)
         for g, (group, (base, hops)) in enumerate(zip(groups, simple, strict=True)):
             rows = np.flatnonzero(labelled & np.isin(domain, group))
             rest = np.setdiff1d(self.problem.sources, group)
@@ -172,8 +178,8 @@ class Candidates:
             if self.model.method == "auto":
                 said[LINEAR] = base.scores(self.flat[rows])
                 said[SELF_TRAINING] = hops.scores(self.flat[rows], domain[rows])
-            if team is not None:
-                outputs = team.run(self.rows.X[rows], self.rows.z[domain[rows]])[1]
+            if game is not None:
+                outputs = game.result.run(self.rows.X[rows], self.rows.z[domain[rows]])[1]
                 for w, weight in enumerate(weights):
                     mine = outputs[g * len(weights) + w]
                     if self.model._has_offset:

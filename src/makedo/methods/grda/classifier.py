@@ -83,6 +83,8 @@ class GRDAClassifier(ClassifierMixin, GRDA):
     target_hop_ : float, mean hops of targets to the nearest source
     domain_weights_ : list of float, λ of each network
     domain_embedding_ : ndarray of shape (n_domains, k)
+    domain_encoding_ : ndarray of shape (n_domains, hidden), the mean encoding of each domain
+    edge_chance_ : ndarray of shape (n_domains, n_domains), how sure D is of each edge
     graph_ : DomainGraph
     sources_ : Index, names of the domains with labels
     domain_column_ : str, int or None, the column of domains in X

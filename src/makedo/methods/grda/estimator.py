@@ -252,6 +252,7 @@ class GRDA(Estimator):
         self.domain_weights_, self.served_ = found.weights, found.served
         self.selection_, self.hidden_losses_ = found.selection, found.hidden_losses
         self.target_hop_ = found.target_hop
+        self.domain_encoding_, self.edge_chance_ = found.domain_encoding, found.edge_chance
         self.history_ = history_frame(training.history)
         return self
 

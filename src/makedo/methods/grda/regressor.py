@@ -52,7 +52,7 @@ class GRDARegressor(RegressorMixin, GRDA):
     y_mean_, y_scale_ : ndarray of shape (n_outputs,), of the labels of the sources
     one_output_ : bool, whether y had one column
     served_, selection_, hidden_losses_, target_hop_, domain_weights_, domain_embedding_, graph_
-    sources_, domain_column_, history_
+    domain_encoding_, edge_chance_, sources_, domain_column_, history_
         As in :class:`GRDAClassifier`.
 
     Shapes

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from makedo.core.devices import pick_device
+from makedo.core.seeds import derive, torch_seed
 from makedo.core.training import Phase, Training, Update
 from makedo.methods.grda.adversaries import (
     Adversary,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 MOST_LOSS = 1.5  # times that of a fair discriminator, beyond which the encoder is not helped
 ROWS = 8192  # encoded at once when predicting
+SUMMARY_ROWS = 50  # of each domain, for its mean encoding and edges
 ADVERSARIES = ("graph", "dann", "cdann", "adda", "mdd")
 
 
@@ -258,18 +260,49 @@ class Game:
         ]
         return Phase(name, modules, updates, self.model.max_epochs, self.batches)
 
+    # --- what is left of it -----------------------------------------------------------------------
+
+    @property
+    def result(self) -> Team:
+        """The networks that predict."""
+        return self.average if self.model.averaging > 0 else self.team
+
+    @torch.inference_mode()
+    def summary(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of the last model: mean encoding of each domain, and how sure D is of each edge.
+
+        Returns
+        -------
+        encoding : float32 (n_domains, hidden), NaN for domains without rows
+        edge_chance : float32 (n_domains, n_domains) or None where D knows no edges
+        """
+        rows = np.concatenate([some[:SUMMARY_ROWS] for some in self.rows_of.values()])
+        at, domain = torch.from_numpy(rows).to(self.device), self.domain[rows]
+        e = self.result(self.X[at], self.z[domain])[0]  # (n_models, n, hidden)
+        n_domains = len(self.z)
+        encoding = torch.full((n_domains, e.shape[2]), math.nan, device=self.device)
+        q = self.adversary.net(e)[-1] if isinstance(self.adversary, GraphAdversary) else None
+        nodes = {}
+        for u in self.rows_of:
+            encoding[u] = e[-1, domain == u].mean(0)
+            if q is not None:
+                nodes[u] = q[domain == u] * self.adversary.scale
+        chance = None
+        if nodes:
+            chance = np.full((n_domains, n_domains), np.nan, dtype=np.float32)
+            for u, mine in nodes.items():
+                for v, theirs in nodes.items():
+                    chance[u, v] = float(torch.sigmoid(mine @ theirs.T).mean())
+        return encoding.cpu().numpy(), chance
+
 
 def play(
     model: GRDA, training: Training, name: str, rows: Rows, players: list[Player], task: Task
-) -> Team | None:
+) -> Game | None:
     """Train the models of some players; None where the training was stopped before."""
-    from makedo.core.seeds import derive, torch_seed
-
     with torch_seed(derive(model.random_state, name, "weights")):
         game = Game(model, rows, players, task)
-    if not training.run(game.phase(name)):
-        return None
-    return game.average if model.averaging > 0 else game.team
+    return game if training.run(game.phase(name)) else None
 
 
 def drawable(domain: np.ndarray, labelled: np.ndarray) -> dict[int, np.ndarray]:
