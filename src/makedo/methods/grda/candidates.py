@@ -13,7 +13,7 @@ from sklearn.base import clone
 from makedo.core.checks import MakedoWarning, count
 from makedo.core.training import Training
 from makedo.methods.grda.linear import HopByHop, Linear, fit_base, hop_by_hop, scaled_losses
-from makedo.methods.grda.problem import Problem
+from makedo.methods.grda.problem import Problem, flat_rows
 from makedo.methods.grda.selection import FEWEST_SOURCES, choose, source_groups
 from makedo.methods.grda.tasks import Classification, Task
 from makedo.methods.grda.team import Player, Rows, Team, play
@@ -40,7 +40,7 @@ class OwnBase:
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Outputs (n, n_outputs), float32."""
-        flat = X.reshape(len(X), -1)
+        flat = flat_rows(X)
         if not isinstance(self.task, Classification):
             said = np.asarray(self.estimator.predict(flat), dtype=np.float32)
             return said.reshape(len(X), -1)
@@ -73,7 +73,7 @@ class Candidates:
         self.model, self.problem, self.rows, self.training = model, problem, rows, training
         self.task = model._task
         self.y = self.task.scaled(problem.y)  # (n,) or (n, n_outputs)
-        self.flat = rows.X.reshape(len(rows.X), -1)
+        self.flat = flat_rows(rows.X)
         self.selection, self.hidden_losses = pd.DataFrame(), pd.DataFrame()
         hops = problem.graph.hops(problem.graph.names[problem.sources])[problem.targets]
         reachable = hops[hops > 0]
@@ -206,7 +206,7 @@ class Answers:
 
     def __init__(self, model: GRDA, X: np.ndarray, domain: np.ndarray, ids: pd.Index):
         self.model, self.ids, self.domain = model, ids, domain
-        self.X, self.flat = X, X.reshape(len(X), -1)
+        self.X, self.flat = X, flat_rows(X)
         self.names = [LINEAR, SELF_TRAINING]
         self.encodings: np.ndarray | None = None
         self._networks: dict[str, np.ndarray] = {}

@@ -142,7 +142,8 @@ class GRDAClassifier(ClassifierMixin, GRDA):
         domain : column of X, or array-like of shape (n_samples,), optional
             Default: the column of ``fit``.
         """
-        return self.classes_[self.predict_proba(X, domain=domain).argmax(1)]
+        proba = self.predict_proba(X, domain=domain)
+        return self.classes_[proba.argmax(1)]
 
     def predict_proba(self, X: Any, *, domain: Any = None) -> np.ndarray:
         """Class probabilities (n_samples, n_classes) by ``classes_``; as in ``predict``."""

@@ -14,7 +14,7 @@ from makedo.core.diagnosis import Diagnosis
 from makedo.core.paired import t_interval
 from makedo.core.seeds import generator
 from makedo.methods.grda.candidates import LINEAR, NETWORK
-from makedo.methods.grda.problem import read_problem
+from makedo.methods.grda.problem import flat_rows, read_problem
 from makedo.methods.grda.relevance import DOUBTFUL, domain_distances, graph_relevance
 from makedo.methods.grda.selection import FEWEST_SOURCES
 from makedo.methods.grda.tasks import Classification
@@ -55,7 +55,7 @@ def diagnose(model: GRDA, X: Any, y: Any, *, domain: Any, graph: Any, sources: A
     if not len(problem.targets):
         return answer("does not apply", "Every domain has labels: nothing has to be carried over.")
     kept = some_rows(problem.domain, rng)
-    flat = problem.X[kept].reshape(len(kept), -1)
+    flat = flat_rows(problem.X[kept])
     sd = flat.std(0)
     scaled = (flat - flat.mean(0)) / np.where(sd > 0, sd, 1)
     relevance = graph_relevance(

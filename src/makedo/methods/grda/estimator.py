@@ -44,7 +44,7 @@ from makedo.core.training import Training, history_frame
 from makedo.data.features import RowScaler
 from makedo.methods.grda.candidates import Answers, Candidates
 from makedo.methods.grda.embedding import embed_domains
-from makedo.methods.grda.problem import Problem, read_domain_rows, read_problem
+from makedo.methods.grda.problem import Problem, flat_rows, read_domain_rows, read_problem
 from makedo.methods.grda.tasks import Task
 from makedo.methods.grda.team import ADVERSARIES, Rows
 
@@ -228,8 +228,8 @@ class GRDA(Estimator):
         problem = read_problem(self, X, y, domain, graph, sources, sample_domain)
         self._learn_task(problem)
         self.graph_, self.sources_ = problem.graph, problem.graph.names[problem.sources]
-        self._all_pairs_are_neighbors_ = bool(self._is_complete(problem))
-        flat = problem.X.reshape(len(problem.X), -1)
+        self.complete_ = bool(self._is_complete(problem))
+        flat = flat_rows(problem.X)
         self.scaler_ = RowScaler("columns" if problem.X.ndim == 2 else "none").fit(flat)
         how = self._embedding if domain_features is None else domain_features
         z = embed_domains(problem.graph, how, self._n_embedding, self.random_state)
@@ -238,6 +238,7 @@ class GRDA(Estimator):
             problem.X, problem.y, problem.domain, problem.graph.adjacency, z
         )
         rows = Rows(self._scaled(problem.X), problem.domain, z, problem.graph.adjacency)
+        self.row_shape_ = list(problem.X.shape[1:])
         self.row_counts_ = np.bincount(problem.domain, minlength=problem.graph.n_domains)
         with Training(
             type(self).__name__,
@@ -347,7 +348,7 @@ class GRDA(Estimator):
 
     @property
     def _self_pairs(self) -> str:
-        return "negative" if self._all_pairs_are_neighbors_ else self.self_pairs
+        return "negative" if self.complete_ else self.self_pairs
 
     def _domains_per_batch(self, n_domains: int) -> int:
         wanted = self.domains_per_batch
@@ -374,7 +375,7 @@ class GRDA(Estimator):
         return {n: v if isinstance(v, plain) else repr(v) for n, v in given.items()}
 
     def _scaled(self, X: np.ndarray) -> np.ndarray:
-        flat = self.scaler_.transform(X.reshape(len(X), -1))
+        flat = self.scaler_.transform(flat_rows(X))
         return np.ascontiguousarray(flat, dtype=np.float32).reshape(X.shape)
 
     def _answers(self, X: Any, domain: Any) -> Answers:
@@ -404,11 +405,10 @@ class GRDA(Estimator):
         return float(np.average(credit[labelled], weights=weights))
 
     def _restore(self, state: dict[str, Any]) -> None:
-        from makedo.methods.grda.restoring import OBJECTS, restore
+        from makedo.methods.grda.restoring import restore
 
-        objects = {name: state.pop(name) for name in OBJECTS}
-        super()._restore(state)
-        restore(self, objects)
+        super()._restore(state)  # in the order of the file; objects as their states, for now
+        restore(self)
 
     def _card(self) -> str:
         from makedo.methods.grda.restoring import card

@@ -196,6 +196,11 @@ def _read_matrix(model: GRDA, X: Any, reset: bool) -> tuple[np.ndarray, pd.Index
     return np.ascontiguousarray(array, dtype=np.float32), pd.RangeIndex(len(array))
 
 
+def flat_rows(X: np.ndarray) -> np.ndarray:
+    """Rows of any shape as rows of one dimension, (n, n_features)."""
+    return X.reshape(len(X), int(np.prod(X.shape[1:])))
+
+
 def _warn_of(owner: str, problem: Problem) -> None:
     graph, texts = problem.graph, []
     hops = graph.hops(graph.names[problem.sources])

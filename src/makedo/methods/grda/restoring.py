@@ -16,35 +16,27 @@ from makedo.methods.grda.team import build_team
 if TYPE_CHECKING:
     from makedo.methods.grda.estimator import GRDA
 
-OBJECTS = ("graph_", "scaler_", "table_", "base_", "hops_", "team_")  # what is not a plain value
 
-
-def restore(model: GRDA, state: dict[str, Any]) -> None:
-    """Build the objects of a model that has its plain values."""
-    table, tensors = state["table_"], state["team_"]
-    model.table_ = None if table is None else TableEncoder.from_state(table)
+def restore(model: GRDA) -> None:
+    """Build the objects of a model whose attributes hold their states."""
+    state: Any = vars(model)
     model.graph_ = DomainGraph.from_state(state["graph_"])
     model.scaler_ = RowScaler.from_state(state["scaler_"])
     model.base_ = Linear(**state["base_"])
     model.hops_ = HopByHop.from_state(state["hops_"])
+    if state["table_"] is not None:
+        model.table_ = TableEncoder.from_state(state["table_"])
     n = model.graph_.n_domains
     if model.domain_embedding_.shape[:1] != (n,) or model.row_counts_.shape != (n,):
         raise ValueError("the embedding is of another number of domains than the graph")
-    model.team_ = None
-    if tensors is not None:
-        n_features = model.n_features_in_ - (model.domain_column_ is not None)
-        if model.table_ is not None:
-            n_features = len(model.scaler_.mean)  # pyright: ignore[reportArgumentType]
-        with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
-            team = build_team(
-                model,
-                len(model.domain_weights_),
-                (n_features,),
-                model.domain_embedding_.shape[1],
-                model._task,
-            )
-        team.load_state_dict(tensors, assign=True)
-        model.team_ = team.to(pick_device(model.device)).requires_grad_(False).eval()
+    if state["team_"] is None:
+        return
+    shape = tuple(int(size) for size in model.row_shape_)
+    with torch.device("meta"):  # shapes only: nothing is allocated that the file does not hold
+        n_models, n_z = len(model.domain_weights_), model.domain_embedding_.shape[1]
+        team = build_team(model, n_models, shape, n_z, model._task)
+    team.load_state_dict(state["team_"], assign=True)
+    model.team_ = team.to(pick_device(model.device)).requires_grad_(False).eval()
 
 
 def card(model: GRDA) -> str:
