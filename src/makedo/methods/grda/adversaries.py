@@ -66,7 +66,9 @@ def graph_loss(q: Tensor, adjacency: Tensor, self_pairs: str) -> Tensor:
         The b-th rows of two domains must be independent draws.
     adjacency : bool (n_domains, n_domains)
     self_pairs : {"none", "negative"}
-        "negative" counts two different rows of one domain among the pairs that are no neighbours.
+        "negative" counts two different rows of one domain among the pairs that are no neighbours,
+        with weight ½: of ordered pairs (i, j), which the theorem is about, there is one (i, i) and
+        two of {i, j}.
 
     Returns
     -------
@@ -74,8 +76,8 @@ def graph_loss(q: Tensor, adjacency: Tensor, self_pairs: str) -> Tensor:
     """
     n = len(adjacency)
     logits = torch.einsum("kibd,kjbd->kijb", q, q)
-    upper = torch.ones(n, n, dtype=torch.bool, device=q.device).triu(1)
-    edges, others = upper & adjacency, upper & ~adjacency
+    upper = torch.ones(n, n, dtype=q.dtype, device=q.device).triu(1)
+    edges, others = upper * adjacency, upper * ~adjacency  # weights of pairs
     as_edge = functional.softplus(-logits).mean(3)  # (n_models, n_domains, n_domains)
     as_other = functional.softplus(logits).mean(3)
     if self_pairs == "negative":
@@ -83,10 +85,10 @@ def graph_loss(q: Tensor, adjacency: Tensor, self_pairs: str) -> Tensor:
         as_other = torch.diagonal_scatter(
             as_other, functional.softplus(own).mean(2), dim1=1, dim2=2
         )
-        others = others | torch.eye(n, dtype=torch.bool, device=q.device)
+        others = others + torch.eye(n, dtype=q.dtype, device=q.device) / 2
     sides = [
-        (losses * pairs).sum((1, 2)) / pairs.sum().clamp(min=1)
-        for losses, pairs in ((as_edge, edges), (as_other, others))
+        (losses * weight).sum((1, 2)) / weight.sum().clamp(min=0.5)
+        for losses, weight in ((as_edge, edges), (as_other, others))
     ]
     return (sides[0] + sides[1]) / 2
 
