@@ -78,8 +78,8 @@ def graph_loss(q: Tensor, adjacency: Tensor, self_pairs: str) -> Tensor:
     logits = torch.einsum("kibd,kjbd->kijb", q, q)
     upper = torch.ones(n, n, dtype=q.dtype, device=q.device).triu(1)
     edges, others = upper * adjacency, upper * ~adjacency  # weights of pairs
-    as_edge = functional.softplus(-logits).mean(3)  # (n_models, n_domains, n_domains)
-    as_other = functional.softplus(logits).mean(3)
+    as_other = functional.softplus(logits).mean(3)  # (n_models, n_domains, n_domains)
+    as_edge = as_other - logits.mean(3)  # softplus(-x) = softplus(x) - x
     if self_pairs == "negative":
         own = (q * q.roll(1, 2)).sum(3)  # never a row with itself: two rows or more
         as_other = torch.diagonal_scatter(

@@ -68,7 +68,7 @@ class GRDAClassifier(ClassifierMixin, GRDA):
     batch_size : int, default=10
         Rows of each domain in a batch.
     domains_per_batch : int or "auto", default="auto"
-        "auto": all, up to 200.
+        "auto": all, up to 30.
     random_state, verbose : int, default=0
     device : str, default="auto"
 

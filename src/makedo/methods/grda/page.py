@@ -145,8 +145,8 @@ def comparison_sections(
 
 def map_section(model: GRDA, scores: dict[str, np.ndarray], domains: np.ndarray) -> Section:
     """The graph, coloured by what the served model scores."""
-    from makedo.methods.grda.plots import domain_map
     from makedo.report import Section
+    from makedo.report.maps import graph_map
 
     metric = model._task.metric
     mean = np.full(model.graph_.n_domains, np.nan)
@@ -158,7 +158,12 @@ def map_section(model: GRDA, scores: dict[str, np.ndarray], domains: np.ndarray)
     better = "higher is better" if metric.higher_is_better else "lower is better"
     return Section(
         "Where is it good?",
-        figure=domain_map(model.graph_, mean, source, model._task.label, better),
+        figure=graph_map(
+            model.graph_.adjacency,
+            mean,
+            source,
+            f"{model._task.label} ({better}); squares: sources",
+        ),
         caption="The graph of domains, laid out so that neighbours lie close, coloured by "
         f"{model._task.label} of the served model; open circles have no labelled rows.",
     )
@@ -203,25 +208,34 @@ def selection_section(model: GRDA) -> Section:
 
 def network_sections(model: GRDA) -> list[Section]:
     """What the networks learnt, where there are any."""
-    from makedo.methods.grda.plots import edges_seen, encodings
-    from makedo.report import Section, figures
+    from makedo.report import Section, figures, maps
 
     sections = []
     if model.domain_encoding_ is not None:
-        hops = model.graph_.hops(model.sources_)
+        hops = np.clip(model.graph_.hops(model.sources_), 0, 3)
+        names = ["sources", "1 hop", "2 hops", "3 hops or more"]
+        label = "each mark is a domain; the two main directions"
         sections.append(
             Section(
                 "How alike are the encodings?",
-                figure=encodings(model.domain_encoding_, hops),
+                figure=maps.points_by_group(model.domain_encoding_, hops, names, label),
                 caption="Mean encoding of each domain along the two main directions, by hops to "
                 "the nearest source.",
             )
         )
     if model.edge_chance_ is not None:
+        i, j = np.triu_indices(model.graph_.n_domains, 1)
+        chance, near = model.edge_chance_[i, j], model.graph_.adjacency[i, j]
+        seen = ~np.isnan(chance)
         sections.append(
             Section(
                 "What can the discriminator still see?",
-                figure=edges_seen(model.graph_, model.edge_chance_),
+                figure=maps.two_histograms(
+                    chance[seen & near],
+                    chance[seen & ~near],
+                    ("neighbours", "other pairs"),
+                    "chance of an edge, by D",
+                ),
                 caption="How probable the discriminator finds an edge, for pairs of neighbours and "
                 "for other pairs: where the two agree, the encodings no longer tell the graph.",
             )

@@ -18,6 +18,7 @@ from makedo.data.domains import DomainGraph
 MOST_GROUPS = 5
 FEWEST_SOURCES = 3  # below, nothing can be hidden and still be learnt
 STANDARD_ERRORS = 1.0
+FARTHEST = 1.0  # hops beyond the farthest hidden source, to which losses are extended at most
 
 
 def source_groups(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
@@ -96,8 +97,10 @@ def choose(losses: pd.DataFrame, hop: float) -> Choice:
 def extend(hops: np.ndarray, loss: np.ndarray, hop: float) -> tuple[float, float]:
     """The line loss ~ a + b · hops at ``hop``, and the standard error of that point.
 
-    With one distance only, or fewer than four losses, their mean.
+    With one distance only, or fewer than four losses, their mean.  The line is followed no further
+    than one hop beyond the losses: past that it says nothing.
     """
+    hop = min(hop, float(hops.max()) + FARTHEST)
     n, spread = len(loss), ((hops - hops.mean()) ** 2).sum()
     if spread == 0 or n < 4:
         return float(loss.mean()), float(loss.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0

@@ -209,8 +209,9 @@ class Game:
         """Move the average of the weights, which predicts, and the clock."""
         step = float(self.clock.step)
         decay = min(self.model.averaging, (1 + step) / (10 + step))
-        for slow, fast in zip(self.average.parameters(), self.team.parameters(), strict=True):
-            slow.lerp_(fast.detach(), 1 - decay)
+        slow, fast = (list(net.parameters()) for net in (self.average, self.team))
+        with torch.no_grad():
+            torch._foreach_lerp_(slow, fast, 1 - decay)
         for slow, fast in zip(self.average.buffers(), self.team.buffers(), strict=True):
             slow.copy_(fast)  # of a user's module
         self.clock.step += 1
