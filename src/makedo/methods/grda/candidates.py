@@ -14,7 +14,7 @@ from makedo.core.checks import MakedoWarning, count
 from makedo.core.training import Training
 from makedo.methods.grda.linear import HopByHop, Linear, fit_base, hop_by_hop, scaled_losses
 from makedo.methods.grda.problem import Problem, flat_rows
-from makedo.methods.grda.selection import FEWEST_SOURCES, choose, source_groups
+from makedo.methods.grda.selection import FEWEST_SOURCES, choose, hidden_sources
 from makedo.methods.grda.tasks import Classification, Task
 from makedo.methods.grda.team import Player, Rows, Team, play
 
@@ -151,16 +151,16 @@ class Candidates:
             return LINEAR if self.model.method == "auto" else NETWORK
         lines = sorted(self._hidden_losses(), key=lambda line: line[0])
         losses = pd.DataFrame(
-            [line[1:] for line in lines], columns=["candidate", "domain", "hop", "loss"]
+            [line[1:] for line in lines], columns=["candidate", "fold", "domain", "hop", "loss"]
         )
         choice = choose(losses, self.target_hop)
         self.selection, self.hidden_losses = choice.table, choice.losses
         return choice.best
 
-    def _hidden_losses(self) -> Iterator[tuple[int, str, str, int, float]]:
-        """Rank of a candidate, its name, a hidden source, its hops, the loss there."""
+    def _hidden_losses(self) -> Iterator[tuple[int, str, int, str, int, float]]:
+        """Rank of a candidate, its name, the fold, a hidden source, its hops, the loss there."""
         graph, labelled, domain = self.problem.graph, self.problem.labelled, self.rows.domain
-        groups = source_groups(graph, self.problem.sources)
+        groups = hidden_sources(graph, self.problem.sources)
         seen = [labelled & ~np.isin(domain, group) for group in groups]
         simple = [self._simple(mask) for mask in seen]
         weights = self._tried()
@@ -189,7 +189,7 @@ class Candidates:
                 loss = scaled_losses(self.task, outputs, self.y[rows])
                 for u in group.tolist():
                     here = domain[rows] == u
-                    yield rank, name, str(graph.names[u]), int(far[u]), float(loss[here].mean())
+                    yield rank, name, g, str(graph.names[u]), int(far[u]), float(loss[here].mean())
 
 
 class Answers:

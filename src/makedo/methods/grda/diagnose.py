@@ -76,7 +76,7 @@ def diagnose(model: GRDA, X: Any, y: Any, *, domain: Any, graph: Any, sources: A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)
         fresh.fit(problem.X[kept], y_kept, domain=names[problem.domain[kept]], graph=problem.graph)
-    wide = fresh.hidden_losses_.pivot(index="domain", columns="candidate", values="loss")
+    wide = fresh.hidden_losses_.pivot_table("loss", "domain", "candidate")
     nothing = min((LINEAR, NETWORK), key=lambda name: wide[name].mean())
     table = fresh.selection_.set_index("candidate")
     others = [name for name in table.index if name not in (LINEAR, NETWORK)]

@@ -190,9 +190,9 @@ def selection_section(model: GRDA) -> Section:
     n = model.hidden_losses_["domain"].nunique()
     return Section(
         "What serves, and why?",
-        text=f"{count(n, 'source')} took turns as targets. Losses were extended along the hops to "
-        f"{model.target_hop_:.2f}, the mean distance of the true targets; the simplest candidate "
-        "within one standard error of the best serves.",
+        text=f"{count(n, 'source')} took turns as targets. Losses were followed along the hops "
+        f"towards {model.target_hop_:.2f}, the mean distance of the true targets; the simplest "
+        "candidate within one standard error of the best serves.",
         table=model.selection_.rename(
             columns={
                 "loss": "loss at that distance",

@@ -1,9 +1,10 @@
 """Choosing without target labels: hide sources along the graph and see who finds them again.
 
-Connected groups of sources play the target in turn.  Every candidate is fitted without their labels
-and judged on them; since true targets lie further from a source than hidden ones do, the loss is
-extended along the hops, as a line, to the mean distance of the true targets.  The simplest
-candidate within one standard error of the best is chosen, so "do nothing" can win.
+Sources are cut into connected groups.  Each group is hidden in turn, and in turn each is the only
+one that is not: then the hidden ones lie further away, as true targets do.  Every candidate is
+fitted without the hidden labels and judged on them; the loss is followed along the hops, as a line,
+to the mean distance of the true targets.  The simplest candidate within one standard error of the
+best is chosen, so "do nothing" can win.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import pandas as pd
 
 from makedo.data.domains import DomainGraph
 
-MOST_GROUPS = 5
+MOST_GROUPS = 3
 FEWEST_SOURCES = 3  # below, nothing can be hidden and still be learnt
 STANDARD_ERRORS = 1.0
 FARTHEST = 1.0  # hops beyond the farthest hidden source, to which losses are extended at most
 
 
 def source_groups(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
-    """At most five groups of sources, connected where the graph allows it, of nearly equal size.
+    """At most three groups of sources, connected where the graph allows it, of nearly equal size.
 
     Each group grows breadth first from the source that has fewest neighbours left, so that what
     remains stays connected as long as possible.  ``sources`` are positions.
@@ -45,6 +46,12 @@ def source_groups(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
     return groups
 
 
+def hidden_sources(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
+    """Which sources are hidden, time after time: each group alone, then all others."""
+    groups = source_groups(graph, sources)
+    return groups + [np.setdiff1d(sources, group) for group in groups]
+
+
 @dataclass(frozen=True)
 class Choice:
     """What the selection chose, and on what grounds.
@@ -57,7 +64,7 @@ class Choice:
         One row a candidate, from the simplest: candidate, loss (at the distance of the targets),
         seen (mean loss on hidden sources), gap and gap_error (to the best, and its standard error).
     losses : DataFrame
-        One row a candidate and hidden source: candidate, domain, hop, loss.
+        One row a candidate and hidden source: candidate, fold, domain, hop, loss.
     hop : float
         Mean hops of the targets, to which losses were extended.
     """
@@ -74,15 +81,13 @@ def choose(losses: pd.DataFrame, hop: float) -> Choice:
     Parameters
     ----------
     losses : DataFrame
-        candidate (from the simplest), domain, hop, loss.
+        candidate (from the simplest), fold, domain, hop, loss.
     hop : float
         Mean hops of the true targets to their nearest source.
     """
-    wide = losses.pivot(index="domain", columns="candidate", values="loss")
+    wide = losses.pivot(index=["fold", "domain", "hop"], columns="candidate", values="loss")
     wide = wide[list(dict.fromkeys(losses["candidate"]))]  # simplest first
-    hops = (
-        losses.drop_duplicates("domain").set_index("domain")["hop"].loc[wide.index].to_numpy(float)
-    )
+    hops = wide.index.get_level_values("hop").to_numpy(float)
     loss = {name: extend(hops, wide[name].to_numpy(), hop)[0] for name in wide}
     leader = min(loss, key=lambda name: loss[name])
     lines = []
