@@ -45,6 +45,7 @@ from makedo.data.features import RowScaler
 from makedo.methods.grda.candidates import Answers, Candidates
 from makedo.methods.grda.embedding import embed_domains
 from makedo.methods.grda.problem import Problem, flat_rows, read_domain_rows, read_problem
+from makedo.methods.grda.sampling import Batches, domain_batches
 from makedo.methods.grda.tasks import Task
 from makedo.methods.grda.team import ADVERSARIES, Rows
 
@@ -350,9 +351,11 @@ class GRDA(Estimator):
     def _self_pairs(self) -> str:
         return "negative" if self.complete_ else self.self_pairs
 
-    def _domains_per_batch(self, n_domains: int) -> int:
-        wanted = self.domains_per_batch
-        return min(MOST_DOMAINS if isinstance(wanted, str) else wanted, n_domains)
+    def _batches(self, rows_of: dict[int, np.ndarray], adjacency: np.ndarray) -> Batches:
+        """What an epoch goes through: rows of some domains, drawn independently."""
+        wanted, n = self.domains_per_batch, len(rows_of)
+        n_domains = min(MOST_DOMAINS if isinstance(wanted, str) else wanted, n)
+        return domain_batches(rows_of, self.batch_size, n_domains, adjacency)
 
     def _is_complete(self, problem: Problem) -> bool:
         present = np.unique(problem.domain)

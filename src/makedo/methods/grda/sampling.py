@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 Batch = tuple[Tensor, Tensor]  # domains (n_domains,), rows (n_domains, n_rows)
+Batches = Callable[[np.random.Generator], Iterator[Batch]]
 
 
 def domain_batches(
     rows_of: dict[int, np.ndarray], n_rows: int, n_domains: int, adjacency: np.ndarray
-) -> Callable[[np.random.Generator], Iterator[Batch]]:
+) -> Batches:
     """Batches of ``n_rows`` rows of each of ``n_domains`` domains.
 
     Parameters

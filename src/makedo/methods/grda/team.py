@@ -31,7 +31,7 @@ from makedo.methods.grda.adversaries import (
     masked_mean,
 )
 from makedo.methods.grda.networks import Encoder, OwnEncoder, predictor
-from makedo.methods.grda.sampling import Batch, domain_batches
+from makedo.methods.grda.sampling import Batch
 from makedo.methods.grda.tasks import Classification, Task
 
 if TYPE_CHECKING:
@@ -174,10 +174,7 @@ class Game:
         self.average = copy.deepcopy(self.team).requires_grad_(False)
         any_label = np.logical_or.reduce([player.labelled for player in players])
         self.rows_of = drawable(rows.domain, any_label)
-        self.batches = domain_batches(
-            self.rows_of, model.batch_size, model._domains_per_batch(len(self.rows_of)),
-            rows.adjacency,
-        )  # fmt: skip
+        self.batches = model._batches(self.rows_of, rows.adjacency)
         n_steps = sum(1 for _ in self.batches(np.random.default_rng(0)))
         self.clock = Clock(n_steps * model.max_epochs).to(self.device)
         self.scale = n_domains if model.loss_scale == "n_domains" else 1
