@@ -47,9 +47,13 @@ def source_groups(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
 
 
 def hidden_sources(graph: DomainGraph, sources: np.ndarray) -> list[np.ndarray]:
-    """Which sources are hidden, time after time: each group alone, then all others."""
+    """Which sources are hidden, time after time: each group alone, then all others.
+
+    The latter only where three or more sources stay: of fewer no candidate learns anything.
+    """
     groups = source_groups(graph, sources)
-    return groups + [np.setdiff1d(sources, group) for group in groups]
+    large = [group for group in groups if len(group) >= FEWEST_SOURCES]
+    return groups + [np.setdiff1d(sources, group) for group in large]
 
 
 @dataclass(frozen=True)
@@ -87,31 +91,33 @@ def choose(losses: pd.DataFrame, hop: float) -> Choice:
     """
     wide = losses.pivot(index=["fold", "domain", "hop"], columns="candidate", values="loss")
     wide = wide[list(dict.fromkeys(losses["candidate"]))]  # simplest first
-    hops = wide.index.get_level_values("hop").to_numpy(float)
-    loss = {name: extend(hops, wide[name].to_numpy(), hop)[0] for name in wide}
+    fold, hops = (wide.index.get_level_values(level).to_numpy(float) for level in ("fold", "hop"))
+    loss = {name: extend(hops, wide[name].to_numpy(), hop, fold)[0] for name in wide}
     leader = min(loss, key=lambda name: loss[name])
     lines = []
     for name in wide:
-        gap, error = extend(hops, (wide[name] - wide[leader]).to_numpy(), hop)
+        gap, error = extend(hops, (wide[name] - wide[leader]).to_numpy(), hop, fold)
         lines.append((name, loss[name], float(wide[name].mean()), gap, error))
     table = pd.DataFrame(lines, columns=["candidate", "loss", "seen", "gap", "gap_error"])
     fits = table["gap"] <= STANDARD_ERRORS * table["gap_error"] + 1e-12
     return Choice(str(table["candidate"][fits.idxmax()]), table, losses, hop)
 
 
-def extend(hops: np.ndarray, loss: np.ndarray, hop: float) -> tuple[float, float]:
+def extend(hops: np.ndarray, loss: np.ndarray, hop: float, fold: np.ndarray) -> tuple[float, float]:
     """The line loss ~ a + b · hops at ``hop``, and the standard error of that point.
 
     With one distance only, or fewer than four losses, their mean.  The line is followed no further
-    than one hop beyond the losses: past that it says nothing.
+    than one hop beyond the losses: past that it says nothing.  Sources that are hidden together
+    fail together, so the error is that of folds, not of sources.
     """
+    n, centred = len(loss), hops - hops.mean()
     hop = min(hop, float(hops.max()) + FARTHEST)
-    n, spread = len(loss), ((hops - hops.mean()) ** 2).sum()
-    if spread == 0 or n < 4:
-        return float(loss.mean()), float(loss.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
-    slope = ((hops - hops.mean()) * (loss - loss.mean())).sum() / spread
-    rest = loss - loss.mean() - slope * (hops - hops.mean())
-    variance = (rest**2).sum() / (n - 2)
-    beyond = hop - hops.mean()
-    error = np.sqrt(variance * (1 / n + beyond**2 / spread))
-    return float(loss.mean() + slope * beyond), float(error)
+    share = np.full(n, 1 / n)  # of each loss in the point
+    slope, spread = 0.0, (centred**2).sum()
+    if spread > 0 and n >= 4:
+        slope = (centred * loss).sum() / spread
+        share = share + centred * (hop - hops.mean()) / spread
+    rest = share * (loss - loss.mean() - slope * centred)
+    folds = np.unique(fold)
+    square = sum(rest[fold == one].sum() ** 2 for one in folds)
+    return float((share * loss).sum()), float(np.sqrt(square * len(folds) / max(len(folds) - 1, 1)))
