@@ -27,7 +27,7 @@ print(f"{counties!r}; the farthest county is {hops.max()} borders away from a la
 # Fit: the labels of the other counties are not looked at
 # -------------------------------------------------------
 
-model = GRDAClassifier(hidden=32, max_epochs=20)
+model = GRDAClassifier(hidden=32, max_epochs=60)
 model.fit(X, counties.y, domain="county", graph=counties.graph, sources=west)
 print(model.selection_.round(3).to_string(index=False))
 print(f"Chosen on hidden western counties: {model.served_}.")
@@ -53,9 +53,9 @@ print(targets.round(1).to_string())
 # When not to use it
 # ------------------
 # Read the table above: where a source-only model is as good as everything else, use that; it is
-# what the selection then serves. Adaptation needs a rule that changes little by little along the graph.
-# The demo (``makedo demo grda``) shows the same with labels in the centre of the state, from where
-# nothing is to be gained.
+# what the selection then serves. Adaptation needs a rule that changes little by little along the
+# graph. The demo (``makedo demo grda``) shows the same with labels in the centre of the state, from
+# where nothing is to be gained.
 
 majority = np.mean(counties.y[~np.isin(counties.domain, west)] == "high")
 print(f"Always naming the more frequent class: {100 * max(majority, 1 - majority):.1f} %.")

@@ -107,6 +107,7 @@ def test_the_line_is_least_squares_and_is_followed_one_hop_further():
     assert extend(hops, loss, 2.5, fold)[0] == pytest.approx(intercept + 2.5 * slope)
     assert extend(hops, loss, 9.0, fold)[0] == pytest.approx(intercept + 4.0 * slope)
     assert extend(np.ones(20), loss, 9.0, fold)[0] == pytest.approx(loss.mean())
+    assert extend(hops, -loss, 9.0, fold)[0] == pytest.approx(-loss.mean())  # never downwards
 
 
 def test_errors_of_sources_that_are_hidden_together_count_once():

@@ -96,8 +96,9 @@ def choose(losses: pd.DataFrame, hop: float) -> Choice:
     leader = min(loss, key=lambda name: loss[name])
     lines = []
     for name in wide:
-        gap, error = extend(hops, (wide[name] - wide[leader]).to_numpy(), hop, fold)
-        lines.append((name, loss[name], float(wide[name].mean()), gap, error))
+        _, error = extend(hops, (wide[name] - wide[leader]).to_numpy(), hop, fold)
+        gap = loss[name] - loss[leader]
+        lines.append((name, loss[name], float(np.mean(wide[name])), gap, error))
     table = pd.DataFrame(lines, columns=["candidate", "loss", "seen", "gap", "gap_error"])
     fits = table["gap"] <= STANDARD_ERRORS * table["gap_error"] + 1e-12
     return Choice(str(table["candidate"][fits.idxmax()]), table, losses, hop)
@@ -107,8 +108,9 @@ def extend(hops: np.ndarray, loss: np.ndarray, hop: float, fold: np.ndarray) -> 
     """The line loss ~ a + b · hops at ``hop``, and the standard error of that point.
 
     With one distance only, or fewer than four losses, their mean.  The line is followed no further
-    than one hop beyond the losses: past that it says nothing.  Sources that are hidden together
-    fail together, so the error is that of folds, not of sources.
+    than one hop beyond the losses, past which it says nothing, and never downwards: a loss that
+    falls with distance is luck.  Sources that are hidden together fail together, so the error is
+    that of folds, not of sources.
     """
     n, centred = len(loss), hops - hops.mean()
     hop = min(hop, float(hops.max()) + FARTHEST)
@@ -120,4 +122,5 @@ def extend(hops: np.ndarray, loss: np.ndarray, hop: float, fold: np.ndarray) -> 
     rest = share * (loss - loss.mean() - slope * centred)
     folds = np.unique(fold)
     square = sum(rest[fold == one].sum() ** 2 for one in folds)
-    return float((share * loss).sum()), float(np.sqrt(square * len(folds) / max(len(folds) - 1, 1)))
+    point = float(loss.mean() + max(slope, 0.0) * (hop - hops.mean()))
+    return point, float(np.sqrt(square * len(folds) / max(len(folds) - 1, 1)))
