@@ -106,7 +106,8 @@ def two_histograms(
 
 def _square(figure: Figure) -> Any:
     ax = place(figure, left=(WIDTH - SIDE) / 2, top=46, width=SIDE, height=SIDE)
-    ax.set_xticks([]), ax.set_yticks([])
+    ax.set_xticks([])
+    ax.set_yticks([])
     ax.margins(0.06)
     return ax
 

@@ -125,7 +125,8 @@ class Candidates:
         base: Any = linear
         if given is not None and not isinstance(given, str):
             y = self.y[labelled]
-            fitted = clone(given).fit(self.flat[labelled], y[:, 0] if y.shape[1:] == (1,) else y)
+            fresh: Any = clone(given)
+            fitted = fresh.fit(self.flat[labelled], y[:, 0] if y.shape[1:] == (1,) else y)
             base = OwnBase(fitted, self.task)
         adjacency = self.rows.adjacency
         hops = hop_by_hop(self.task, self.flat, self.y, labelled, domain, adjacency, linear)

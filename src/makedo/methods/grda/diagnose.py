@@ -29,7 +29,8 @@ COMMAND = "makedo grda fit --rows ROWS --edges EDGES --label LABEL --domain DOMA
 def diagnose(model: GRDA, X: Any, y: Any, *, domain: Any, graph: Any, sources: Any) -> Diagnosis:
     """Test the graph by permutation, then hide sources and see who finds them again."""
     started = time.perf_counter()
-    fresh: GRDA = clone(model).set_params(
+    copy: Any = clone(model)
+    fresh: Any = copy.set_params(
         method="auto", max_epochs=min(model.max_epochs, MOST_EPOCHS), verbose=0
     )
     fresh._check_parameters()

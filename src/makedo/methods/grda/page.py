@@ -62,15 +62,15 @@ def report(model: GRDA, X: Any, y: Any, *, domain: Any, show_rows: bool) -> Repo
 
 def judged(model: GRDA) -> tuple[str, str]:
     """Helps, neutral, hurts or unknown, by the hidden sources; and a sentence that says so."""
-    table = model.selection_
-    if not len(table):
+    selection = model.selection_
+    if not len(selection):
         return "unknown", f"Use {model.served_}: it was asked for, and nothing was compared."
-    table = table.set_index("candidate")
+    table: Any = selection.set_index("candidate")
     still = [name for name in (LINEAR, NETWORK) if name in table.index]
     moving = [name for name in table.index if name not in still]
     nothing = min(still, key=lambda name: table["loss"][name])
     best = min(moving, key=lambda name: table["loss"][name])
-    where = f"on {count(model.hidden_losses_['domain'].nunique(), 'hidden source')}"
+    where = f"on {count(len(set(model.hidden_losses_['domain'])), 'hidden source')}"
     figures = (
         f"loss {table['loss'][best]:.3f} against {table['loss'][nothing]:.3f} at the distance of "
         "the targets"
@@ -96,7 +96,7 @@ def comparison_sections(
     from makedo.report import Section, figures
 
     task, metric = model._task, model._task.metric
-    table = scores.table()
+    table: Any = scores.table()
     shown = table[["candidate", "group", "mean", "low", "high", "n"]]
     main = table[table["group"].isin(["targets", "sources"])]
     better = "higher" if metric.higher_is_better else "lower"
@@ -187,7 +187,7 @@ def selection_section(model: GRDA) -> Section:
     if not len(model.selection_):
         table = pd.DataFrame({"candidate": [model.served_], "why": ["asked for"]})
         return Section("What serves, and why?", table=table)
-    n = model.hidden_losses_["domain"].nunique()
+    n = len(set(model.hidden_losses_["domain"]))
     return Section(
         "What serves, and why?",
         text=f"{count(n, 'source')} took turns as targets. Losses were followed along the hops "

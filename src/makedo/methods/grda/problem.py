@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,6 @@ from makedo.data.domains import UNREACHABLE, DomainGraph, as_domain_graph
 from makedo.data.features import read_rows
 from makedo.data.table import as_frame
 from makedo.methods.grda.tasks import is_known
-
-if TYPE_CHECKING:
-    from makedo.methods.grda.estimator import GRDA
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Problem:
 
 
 def read_problem(
-    model: GRDA, X: Any, y: Any, domain: Any, graph: Any, sources: Any, sample_domain: Any
+    model: Any, X: Any, y: Any, domain: Any, graph: Any, sources: Any, sample_domain: Any
 ) -> Problem:
     """Read the arguments of ``fit``; the labels of targets are dropped before anything is learnt.
 
@@ -112,7 +109,7 @@ def without_labels(y: Any, hidden: np.ndarray) -> Any:
 
 
 def read_domain_rows(
-    model: GRDA, X: Any, domain: Any, *, reset: bool = False
+    model: Any, X: Any, domain: Any, *, reset: bool = False
 ) -> tuple[np.ndarray, pd.Index, Any]:
     """Rows without their column of domains, their ids, and the domain of each row by name.
 
@@ -130,6 +127,7 @@ def read_domain_rows(
         matrix, ids = _read_matrix(model, X, reset)
         if reset:
             model.domain_column_ = None
+        assert domain is not None
         if np.ndim(domain) != 1 or len(domain) != len(ids):
             raise MakedoInputError(
                 f"{owner}: domain must hold one name a row. Got shape {np.shape(domain)} for "
@@ -139,7 +137,7 @@ def read_domain_rows(
     if hasattr(X, "columns") or hasattr(X, "column_names") or hasattr(X, "collect_schema"):
         return _split_frame(model, as_frame(X, f"{owner}: X"), column, reset)
     matrix, ids = read_rows(model, X, reset=reset, allow_empty=not reset)
-    dense = matrix.toarray() if sp.issparse(matrix) else matrix
+    dense: Any = matrix.toarray() if sp.issparse(matrix) else matrix
     if isinstance(column, str) or not -dense.shape[1] <= column < dense.shape[1]:
         raise MakedoInputError(
             f"{owner}: X has no column {column!r}. Give the position of the domain's column, a "
@@ -157,7 +155,7 @@ def _is_column(domain: Any) -> bool:
 
 
 def _split_frame(
-    model: GRDA, frame: pd.DataFrame, column: Any, reset: bool
+    model: Any, frame: pd.DataFrame, column: Any, reset: bool
 ) -> tuple[np.ndarray, pd.Index, Any]:
     """A frame with its domains in a column, by name; in ``fit`` also by position."""
     owner = type(model).__name__
@@ -180,7 +178,7 @@ def _split_frame(
     return matrix.toarray() if sp.issparse(matrix) else matrix, ids, frame[column]
 
 
-def _read_matrix(model: GRDA, X: Any, reset: bool) -> tuple[np.ndarray, pd.Index]:
+def _read_matrix(model: Any, X: Any, reset: bool) -> tuple[np.ndarray, pd.Index]:
     """Rows of any table, or of an array of more dimensions where the encoder is the user's."""
     if len(np.shape(X)) <= 2 or isinstance(model.encoder, str):
         matrix, ids = read_rows(model, X, reset=reset, allow_empty=not reset)

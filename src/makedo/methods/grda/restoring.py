@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from makedo.methods.grda.estimator import GRDA
 
 
-def restore(model: GRDA) -> None:
+def restore(model: Any) -> None:
     """Build the objects of a model whose attributes hold their states."""
     state: Any = vars(model)
     model.graph_ = DomainGraph.from_state(state["graph_"])

@@ -58,8 +58,9 @@ def evaluate(model: GRDA, X: Any, y: Any, domain: Any) -> pd.DataFrame:
 
 def by_domain(model: GRDA, scores: dict[str, np.ndarray], domain: np.ndarray) -> pd.DataFrame:
     """One line a domain: its name, its hops, rows with a label, the score of each candidate."""
-    frame = pd.DataFrame(scores).groupby(domain).mean() * model._task.metric.scale
-    labelled = pd.Series(~np.isnan(scores[SERVED])).groupby(domain).sum()
+    grouped: Any = pd.DataFrame(scores).groupby(domain)
+    frame = grouped.mean() * model._task.metric.scale
+    labelled: Any = pd.Series(~np.isnan(scores[SERVED])).groupby(domain).sum()
     hops = model.graph_.hops(model.sources_)[frame.index.to_numpy()]
     frame.insert(0, "domain", [str(name) for name in model.graph_.names[frame.index]])
     frame.insert(1, "hops", hops)

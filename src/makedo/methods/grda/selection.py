@@ -10,6 +10,7 @@ best is chosen, so "do nothing" can win.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ def choose(losses: pd.DataFrame, hop: float) -> Choice:
     hop : float
         Mean hops of the true targets to their nearest source.
     """
-    wide = losses.pivot(index=["fold", "domain", "hop"], columns="candidate", values="loss")
+    wide: Any = losses.pivot(index=["fold", "domain", "hop"], columns="candidate", values="loss")
     wide = wide[list(dict.fromkeys(losses["candidate"]))]  # simplest first
     fold, hops = (wide.index.get_level_values(level).to_numpy(float) for level in ("fold", "hop"))
     loss = {name: extend(hops, wide[name].to_numpy(), hop, fold)[0] for name in wide}

@@ -145,4 +145,4 @@ def read_values(owner: str, y: Any, n_rows: int) -> np.ndarray:
 
 def is_known(y: np.ndarray) -> np.ndarray:
     """Which rows have a label: class numbers from 0 on, or rows of numbers without NaN."""
-    return y >= 0 if y.ndim == 1 else ~np.isnan(y).any(1)
+    return np.asarray(y >= 0 if y.ndim == 1 else ~np.isnan(y).any(1))

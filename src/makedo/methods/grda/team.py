@@ -170,7 +170,8 @@ class Game:
         first: Any = next(iter(self.team.head.children()))
         hidden = first.weight.shape[1]
         self.adversary = build_adversary(model, n_models, hidden, n_domains, task)
-        self.team.to(self.device), self.adversary.to(self.device)
+        self.team.to(self.device)
+        self.adversary.to(self.device)
         self.average = copy.deepcopy(self.team).requires_grad_(False)
         any_label = np.logical_or.reduce([player.labelled for player in players])
         self.rows_of = drawable(rows.domain, any_label)
@@ -206,9 +207,8 @@ class Game:
         """Move the average of the weights, which predicts, and the clock."""
         step = float(self.clock.step)
         decay = min(self.model.averaging, (1 + step) / (10 + step))
-        slow, fast = (list(net.parameters()) for net in (self.average, self.team))
-        with torch.no_grad():
-            torch._foreach_lerp_(slow, fast, 1 - decay)
+        for slow, fast in zip(self.average.parameters(), self.team.parameters(), strict=True):
+            slow.lerp_(fast.detach(), 1 - decay)
         for slow, fast in zip(self.average.buffers(), self.team.buffers(), strict=True):
             slow.copy_(fast)  # of a user's module
         self.clock.step += 1

@@ -118,7 +118,8 @@ def rows(task: str, seeds: range) -> list[Row | Pair]:
 
     def regressor(**fixed: Any) -> Any:
         def make(**parameters: Any) -> GRDARegressor:
-            return GRDARegressor(**{"method": "network"} | fixed | parameters)
+            settings: dict[str, Any] = {"method": "network"} | fixed | parameters
+            return GRDARegressor(**settings)
 
         return make
 
