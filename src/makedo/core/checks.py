@@ -129,10 +129,25 @@ class Function:
 
 
 @dataclass(frozen=True)
+class Having:
+    """A parameter that must be an object with a method, such as a network with ``forward``."""
+
+    method: str
+    what: str  # in words
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value is an object, and no class, with that method."""
+        return callable(getattr(value, self.method, None)) and not isinstance(value, type)
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True)
 class Either:
     """A parameter that must satisfy one of several constraints."""
 
-    options: tuple[Number | Choice | Function, ...]
+    options: tuple[Number | Choice | Function | Having, ...]
 
     def accepts(self, value: Any) -> bool:
         """Whether one of the constraints accepts the value."""

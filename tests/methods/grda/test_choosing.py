@@ -1,0 +1,207 @@
+"""Self-training along the hops, the selection on hidden sources, the test of the graph."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+
+import makedo
+from makedo import DomainGraph, GRDAClassifier, GRDARegressor
+from makedo.core.checks import MakedoInputError
+from makedo.data.spiral import make_domain_graph_spiral
+from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop
+from makedo.methods.grda.relevance import domain_distances, graph_relevance
+from makedo.methods.grda.reproduce.counties import made
+from makedo.methods.grda.selection import choose, extend, hidden_sources, source_groups
+from makedo.methods.grda.tasks import Classification, Regression, read_values
+
+
+def test_a_linear_model_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
+    task = Classification(np.arange(3))
+    proba = task.answer(fit_linear(task, X, y, 1.0).scores(X))
+    theirs = LogisticRegression(C=1.0, max_iter=300).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(proba, theirs, atol=1e-5)
+    two = fit_linear(task, X[y < 2], y[y < 2], 1.0)  # a class that it has not seen
+    theirs = LogisticRegression(C=1.0, max_iter=300).fit(X[y < 2], y[y < 2])
+    assert (two.scores(X).argmax(1) == theirs.predict(X)).all()
+    assert (fit_linear(task, X, np.full(60, 2), 1.0).scores(X).argmax(1) == 2).all()
+    values = rng.normal(size=(60, 2))
+    ours = fit_linear(Regression(np.zeros(2), np.ones(2)), X, values, 0.5).scores(X)
+    np.testing.assert_allclose(ours, Ridge(0.5).fit(X, values).predict(X), atol=1e-5)
+
+
+def test_the_penalty_is_the_best_on_domains_left_out():
+    rng = np.random.default_rng(0)
+    domain = np.repeat(np.arange(6), 8)
+    X = rng.normal(size=(48, 20))
+    y = X[:, :1] + rng.normal(scale=2.0, size=(48, 1))
+    task = Regression(np.zeros(1), np.ones(1))
+    error = {}
+    for penalty in (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0):
+        for u in range(6):
+            out = domain == u
+            said = Ridge(penalty).fit(X[~out], y[~out]).predict(X[out]).reshape(-1, 1)
+            error[penalty] = error.get(penalty, 0) + ((said - y[out]) ** 2).sum()
+    assert best_strength(task, X, y, domain) == min(error, key=error.get)
+
+
+def test_self_training_follows_a_rule_that_turns_too_far_for_one_model():
+    drawn = make_domain_graph_spiral(15, preset="shipped", random_state=5)
+    model = GRDAClassifier("self-training")
+    model.fit(drawn.X, drawn.y, domain=drawn.domain, graph=drawn.graph, sources=drawn.sources)
+    target = ~np.isin(drawn.domain, drawn.sources)
+    there = {"X": drawn.X[target], "y": drawn.y[target], "domain": drawn.domain[target]}
+    plain = GRDAClassifier("linear").fit(
+        drawn.X, drawn.y, domain=drawn.domain, graph=drawn.graph, sources=drawn.sources
+    )
+    assert model.score(**there) > 0.99 and plain.score(**there) < 0.8
+
+
+def test_a_domain_is_labelled_by_its_labelled_neighbours_only():
+    """In a chain the second target learns from the first, not from the source."""
+    rng = np.random.default_rng(0)
+    domain = np.repeat([0, 1, 2], 30)
+    X = rng.normal(size=(90, 2))
+    y = np.where(domain == 0, (X[:, 0] > 0).astype(int), 0)
+    task = Classification(np.arange(2))
+    adjacency = DomainGraph.from_chain(range(3)).adjacency
+    base = fit_linear(task, X[domain == 0], y[domain == 0])
+    hops = hop_by_hop(task, X, y, domain == 0, domain, adjacency, base)
+    first = fit_linear(task, X[domain == 0], y[domain == 0])
+    said = first.scores(X[domain == 1]).argmax(1)
+    second = fit_linear(task, X[domain == 1], said)
+    np.testing.assert_allclose(hops.models[1].coef, first.coef)
+    np.testing.assert_allclose(hops.models[2].coef, second.coef)
+
+
+# --- selection ------------------------------------------------------------------------------------
+
+
+def test_groups_of_sources_are_connected_and_nearly_equal():
+    graph = DomainGraph.from_chain(range(12))
+    sources = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8])
+    groups = source_groups(graph, sources)
+    assert [len(group) for group in groups] == [3, 3, 3]
+    assert sorted(np.concatenate(groups)) == sources.tolist()
+    for group in groups:
+        assert (np.diff(group) == 1).all()
+    folds = hidden_sources(graph, sources)
+    assert [len(fold) for fold in folds] == [3, 3, 3, 6, 6, 6]
+    few = hidden_sources(graph, sources[:4])  # no group is large enough to learn from alone
+    assert sorted(len(fold) for fold in few) == [1, 1, 2]
+
+
+def table_of(losses):
+    lines = [(name, f, f"d{i}", hop, loss) for name, rows in losses.items()
+             for i, (f, hop, loss) in enumerate(rows)]  # fmt: skip
+    return pd.DataFrame(lines, columns=["candidate", "fold", "domain", "hop", "loss"])
+
+
+def test_the_line_is_least_squares_and_is_followed_one_hop_further():
+    rng = np.random.default_rng(0)
+    hops, fold = rng.integers(1, 4, 20).astype(float), np.arange(20) // 5
+    loss = 0.1 + 0.2 * hops + rng.normal(scale=0.01, size=20)
+    slope, intercept = np.polyfit(hops, loss, 1)
+    assert extend(hops, loss, 2.5, fold)[0] == pytest.approx(intercept + 2.5 * slope)
+    assert extend(hops, loss, 9.0, fold)[0] == pytest.approx(intercept + 4.0 * slope)
+    assert extend(np.ones(20), loss, 9.0, fold)[0] == pytest.approx(loss.mean())
+    assert extend(hops, -loss, 9.0, fold)[0] == pytest.approx(-loss.mean())  # never downwards
+
+
+def test_errors_of_sources_that_are_hidden_together_count_once():
+    hops, loss = np.ones(12), np.repeat([0.1, 0.2, 0.3], 4)
+    together = extend(hops, loss, 1.0, np.repeat([0, 1, 2], 4))[1]
+    assert together == pytest.approx(np.std([0.1, 0.2, 0.3], ddof=1) / np.sqrt(3))
+    assert extend(hops, loss, 1.0, np.arange(12))[1] < together
+
+
+def test_a_candidate_that_wins_with_distance_is_chosen_and_a_tie_goes_to_the_simplest():
+    near = [(f, hop, 0.1 * hop) for f in range(3) for hop in (1, 2, 3)]
+    far = [(f, hop, 0.15) for f in range(3) for hop in (1, 2, 3)]
+    assert choose(table_of({"simple": near, "flat": far}), 3.0).best == "flat"
+    assert choose(table_of({"simple": near, "flat": far}), 1.0).best == "simple"
+    assert choose(table_of({"simple": near, "same": near}), 3.0).best == "simple"
+
+
+def test_where_nothing_can_be_gained_the_source_only_model_serves():
+    for seed in range(2):
+        X, y, domain, graph, sources = made("labels shift", seed)
+        model = GRDAClassifier(hidden=16, max_epochs=8, random_state=seed)
+        model.fit(X, y, domain=domain, graph=graph, sources=sources)
+        assert model.served_ == "source only"
+        report = model.report()
+        assert report.verdict.startswith("Use source only")
+        assert report.facts["on hidden sources adaptation"] in ("neutral", "hurts")
+
+
+# --- relevance ------------------------------------------------------------------------------------
+
+
+def test_a_graph_of_neighbours_that_are_alike_is_told_from_one_dealt_at_random():
+    rng = np.random.default_rng(0)
+    domain = np.repeat(np.arange(20), 30)
+    X = rng.normal(size=(600, 3)) + 0.3 * domain[:, None]
+    graph = DomainGraph.from_chain(range(20))
+    found = domain_distances(X, domain, rng)
+    assert graph_relevance(graph, *found, rng).p_value < 0.01
+    other = [graph_relevance(graph.permuted(rng), *found, rng).p_value for _ in range(20)]
+    assert 0.2 < np.mean(other) < 0.8
+    assert graph_relevance(DomainGraph.complete(range(20)), *found, rng) is None
+
+
+def test_distances_between_domains_are_those_between_means_of_equal_shapes():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(200, 2))
+    X, domain = np.concatenate([base, base + [3.0, 0.0]]), np.repeat([0, 1], 200)
+    _, distance = domain_distances(X, domain, np.random.default_rng(1))
+    lines = np.random.default_rng(1).normal(size=(2, 32))
+    along = 3 * lines[0] / np.linalg.norm(lines, axis=0)
+    assert distance[0, 1] == pytest.approx(np.sqrt((along**2).mean()), rel=1e-6)
+
+
+# --- several numbers, saving ----------------------------------------------------------------------
+
+
+def test_several_numbers_a_row_are_read_and_gaps_make_a_row_unlabelled():
+    y = np.array([[1.0, 2.0], [np.nan, 3.0], [4.0, 5.0]])
+    values = read_values("R", y, 3)
+    assert np.isnan(values[1]).all() and values[2].tolist() == [4.0, 5.0]
+    with pytest.raises(MakedoInputError, match="not numbers"):
+        read_values("R", np.array([["a", "b"]] * 3, dtype=object), 3)
+
+
+@pytest.mark.parametrize("method", ["network", "self-training", "linear"])
+def test_a_regressor_of_two_numbers_is_saved_and_loaded(method, tmp_path):
+    rng = np.random.default_rng(0)
+    shop = np.repeat(["a", "b", "c", "d"], 15)
+    X = pd.DataFrame({"shop": shop, "x": rng.normal(size=60), "kind": rng.choice(["u", "v"], 60)})
+    y = np.column_stack([X["x"] + (shop > "b"), 2 * X["x"]])
+    graph = DomainGraph.from_chain("abcd")
+    model = GRDARegressor(method, 0.3, hidden=8, max_epochs=4)
+    model.fit(X, y, domain="shop", graph=graph, sources=["a", "b"])
+    model.save(tmp_path / "model")
+    loaded = makedo.load(tmp_path / "model")
+    np.testing.assert_array_equal(model.predict(X), loaded.predict(X))
+    assert loaded.score(X, y) == model.score(X, y) and model.score(X, y) > -1
+    with pytest.raises(MakedoInputError, match="2 columns|has 1 columns"):
+        loaded.evaluate(X, y[:, 0])
+
+
+def test_a_users_regressor_is_corrected_and_starts_as_it_is():
+    rng = np.random.default_rng(0)
+    domain = np.repeat(np.arange(6), 20)
+    X = rng.normal(size=(120, 3))
+    y = X[:, 0] + 0.1 * rng.normal(size=120)
+    graph = DomainGraph.from_chain(range(6))
+    base = Ridge(1.0)
+    settings = {"base_estimator": base, "hidden": 8, "max_epochs": 1, "learning_rate": 1e-9}
+    model = GRDARegressor("network", 0.0, **settings)
+    model.fit(X, y, domain=domain, graph=graph, sources=range(3))
+    rows = domain < 3
+    scaled = model._scaled(X.astype(np.float32))
+    expected = Ridge(1.0).fit(scaled[rows], y[rows]).predict(scaled)
+    np.testing.assert_allclose(model.predict(X, domain=domain), expected, atol=1e-3)
+    with pytest.raises(MakedoInputError, match="base_estimator"):
+        model.save("never")
