@@ -24,7 +24,7 @@ ROOMS: dict[str, dict[str, str]] = {
     },
     "grda": {
         "title": "Graph-relational domain adaptation",
-        "classes": "GRDAClassifier GRDARegressor DomainGraph",
+        "classes": "GRDAClassifier GRDARegressor",
         "trouble": "most domains (states, stores, years) have no labels, and a graph says which "
         "domains are neighbours",
         "gives": "rows with a domain column, labels in some domains, the graph of the domains",

@@ -6,8 +6,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import makedo
-from makedo import DomainGraph, GRDAClassifier, GRDARegressor
+from makedo import GRDAClassifier, GRDARegressor
 from makedo.core.checks import MakedoInputError
+from makedo.data.domains import DomainGraph
 from makedo.data.spiral import make_domain_graph_spiral
 from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop
 from makedo.methods.grda.relevance import domain_distances, graph_relevance

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from makedo import DomainGraph, GRDAClassifier, GRDARegressor
+from makedo import GRDAClassifier, GRDARegressor
 from makedo.core.checks import MakedoInputError
+from makedo.data.domains import DomainGraph
 
 BASE = {"method": "network", "domain_weight": 0.3, "hidden": 8, "max_epochs": 6, "device": "cpu"}
 

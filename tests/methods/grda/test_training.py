@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from makedo import DomainGraph, GRDAClassifier, GRDARegressor
+from makedo import GRDAClassifier, GRDARegressor
 from makedo.core.checks import MakedoInputError, MakedoWarning
+from makedo.data.domains import DomainGraph
 from makedo.methods.grda.sampling import deal, domain_batches, sample_domains
 from makedo.methods.grda.tasks import Classification
 from makedo.methods.grda.team import Game, Player, Rows

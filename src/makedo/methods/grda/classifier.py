@@ -117,7 +117,8 @@ class GRDAClassifier(ClassifierMixin, GRDA):
     Examples
     --------
     >>> import numpy as np
-    >>> from makedo import DomainGraph, GRDAClassifier
+    >>> from makedo import GRDAClassifier
+    >>> from makedo.data.domains import DomainGraph
     >>> rng = np.random.default_rng(0)
     >>> year = np.repeat(np.arange(8), 20)
     >>> y = np.tile([0, 1], 80)

@@ -81,7 +81,8 @@ class GRDARegressor(RegressorMixin, GRDA):
     Examples
     --------
     >>> import numpy as np
-    >>> from makedo import DomainGraph, GRDARegressor
+    >>> from makedo import GRDARegressor
+    >>> from makedo.data.domains import DomainGraph
     >>> rng = np.random.default_rng(0)
     >>> year = np.repeat(np.arange(8), 20)
     >>> X = rng.normal(size=(160, 3))
