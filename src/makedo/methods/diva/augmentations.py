@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 
 from makedo.core.checks import Choice, Either, Function, MakedoInputError, Number, count, first
 from makedo.core.estimator import Estimator
@@ -38,7 +39,6 @@ from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.targets import KINDS
 
 ORIGINAL = "original"
-FIRST_STEP = 0.25  # of the mass that moves most, in units of the originals' weight
 NORMAL = 1.96  # standard deviations of a 95 % interval
 
 
@@ -114,20 +114,25 @@ class Mixture:
 
 
 def descend(mixture: Mixture, n_steps: int) -> tuple[np.ndarray, list[dict[str, float]]]:
-    """Masses in [0, 1] that lower the outer loss, by projected steps that halve until it falls."""
-    mass = mixture.even()
-    loss, slope = mixture.slopes(mass)
-    history = [{"step": 0, "loss": loss}]
-    size = FIRST_STEP / max(np.abs(slope).max(), 1e-300)
-    for step in range(1, n_steps + 1):
-        new = np.clip(mass - size * slope, 0.0, 1.0)
-        new_loss, new_slope = mixture.slopes(new)
-        if new_loss < loss:
-            mass, loss, slope, size = new, new_loss, new_slope, 1.5 * size
-        else:
-            size /= 2
-        history.append({"step": step, "loss": loss})
-    return mass, history
+    """Masses in [0, 1] of least outer loss, from even ones (L-BFGS-B); the loss at each step."""
+    start = mixture.even()
+    history = [{"step": 0, "loss": mixture.slopes(start)[0]}]
+    if n_steps == 0:
+        return start, history
+
+    def note(intermediate_result: Any) -> None:
+        history.append({"step": len(history), "loss": float(intermediate_result.fun)})
+
+    found = minimize(
+        mixture.slopes,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, 1.0)] * len(start),
+        callback=note,
+        options={"maxiter": n_steps},
+    )
+    return found.x, history
 
 
 class AugmentationSelector(Estimator):
@@ -149,7 +154,7 @@ class AugmentationSelector(Estimator):
     Parameters
     ----------
     n_steps : int, default=20
-        Steps downhill; each costs one fit.
+        The most steps downhill; each costs a fit or two.
     n_bootstrap : int, default=50
         Samples of the originals (with all their copies) whose spread gives the intervals; each
         costs one fit.
@@ -368,11 +373,11 @@ def _read_kinds(owner: str, augmentation: Any, n_rows: int) -> tuple[np.ndarray,
 
 
 def _check_sources(owner: str, kind: np.ndarray, groups: np.ndarray) -> None:
-    alone = (kind >= 0) & ~np.isin(groups, groups[kind < 0])
-    if alone.any():
-        n_alone, n_copies = int(alone.sum()), int((kind >= 0).sum())
+    copies = kind >= 0
+    alone = np.flatnonzero(copies & ~np.isin(groups, groups[~copies]))
+    if len(alone):
         raise MakedoInputError(
-            f"{owner}: {count(n_alone, 'copy', 'copies')} of {count(n_copies)} whose "
-            f"source has no original (first: row {first(np.flatnonzero(alone))}). Give original "
-            "and copies the same source."
+            f"{owner}: {count(len(alone), 'copy', 'copies')} of {count(int(copies.sum()))} whose "
+            f"source has no original (first: row {first(alone)}). Give an original and its copies "
+            "the same source."
         )

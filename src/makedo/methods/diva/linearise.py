@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from makedo.core.checks import MakedoInputError, count, first, optional
+from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.seeds import derive
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ def linear_features(
     the summed outputs as in Mohamadi et al., "A Fast, Well-Founded Approximation to the Empirical
     Neural Tangent Kernel", ICML 2023.
     """
-    optional("torch", extra="diva", user="linear_features")
     if kind not in KINDS:
         raise MakedoInputError(
             f"linear_features: kind must be one of {first(KINDS, 4)}. Got {kind!r}."
@@ -116,7 +115,6 @@ def network_outputs(model: Module, loader: Any) -> np.ndarray:
     ----------
     model, loader : as for :func:`linear_features`
     """
-    optional("torch", extra="diva", user="network_outputs")
     import torch
 
     batches = _Batches(model, loader)
@@ -129,11 +127,17 @@ def network_outputs(model: Module, loader: Any) -> np.ndarray:
 
 @contextmanager
 def evaluated(model: Module) -> Iterator[None]:
-    """Run a block with every part of the model in ``eval`` mode; each goes back to its own."""
+    """Run a block with every part of the model in ``eval`` mode; each goes back to its own.
+
+    So does torch's random state, of which a DataLoader takes a number whether it shuffles or not.
+    """
+    import torch
+
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         for part, mode in modes.items():
             part.training = mode
@@ -187,40 +191,44 @@ def _stacked(parts: Iterable[Tensor]) -> np.ndarray:
 # --- the input of a layer -------------------------------------------------------------------------
 
 
-def _keep(seen: list[Any], _: Module, inputs: tuple[Any, ...]) -> None:
-    seen.append(inputs[0])
-
-
 def _activations(model: Module, batches: _Batches, layer: str) -> np.ndarray:
     import torch
 
     parts: list[Tensor] = []
+    named = dict(model.named_modules())
     with torch.inference_mode():
-        name = last_linear(model, batches) if layer == "auto" else layer
-        named = dict(model.named_modules())
-        if name not in named:
-            raise MakedoInputError(
-                f"linear_features: the model has no layer {name!r}. It has "
-                f"{first(list(named)[1:], 5)}{' …' if len(named) > 6 else ''}."
-            )
         for batch in batches:
-            seen: list[Any] = []
-            hook = named[name].register_forward_pre_hook(partial(_keep, seen))
-            try:
-                batches.run(batch)
-            finally:
-                hook.remove()
+            run = partial(batches.run, batch)
+            if layer == "auto":
+                layer = last_linear(model, run)
+            if layer not in named:
+                theirs = f"{first(list(named)[1:], 5)}{' …' if len(named) > 6 else ''}"
+                raise MakedoInputError(
+                    f"linear_features: the model has no layer {layer!r}. It has {theirs}."
+                )
+            seen = _inputs_of(named[layer], run)
             if len(seen) != 1:
                 raise MakedoInputError(
-                    f"linear_features: layer {name!r} runs {count(len(seen), 'time')} for a batch, "
-                    "so its input is not one row a sample. Name a layer that runs once."
+                    f"linear_features: layer {layer!r} runs {count(len(seen), 'time')} for a "
+                    "batch, so its input is not one row a sample. Name a layer that runs once."
                 )
             parts.append(seen[0].flatten(1).clone())
     return _stacked(parts)
 
 
-def last_linear(model: Module, batches: _Batches) -> str:
-    """The name of the Linear layer that runs last, found by running the first batch."""
+def _inputs_of(layer: Module, run: Callable[[], Any]) -> list[Tensor]:
+    """What a layer is given while ``run`` runs."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        run()
+    finally:
+        hook.remove()
+    return seen
+
+
+def last_linear(model: Module, run: Callable[[], Any]) -> str:
+    """The name of the Linear layer that runs last while ``run`` runs."""
     from torch.nn import Linear
 
     order: list[str] = []
@@ -230,7 +238,7 @@ def last_linear(model: Module, batches: _Batches) -> str:
         if isinstance(part, Linear)
     ]
     try:
-        batches.run(next(iter(batches)))
+        run()
     finally:
         for hook in hooks:
             hook.remove()

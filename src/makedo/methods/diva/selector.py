@@ -333,9 +333,10 @@ class DivaSelector(Estimator):
         """Rounds: the derivative, a batch of the pool at weight 1, the head anew."""
         core = self._core()
         stack, targets = Stack(core, rows), np.vstack([self.core_targets_, Y])
+        codes = targets.argmax(1)
         training, fresh = np.arange(core.n_rows), np.arange(0)
         head: GrowingHead | None = None
-        n_tuned, batches, lines = 0, [], []
+        n_tuned, places, batches, lines = 0, 0, [], []
         while True:
             training = np.concatenate([training, fresh])
             if head is None or len(training) >= GROWTH * n_tuned:
@@ -347,7 +348,7 @@ class DivaSelector(Estimator):
             lines.append(_line(len(training) - core.n_rows, head, found, left))
             chosen = training[core.n_rows :]
             size = self._size(len(left), len(chosen))
-            fresh = self._pick(found.gradient, head.F, targets.argmax(1), left, chosen, size)
+            fresh, places = self._batch(found.gradient, head.F, codes, left, chosen, size, places)
             if not len(fresh):
                 break
             batches.append((fresh - core.n_rows, -found.gradient[fresh]))
@@ -372,13 +373,13 @@ class DivaSelector(Estimator):
         expected = slopes(rows, softmax(beta * F, axis=1) - F, found.linear, found.curvature)
         left, none = np.arange(rows.n_rows), np.arange(0)
         size = self._size(rows.n_rows, 0) if self.budget is None else self.budget
-        chosen = self._pick(expected, F, F.argmax(1), left, none, size)
+        chosen, _ = self._batch(expected, F, F.argmax(1), left, none, size, 0)
         self.stopped_ = "budget" if len(chosen) == size else self._why(expected, len(chosen))
         return _frame([(chosen, -expected[chosen])])
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _pick(
+    def _batch(
         self,
         gradient: np.ndarray,
         F: np.ndarray,
@@ -386,18 +387,29 @@ class DivaSelector(Estimator):
         left: np.ndarray,
         chosen: np.ndarray,
         size: int,
-    ) -> np.ndarray:
-        """The next rows to choose, at most ``size``, among the rows ``left``."""
+        places: int,
+    ) -> tuple[np.ndarray, int]:
+        """Which of the rows ``left`` to choose now, at most ``size``, best first.
+
+        places : how many were given out before; those of a class without helpful rows stay empty,
+            so with a quota they may be more than ``chosen``.  They grow by ``size`` for the batch.
+        """
         margin = margins(F[left]) if self._rank == "margin" else None
         order = left[ranked(gradient[left], margin)]
         if self.stop == "no_gain":
             order = order[gradient[order] < 0]
-        if self.quota == "class":
-            judges = self.core_targets_ if self.valid_targets_ is None else self.valid_targets_
-            most = np.ceil(judges.mean(0) * (len(chosen) + size) - 1e-9)
-            room = most - np.bincount(codes[chosen], minlength=len(most))
-            order = within_quota(order, codes, room)
-        return order[:size]
+        if self.quota is None:
+            return order[:size], places + size
+        judges = self.core_targets_ if self.valid_targets_ is None else self.valid_targets_
+        shares = judges.mean(0)
+        there = np.bincount(codes[chosen], minlength=len(shares))
+        most = len(left) + len(chosen) if self.budget is None else self.budget
+        while size and places < most:
+            places = min(places + size, most)
+            batch = within_quota(order, codes, np.ceil(shares * places - 1e-9) - there)[:size]
+            if len(batch):
+                return batch, places
+        return order[:0], places
 
     def _size(self, n_left: int, n_chosen: int) -> int:
         """Of the next batch."""
@@ -448,9 +460,11 @@ class DivaSelector(Estimator):
         weights[:n_core] = 1 / n_core  # what was added does not judge
         if self.criterion != "kfold":
             return derivative.by_leaving_one_out(head, loss, weights)
+        return derivative.by_leaving_groups_out(head, loss, weights, self._folds(n_core))
+
+    def _folds(self, n_core: int) -> list[np.ndarray]:
         order = generator(self.random_state, "folds").permutation(n_core)
-        folds = np.array_split(order, self.n_folds)
-        return derivative.by_leaving_groups_out(head, loss, weights, folds)
+        return np.array_split(order, self.n_folds)
 
     def _check_choices(self) -> None:
         """What the parameters ask for must exist in this data."""
