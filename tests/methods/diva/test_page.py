@@ -144,7 +144,8 @@ def test_other_targets_have_a_page_too(kind):
         "soft": 0.9 * np.eye(3)[n] + 0.1 / 3,
     }[kind]
     fitted = DatasetDerivative(targets=kind.split()[-1]).fit(X[["a", "c", "d"]], Y)
-    report = page.report(fitted, show_rows=True)
+    pictures = pd.Series([np.full((4, 4), i, dtype=np.uint8) for i in range(120)])
+    report = page.report(fitted, show_rows=True, images=pictures)
     assert "Would acting help?" in report.figures and "secret" in report.to_html()
     assert len(listing(fitted)) == 120
 

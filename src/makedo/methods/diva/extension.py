@@ -92,7 +92,13 @@ def score(study: Study, split: Split, pool: Samples, added: np.ndarray) -> float
 
 
 def summary(curve: pd.DataFrame) -> pd.DataFrame:
-    """Mean and 95 % interval over parts: candidate, added, mean, low, high."""
+    """Mean and 95 % interval over parts: candidate, added, mean, low, high.
+
+    How parts differ at large, which is the same for both candidates and all sizes, is taken out of
+    the interval (Cousineau, 2005).
+    """
+    by_part = curve.groupby("part")["score"].transform("mean")
+    curve = curve.assign(score=curve["score"] - by_part + curve["score"].mean())
     rows = []
     for name in (OURS, UNIFORM):
         for added, scores in _by_size(curve, name).items():

@@ -271,7 +271,8 @@ def extension_section(model: DatasetDerivative, curve: pd.DataFrame) -> Section:
             ours=extension.OURS,
         ),
         caption=f"{label.capitalize()} on rows that chose nothing, as rows of the pool are added, "
-        "chosen by DIVA or at random; bands are 95 % intervals over parts of these rows.",
+        "chosen by DIVA or at random; bands are 95 % intervals over parts of these rows, "
+        "without how parts differ at large.",
         table=gains.rename(columns={"added": "rows added", "helpful": "DIVA still sees a gain"}),
         table_caption=f"What DIVA gains over uniform choice, in {label}, paired by part, with 95 % "
         "intervals.",
@@ -432,21 +433,21 @@ def _examples(
             part = part.join(shown[[c for c in shown.columns if c not in part]])
         return Section(title, table=part)
     captions = [
-        [
-            _label(line) if line["same"] else f"{line['given']} → {line['suggested']}",
-            f"{score} {line[score]:.2f}",
-            str(line["id"]),
-        ]
-        for line in part.assign(
-            id=part.index, same=part.get("given") == part.get("suggested")
-        ).to_dict("records")
+        [_labels_in_words(line), f"{score} {line[score]:.2f}", str(row)]
+        for row, line in zip(part.index, part.to_dict("records"), strict=True)
     ]
     sheet = distributions.image_sheet(pictures.load(images.iloc[places]), captions)
-    return Section(
-        title, figure=sheet, caption="Given label → label that is suggested without the row.",
-        table=part,
-    )  # fmt: skip
+    caption = "Given label → another label, where one is suggested without the row."
+    return Section(title, figure=sheet, caption=caption, table=part)
 
 
-def _label(line: Mapping[str, Any]) -> str:
-    return f"{line['given']} (same)"
+def _labels_in_words(line: Mapping[Any, Any]) -> str:
+    """``given → suggested``, or ``given`` where both are the same."""
+    ends = [
+        "; ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values)
+        for values in (
+            [value for name, value in line.items() if str(name).split()[0] == side]
+            for side in ("given", "suggested")
+        )
+    ]
+    return " → ".join(dict.fromkeys(ends))

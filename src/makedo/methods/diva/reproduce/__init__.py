@@ -11,13 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.diva.reproduce import label_noise, reweight
+from makedo.methods.diva.reproduce import (
+    augmentation,
+    extend,
+    label_noise,
+    other_targets,
+    pool_without_labels,
+    reweight,
+)
 
 SEEDS = 10
 BOTH = ("digits", "cifar10_subset")
 TABLES = {  # name -> (module, data sets)
     "label-noise": (label_noise, BOTH),
     "reweight": (reweight, BOTH),
+    "extend": (extend, BOTH),
+    "pool-without-labels": (pool_without_labels, BOTH),
+    "other-targets": (other_targets, ("diabetes", "cifar10_subset")),
+    "augmentation": (augmentation, ("digits",)),
 }
 
 
