@@ -257,6 +257,17 @@ def test_columns_of_probabilities_are_found_by_name():
     )
 
 
+def test_ids_of_probabilities_are_those_of_the_labels():
+    P, y = probabilities()
+    ids = [f"p{i}" for i in range(60)]
+    frame, labels = pd.DataFrame(P, index=ids), pd.Series(y, index=ids)
+    for given in ((labels, P), (y, frame), (labels, frame)):
+        found = LabelIssueFinder().fit(y=given[0], pred_probs=given[1]).issues_
+        assert list(found.index) == ids
+    with pytest.raises(MakedoInputError, match="different ids"):
+        LabelIssueFinder().fit(y=labels, pred_probs=frame.iloc[::-1])
+
+
 def test_a_class_that_no_label_names_may_be_predicted():
     P, y = probabilities()
     y[y == 2] = 3

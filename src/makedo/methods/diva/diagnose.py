@@ -64,7 +64,7 @@ def diagnose(
     verdict, advice = judge(study, found)
     return answer(
         verdict,
-        advice,
+        advice + scaling_hint(found),
         expected_gain=found.act.gain,
         interval=found.act.interval,
         unit=f"{unit(study)} on {study.where}, by dropping what looks wrong",
@@ -146,6 +146,15 @@ def judge(study: Study, found: Evidence) -> tuple[str, str]:
         return "does not apply", f"{acting_in_words(study, found)} {trust(study, found)}"
     also = f" {capital(others[0].words)}." if others else ""
     return "may help", f"{trust(study, found)} {acting_in_words(study, found)}{also}"
+
+
+def scaling_hint(found: Evidence) -> str:
+    """What to set where columns of different units should be standardised; else nothing."""
+    if found.scaling is None or found.scaling.clear <= 0:
+        return ""
+    return (
+        f" First set scale=standardize: {found.scaling.words}, each row predicted without itself."
+    )
 
 
 def trust(study: Study, found: Evidence) -> str:

@@ -84,7 +84,7 @@ class DatasetDerivative(Estimator):
     class_weight : {None, "balanced"}, default=None
         "balanced": weights start at N / (number of classes · size of the class).
     block_size : int or None, default=None
-        Rows that are worked on at once; None: 4 MB of them.  It changes no result.
+        Rows that are worked on at once; None: 8 MB of them.  It changes no result.
     dtype : {"float64", "float32"}, default="float64"
         Of the products of a block; sums and factorisations are float64.  "float32" is twice as
         fast and good to about 1e-3.

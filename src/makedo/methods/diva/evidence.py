@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,9 @@ class Evidence:
         What each way of acting gains over doing nothing, by fold.
     dropped : float
         Mean share of the rows that were dropped.
+    scaling : Difference or None
+        What standardised columns gain over one scale for all, by row; None where all have one
+        spread, or the user chose.
     """
 
     heads: Comparison
@@ -72,6 +75,7 @@ class Evidence:
     removal: dict[str, float]
     acting: list[Difference]
     dropped: float
+    scaling: Difference | None = None
 
     @property
     def gap(self) -> Difference:
@@ -106,6 +110,7 @@ def gather(study: Study, random_state: int = 0) -> Evidence:
             removal=agree_with_removal(study, whole, generator(random_state, "removal")),
             acting=acting,
             dropped=dropped,
+            scaling=compare_scaling(study, whole),
         )
 
 
@@ -184,6 +189,19 @@ def _trees(study: Study, split: Split) -> np.ndarray:
     said = [ensemble.predict(held.Z) for ensemble in ensembles]
     rest = [np.full(len(held), y.mean()) for y in split.train.Y.T[5:]]
     return np.column_stack(said + rest)
+
+
+def compare_scaling(study: Study, whole: DatasetDerivative) -> Difference | None:
+    """Would a standard deviation for each column be better than one scale for all?"""
+    spread = study.train.Z.std(0)
+    spread = spread[spread > 0]
+    if study.model.scale != "rms" or study.narrow or np.ptp(np.log(spread)) < 1:
+        return None
+    own = np.where(study.train.Z.std(0) > 0, study.train.Z.std(0), 1.0)
+    standard = study.fit(replace(study.train, Z=study.train.Z / own))
+    names = ("standardised columns", "one scale for all columns")
+    credits = [study.credit(m.loo_predictions_, study.train.Y) for m in (standard, whole)]
+    return paired_rows(*credits, names=names, metric=study.metric)
 
 
 # --- which score tells? ---------------------------------------------------------------------------

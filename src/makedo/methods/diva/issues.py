@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
-from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import Choice, Either, MakedoInputError, Number, count, first
@@ -41,7 +40,6 @@ SCORES = {  # what can be asked of each kind of target, without features and wit
     "multilabel": (("margin", "self_confidence"), ()),
     "values": (("residual",), ("derivative",)),
 }
-PANDAS = (pd.Series, pd.DataFrame)
 KIND_NAMES = {
     "classes": "classes",
     "soft": "soft labels",
@@ -271,8 +269,7 @@ class LabelIssueFinder(Estimator):
                 f"{owner}: pred_probs has shape {F.shape}, the labels {targets.Y.shape}. Give one "
                 "column for each column of y."
             )
-        by_id = next((one for one in (y, pred_probs) if isinstance(one, PANDAS)), None)
-        return Predictions(targets, F, pd.RangeIndex(len(F)) if by_id is None else by_id.index)
+        return Predictions(targets, F, _shared_ids(owner, y, pred_probs, len(F)))
 
     # --- scores -----------------------------------------------------------------------------------
 
@@ -315,7 +312,7 @@ class LabelIssueFinder(Estimator):
             scores = parts[self.score_]
             assert scores is not None
             return scores, wrong
-        return np.mean([rankdata(part) / len(Y) for part in parts.values()], axis=0), wrong
+        return pd.DataFrame(parts).rank(pct=True).mean(axis=1).to_numpy(), wrong
 
     def _mark(self, found: Predictions, wrong: np.ndarray) -> np.ndarray:
         """Which labels to look at, of the shape of the scores."""
@@ -399,6 +396,18 @@ class LabelIssueFinder(Estimator):
             f"{self.verdict_} tables.parquet and weights.safetensors hold the ids and labels of "
             "the user's rows; the features are not stored."
         )
+
+
+def _shared_ids(owner: str, y: Any, pred_probs: Any, n_rows: int) -> pd.Index:
+    """The ids that y or the predictions bring, the same ones if both do."""
+    found = [one.index for one in (y, pred_probs) if isinstance(one, (pd.Series, pd.DataFrame))]
+    if len(found) == 2 and not found[0].equals(found[1]):
+        raise MakedoInputError(
+            f"{owner}: y and pred_probs have different ids (first: {first(found[0])}; "
+            f"{first(found[1])}). Put them in the same order, for example by "
+            "pred_probs.loc[y.index]."
+        )
+    return found[0] if found else pd.RangeIndex(n_rows)
 
 
 def _match_columns(

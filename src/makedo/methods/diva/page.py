@@ -58,6 +58,7 @@ def report(
 
     found = listing(model)
     n_wrong = _n_marked(model)
+    examples = example_sections(model, found, rows, images) if show_rows else []
     study, evidence = None, None
     if hasattr(model, "_head"):
         test = None if X is None else (X, y)
@@ -84,8 +85,7 @@ def report(
         *confusion_sections(model, found),
         *penalty_sections(model),
     ]
-    if show_rows:
-        sections += example_sections(model, found, rows, images)
+    sections += examples
     return Report(
         title="DIVA: the value of every training example",
         verdict=verdict,
@@ -120,9 +120,9 @@ def _measured_verdict(study: Study, found: Evidence) -> tuple[str, list[str]]:
         or said == "does not apply"
         and (found.gap.clear > 0 and found.gap.gain >= diagnose.MUCH * study.metric.scale)
     ):
-        return advice, [diagnose.trust(study, found), acting]
+        return advice, [diagnose.trust(study, found) + diagnose.scaling_hint(found), acting]
     verdict = f"Trust the {found.finder} to find wrong labels. {acting}"
-    return verdict, [diagnose.trust(study, found)]
+    return verdict, [diagnose.trust(study, found) + diagnose.scaling_hint(found)]
 
 
 def _stored_verdict(

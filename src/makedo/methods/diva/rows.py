@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-BLOCK_BYTES = 4 * 2**20  # of the rows that are held at once: what lies in the cache is used again
+BLOCK_BYTES = 8 * 2**20  # of the rows that are held at once: what lies in the cache is used again
 KEPT_BYTES = 16 * 2**20  # so few rows are scaled once and kept
 
 
@@ -65,7 +65,7 @@ class Blocks:
     dtype : dtype
         Of the blocks.
     size : int, optional
-        Rows of a block; default: 4 MB of them.
+        Rows of a block; default: 8 MB of them.
     """
 
     def __init__(self, X: Any, dtype: Any, size: int | None = None):

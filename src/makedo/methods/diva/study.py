@@ -82,6 +82,8 @@ class Study:
     kind : {"classes", "multilabel", "soft", "values"}
     grouped : bool
         Whether the user gave groups.
+    narrow : bool
+        Whether the columns are principal directions, of wide data.
     train : Samples
     trusted : Samples or None
         The validation set.
@@ -94,6 +96,7 @@ class Study:
     model: DatasetDerivative
     kind: str
     grouped: bool
+    narrow: bool
     train: Samples
     trusted: Samples | None = None
     test: Samples | None = None
@@ -247,7 +250,8 @@ def _study(
         return Samples(_features(part[0], there), part[1][there], ones, np.arange(len(there)))
 
     train, *others = narrowed(MOST_COLUMNS, train, *map(read, parts))
-    return Study(model, model.kind_, groups is not None, train, *others)
+    narrow = rows.n_features > MOST_COLUMNS
+    return Study(model, model.kind_, groups is not None, narrow, train, *others)
 
 
 def _features(rows: Rows, kept: np.ndarray) -> np.ndarray:

@@ -19,7 +19,6 @@ from functools import lru_cache, partial
 
 import numpy as np
 from scipy.special import softmax
-from scipy.stats import rankdata
 from sklearn.metrics import f1_score, roc_auc_score
 
 from makedo.core.checks import optional
@@ -129,8 +128,7 @@ def derivative(data: str, group: str, seed: int, loss: str) -> np.ndarray:
 
 def ensemble(data: str, group: str, seed: int) -> np.ndarray:
     """Mean rank of margin, self-confidence and derivative (mae)."""
-    parts = (margin, self_confidence, partial(derivative, loss="mae"))
-    return np.mean([rankdata(part(data, group, seed)) for part in parts], axis=0)
+    return finder(data, group, seed, "ensemble", "auto").scores_
 
 
 def cleanlab_quality(data: str, group: str, seed: int, score: str) -> np.ndarray:
@@ -332,6 +330,7 @@ def acts() -> dict[str, Act]:
         "dropped by derivative, mae: zero": partial(dropped, mark=mae),
         "dropped by LOO margin: zero": partial(dropped, mark=zero),
         "dropped by LOO margin: auto": partial(dropped, mark=auto),
+        "dropped by cleanlab, find_label_issues": partial(dropped, mark=cleanlab_marks),
         "relabelled by LOO margin: auto": partial(relabelled, mark=auto),
         "wrong labels dropped (told)": partial(dropped, mark=told_wrong),
         "wrong labels put right (told)": true_labels,
