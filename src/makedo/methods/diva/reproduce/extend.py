@@ -173,7 +173,8 @@ def diva(
 ) -> np.ndarray:
     """By the derivative of the loss on the validation rows, or of left-out core rows."""
     valid = (found.valid_X, found.valid_y) if with_judges else ()
-    selector = DivaSelector(**({"budget": budget, "batch": batch, "random_state": seed} | settings))
+    budgets: dict[str, Any] = {"budget": budget, "batch": batch, "random_state": seed}
+    selector = DivaSelector(**(budgets | settings))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)  # the core is small, which is the question
         selector.fit(found.core_X, found.core_y, *valid)
