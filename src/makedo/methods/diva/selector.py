@@ -175,7 +175,7 @@ class DivaSelector(Estimator):
     Where pool labels are right and free, take the whole pool: a chosen part of it was never better
     on our data.  Where validation labels can be spared for training, adding them is worth as much
     as the choice.  Uncertainty sampling is this without the derivative, and cannot tell wrong
-    labels.
+    labels; for a pool without labels the two were about as good.
 
     References
     ----------
