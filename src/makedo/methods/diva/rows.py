@@ -34,11 +34,13 @@ class Scaler:
         centre: bool = True,
     ) -> Scaler:
         """Learn from an iterable of (slice, block), in one pass; ``empty`` columns never vary."""
+        if how is None:
+            return cls(np.zeros(n_columns), np.ones(n_columns), never_varying(blocks, centre))
         near = np.zeros(n_columns)  # about the mean: squares around it lose no digits
         total, square = np.zeros(n_columns), np.zeros(n_columns)
         for where, block in blocks:
             if where.start == 0 and centre:
-                constant = block.min(0) == block.max(0)
+                constant = all_equal(block, block[0])
                 near = np.where(constant, block[0], block.mean(0, dtype=float)).astype(block.dtype)
             centred = block - near.astype(block.dtype, copy=False)
             ones = np.ones(len(block), block.dtype)
@@ -46,13 +48,27 @@ class Scaler:
             square += ones @ (centred * centred)
         offset = total / n_rows
         spread = np.maximum(square / n_rows - centre * offset**2, 0.0)  # variance, or mean square
-        empty = square == 0
-        if how is None:
-            return cls(np.zeros(n_columns), np.ones(n_columns), empty)
         if how == "rms":
             spread = np.full(n_columns, spread.mean())
         mean = near + offset if centre else np.zeros(n_columns)
-        return cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0), empty)
+        return cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0), square == 0)
+
+
+def never_varying(blocks: Iterable[tuple[slice, np.ndarray]], centre: bool) -> np.ndarray:
+    """Columns whose values are all equal, or with ``centre`` off all zero, bool (D,)."""
+    first, same = np.empty(0), np.ones(1, bool)
+    for where, block in blocks:
+        if where.start == 0:
+            first = block[0] if centre else np.zeros_like(block[0])
+        same = same & all_equal(block, first)
+    return same
+
+
+def all_equal(block: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Columns of a block (n, D) that hold nothing but their value in a row (D,), bool (D,)."""
+    same = block[-1] == row  # few columns are left to look at as a whole
+    same[same] = (block[:, same] == row[same]).all(0)
+    return same
 
 
 class Blocks:
