@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import makedo
 from makedo import GRDAClassifier, GRDARegressor
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.domains import DomainGraph
 from makedo.data.spiral import make_domain_graph_spiral
 from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop
@@ -162,6 +162,55 @@ def test_distances_between_domains_are_those_between_means_of_equal_shapes():
     assert distance[0, 1] == pytest.approx(np.sqrt((along**2).mean()), rel=1e-6)
 
 
+# --- domain means -------------------------------------------------------------------------------
+
+
+def shifted(seed=0, n_domains=40, n_rows=15):
+    """y depends on the row and on where its domain lies."""
+    rng = np.random.default_rng(seed)
+    domain = np.repeat(np.arange(n_domains), n_rows)
+    centre = rng.normal(size=(n_domains, 2))
+    X = centre[domain] + rng.normal(size=(len(domain), 2))
+    y = X[:, 0] - 2 * centre[domain, 0] + 0.1 * rng.normal(size=len(domain))
+    return X, y, domain, DomainGraph.from_chain(range(n_domains))
+
+
+def test_domain_means_are_the_half_of_two_ridges_one_of_which_sees_them():
+    X, y, domain, graph = shifted()
+    model = GRDARegressor("domain-means")
+    model.fit(X, y, domain=domain, graph=graph, sources=range(20))
+    means, scaled = model.simple_.means, model._scaled(X.astype(np.float32))
+    mean = np.stack([scaled[domain == u].mean(0) for u in range(40)])[domain]
+    wide = means.wide.scores(np.hstack([scaled, mean]))
+    half = (means.plain.scores(scaled) + wide)[:, 0] / 2 * model.y_scale_ + model.y_mean_
+    np.testing.assert_allclose(model.predict(X, domain=domain), half, atol=1e-4)
+    table = model.evaluate(X, y, domain=domain).query("group == 'targets'")
+    error = table.set_index("candidate")["mean"]
+    assert error["served"] == error["source only with domain means"] < 0.5 * error["source only"]
+
+
+def test_a_domain_without_rows_has_no_mean_and_the_plain_model():
+    X, y, domain, graph = shifted()
+    there = domain != 30
+    with pytest.warns(MakedoWarning, match="without rows"):
+        model = GRDARegressor("domain-means").fit(
+            X[there], y[there], domain=domain[there], graph=graph, sources=range(20)
+        )
+    plain = model.simple_.linear.scores(model._scaled(X[~there].astype(np.float32)))
+    expected = plain[:, 0] * model.y_scale_[0] + model.y_mean_[0]
+    with pytest.warns(MakedoWarning, match="saw no rows"):
+        np.testing.assert_allclose(model.predict(X[~there], domain=domain[~there]), expected)
+
+
+def test_domain_means_are_candidates_that_hidden_sources_judge():
+    X, y, domain, graph = shifted()
+    model = GRDARegressor(hidden=8, max_epochs=2)
+    model.fit(X, y, domain=domain, graph=graph, sources=range(20))
+    loss = model.selection_.set_index("candidate")["loss"]
+    assert loss["source only with domain means"] < 0.7 * loss["source only"]
+    assert model.served_ != "source only"
+
+
 # --- several numbers, saving ----------------------------------------------------------------------
 
 
@@ -173,7 +222,7 @@ def test_several_numbers_a_row_are_read_and_gaps_make_a_row_unlabelled():
         read_values("R", np.array([["a", "b"]] * 3, dtype=object), 3)
 
 
-@pytest.mark.parametrize("method", ["network", "self-training", "linear"])
+@pytest.mark.parametrize("method", ["network", "self-training", "linear", "domain-means"])
 def test_a_regressor_of_two_numbers_is_saved_and_loaded(method, tmp_path):
     rng = np.random.default_rng(0)
     shop = np.repeat(["a", "b", "c", "d"], 15)

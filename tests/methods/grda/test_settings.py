@@ -97,8 +97,8 @@ def test_the_papers_setting_has_no_guards():
 
 
 def test_numbers_start_from_the_base_and_classes_do_not():
-    assert fitted(GRDARegressor)._has_offset and not fitted()._has_offset
-    assert not fitted(GRDARegressor, base_estimator=None)._has_offset
+    assert fitted(GRDARegressor)._base == "domain-means" and fitted()._base is None
+    assert fitted(GRDARegressor, base_estimator=None)._base is None
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_targets_that_no_path_reaches_and_domains_without_rows_are_told(problem)
     text = " ".join(str(one.message) for one in caught)
     assert "joins 4 target domains" in text and "1 domain of the graph without rows" in text
     far = domain >= 4  # served as if they were sources
-    base = model.base_.scores(model._scaled(X.astype(np.float32)))
+    base = model.simple_.linear.scores(model._scaled(X.astype(np.float32)))
     assert (model.predict(X[far], domain=domain[far]) == base[far].argmax(1)).all()
     with pytest.warns(MakedoWarning, match="saw no rows"):
         model.predict(X[:1], domain=[8])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,15 @@ from sklearn.base import clone
 
 from makedo.core.checks import MakedoWarning, count
 from makedo.core.training import Training
-from makedo.methods.grda.linear import HopByHop, Linear, fit_base, hop_by_hop, scaled_losses
+from makedo.methods.grda.linear import (
+    HopByHop,
+    Linear,
+    WithMeans,
+    fit_base,
+    fit_with_means,
+    hop_by_hop,
+    scaled_losses,
+)
 from makedo.methods.grda.problem import Problem, flat_rows
 from makedo.methods.grda.selection import FEWEST_SOURCES, choose, hidden_sources
 from makedo.methods.grda.tasks import Classification, Task
@@ -21,7 +30,9 @@ from makedo.methods.grda.team import Player, Rows, Team, play
 if TYPE_CHECKING:
     from makedo.methods.grda.estimator import GRDA
 
-LINEAR, SELF_TRAINING, NETWORK = "source only", "self-training along hops", "source-only network"
+LINEAR, MEANS = "source only", "source only with domain means"
+SELF_TRAINING, NETWORK = "self-training along hops", "source-only network"
+SIMPLE = {"linear": LINEAR, "domain-means": MEANS, "self-training": SELF_TRAINING}  # by ``method``
 TITLES = {"graph": "GRDA", "dann": "DANN", "cdann": "CDANN", "adda": "ADDA-style", "mdd": "MDD"}
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)  # λ that are tried
 LEAST_CHANCE = 1e-6
@@ -49,13 +60,54 @@ class OwnBase:
         return np.log(np.maximum(chance, LEAST_CHANCE))
 
 
+@dataclass(frozen=True)
+class Simple:
+    """The models without a network, from the labels of some rows.
+
+    Attributes
+    ----------
+    linear : Linear or OwnBase
+        "Do nothing".
+    means : WithMeans or None
+        Where ``base_estimator`` or ``method`` asks for it.
+    hops : HopByHop
+    """
+
+    linear: Linear | OwnBase
+    means: WithMeans | None
+    hops: HopByHop
+
+    def scores(self, X: np.ndarray, domain: np.ndarray) -> dict[str, np.ndarray]:
+        """What each says of rows, (n, n_outputs), by name, from the simplest."""
+        said = {LINEAR: self.linear.scores(X)}
+        if self.means is not None:
+            said[MEANS] = self.means.scores(X, domain)
+        said[SELF_TRAINING] = self.hops.scores(X, domain)
+        return said
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values for a model directory."""
+        return {"linear": self.linear, "means": self.means, "hops": self.hops}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Simple:
+        """The inverse of :meth:`to_state`, of states."""
+        means = None if state["means"] is None else WithMeans.from_state(state["means"])
+        return cls(Linear(**state["linear"]), means, HopByHop.from_state(state["hops"]))
+
+    def base(self, X: np.ndarray, domain: np.ndarray) -> np.ndarray:
+        """What networks correct."""
+        if self.means is None:
+            return self.linear.scores(X)
+        return self.means.scores(X, domain)
+
+
 class Candidates:
     """Fits the base model, self-training and networks, and chooses which of them serves.
 
     Attributes
     ----------
-    base : Linear or OwnBase
-    hops : HopByHop
+    simple : Simple
     team : Team or None
         Networks, one for each of ``weights``.
     weights : list of float
@@ -82,11 +134,11 @@ class Candidates:
     def fit(self) -> Candidates:
         """Do all of it; afterwards the attributes are there."""
         labelled, method = self.problem.labelled, self.model.method
-        self.base, self.hops = self._simple(labelled)
+        self.simple = self._simple(labelled)
         self.team, self.weights = None, []
         self.domain_encoding, self.edge_chance = None, None
-        if method in ("linear", "self-training"):
-            self.served = LINEAR if method == "linear" else SELF_TRAINING
+        if method in SIMPLE:
+            self.served = SIMPLE[method]
             return self
         weight = self.model.domain_weight
         if method == "auto" or isinstance(weight, str):
@@ -98,12 +150,12 @@ class Candidates:
         else:
             self.served = adapted(self.model, weight)
         self.weights = [0.0, weight] if method == "auto" and weight > 0 else [float(weight)]
-        players = [self._player(w, labelled, self.base) for w in self.weights]
+        players = [self._player(w, labelled, self.simple) for w in self.weights]
         game = play(self.model, self.training, "adaptation", self.rows, players, self.task)
         if game is not None:
             self.team = game.result
             self.domain_encoding, self.edge_chance = game.summary()
-        elif self.served not in (LINEAR, SELF_TRAINING):
+        elif self.served not in SIMPLE.values():
             self.served = LINEAR  # stopped before there was a network
         return self
 
@@ -118,22 +170,24 @@ class Candidates:
         loss = self.selection.set_index("candidate")["loss"]
         return min(weights, key=lambda w: loss[adapted(self.model, w)])
 
-    def _simple(self, labelled: np.ndarray) -> tuple[Any, HopByHop]:
-        """Base model and self-training from the labels of some rows."""
-        given, domain = self.model.base_estimator, self.rows.domain
-        linear = fit_base(self.task, self.flat[labelled], self.y[labelled], domain[labelled])
-        base: Any = linear
-        if given is not None and not isinstance(given, str):
+    def _simple(self, labelled: np.ndarray) -> Simple:
+        """The models without a network, from the labels of some rows."""
+        task, X, domain = self.task, self.flat, self.rows.domain
+        linear = fit_base(task, X[labelled], self.y[labelled], domain[labelled])
+        hops = hop_by_hop(task, X, self.y, labelled, domain, self.rows.adjacency, linear)
+        given, means = self.model._base, None
+        if hasattr(given, "fit"):
             y = self.y[labelled]
             fresh: Any = clone(given)
-            fitted = fresh.fit(self.flat[labelled], y[:, 0] if y.shape[1:] == (1,) else y)
-            base = OwnBase(fitted, self.task)
-        adjacency = self.rows.adjacency
-        hops = hop_by_hop(self.task, self.flat, self.y, labelled, domain, adjacency, linear)
-        return base, hops
+            fitted = fresh.fit(X[labelled], y[:, 0] if y.shape[1:] == (1,) else y)
+            return Simple(OwnBase(fitted, task), None, hops)
+        if "domain-means" in (given, self.model.method):
+            means = fit_with_means(task, X, self.y, labelled, domain, len(self.rows.z), linear)
+        return Simple(linear, means, hops)
 
-    def _player(self, weight: float, labelled: np.ndarray, base: Linear | OwnBase) -> Player:
-        offset = base.scores(self.flat) if self.model._has_offset else None
+    def _player(self, weight: float, labelled: np.ndarray, simple: Simple) -> Player:
+        corrects = self.model._base is not None
+        offset = simple.base(self.flat, self.rows.domain) if corrects else None
         return Player(weight, self.y, labelled, offset)
 
     # --- selection --------------------------------------------------------------------------------
@@ -166,31 +220,29 @@ class Candidates:
         simple = [self._simple(mask) for mask in seen]
         weights = self._tried()
         players = [
-            self._player(weight, mask, base)
-            for mask, (base, _) in zip(seen, simple, strict=True)
+            self._player(weight, mask, one)
+            for mask, one in zip(seen, simple, strict=True)
             for weight in weights
         ]
         game = play(self.model, self.training, "selection", self.rows, players, self.task)
-        for g, (group, (base, hops)) in enumerate(zip(groups, simple, strict=True)):
+        for g, (group, one) in enumerate(zip(groups, simple, strict=True)):
             rows = np.flatnonzero(labelled & np.isin(domain, group))
             rest = np.setdiff1d(self.problem.sources, group)
             far = graph.hops(graph.names[rest])
-            said = {}
-            if self.model.method == "auto":
-                said[LINEAR] = base.scores(self.flat[rows])
-                said[SELF_TRAINING] = hops.scores(self.flat[rows], domain[rows])
+            here = self.flat[rows], domain[rows]
+            said = one.scores(*here) if self.model.method == "auto" else {}
             if game is not None:
                 outputs = game.result.run(self.rows.X[rows], self.rows.z[domain[rows]])[1]
                 for w, weight in enumerate(weights):
                     mine = outputs[g * len(weights) + w]
-                    if self.model._has_offset:
-                        mine = mine + base.scores(self.flat[rows])
+                    if self.model._base is not None:
+                        mine = mine + one.base(*here)
                     said[adapted(self.model, weight)] = mine
             for rank, (name, outputs) in enumerate(said.items()):
                 loss = scaled_losses(self.task, outputs, self.y[rows])
                 for u in group.tolist():
-                    here = domain[rows] == u
-                    yield rank, name, g, str(graph.names[u]), int(far[u]), float(loss[here].mean())
+                    mean = float(loss[domain[rows] == u].mean())
+                    yield rank, name, g, str(graph.names[u]), int(far[u]), mean
 
 
 class Answers:
@@ -208,28 +260,21 @@ class Answers:
     def __init__(self, model: GRDA, X: np.ndarray, domain: np.ndarray, ids: pd.Index):
         self.model, self.ids, self.domain = model, ids, domain
         self.X, self.flat = X, flat_rows(X)
-        self.names = [LINEAR, SELF_TRAINING]
+        self._outputs = model.simple_.scores(self.flat, domain)
         self.encodings: np.ndarray | None = None
-        self._networks: dict[str, np.ndarray] = {}
         if model.team_ is not None:
             team: Team = model.team_
             e, outputs = team.run(X, model.domain_embedding_[domain])
             self.encodings = e[-1]
-            if model._has_offset:
-                outputs = outputs + model.base_.scores(self.flat)
+            if model._base is not None:
+                outputs = outputs + model.simple_.base(self.flat, domain)
             for weight, said in zip(model.domain_weights_, outputs, strict=True):
-                self._networks[adapted(model, weight)] = said
-        self.names += list(self._networks)
+                self._outputs[adapted(model, weight)] = said
+        self.names = list(self._outputs)
 
     def of(self, name: str) -> np.ndarray:
         """Probabilities, or numbers, (n, n_outputs)."""
-        if name == LINEAR:
-            outputs = self.model.base_.scores(self.flat)
-        elif name == SELF_TRAINING:
-            outputs = self.model.hops_.scores(self.flat, self.domain)
-        else:
-            outputs = self._networks[name]
-        return self.model._task.answer(outputs)
+        return self.model._task.answer(self._outputs[name])
 
     @property
     def served(self) -> np.ndarray:

@@ -27,7 +27,7 @@ class GRDAClassifier(ClassifierMixin, GRDA):
 
     Parameters
     ----------
-    method : {"auto", "network", "self-training", "linear"}, default="auto"
+    method : {"auto", "network", "self-training", "domain-means", "linear"}, default="auto"
         What predicts: the best of all on hidden sources, or one of them.
     domain_weight : float or "auto", default="auto"
         λ above, in [0, inf).  0 is plain source training.
@@ -46,9 +46,10 @@ class GRDAClassifier(ClassifierMixin, GRDA):
         for numbers, which it makes worse far from sources.
     n_embedding : int or "auto", default="auto"
         Entries of z_u and of D(e); "auto" is log2 of the number of domains, 2 to 8.
-    base_estimator : {"auto", "linear", None} or scikit-learn estimator, default="auto"
-        A model of the sources that the network corrects.  "auto": none for classes, ridge
-        regression for numbers.
+    base_estimator : {"auto", "linear", "domain-means", None} or estimator, default="auto"
+        A model of the sources that the network corrects: linear, or half of it linear in the row
+        and half in the row and the mean of its domain; or a scikit-learn estimator of yours.
+        "auto": none for classes, "domain-means" for numbers.
     normalize_encoding : bool, default=True
     embedding_dropout : float, default=0.5
         Chance that a row trains without its z.

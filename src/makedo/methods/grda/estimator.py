@@ -42,7 +42,7 @@ from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.core.training import Training, history_frame
 from makedo.data.features import RowScaler
-from makedo.methods.grda.candidates import Answers, Candidates
+from makedo.methods.grda.candidates import SIMPLE, Answers, Candidates
 from makedo.methods.grda.embedding import embed_domains
 from makedo.methods.grda.problem import Problem, flat_rows, read_domain_rows, read_problem
 from makedo.methods.grda.sampling import Batches, domain_batches
@@ -62,7 +62,7 @@ class GRDA(Estimator):
     """The algorithm, for classes and for numbers alike; a subclass says which."""
 
     _constraints: ClassVar = {
-        "method": Choice(("auto", "network", "self-training", "linear")),
+        "method": Choice(("auto", "network", *SIMPLE)),
         "domain_weight": Either((Choice(("auto",)), Number(0))),
         "adversary": Choice(ADVERSARIES),
         "self_pairs": Choice(("none", "negative")),
@@ -72,7 +72,10 @@ class GRDA(Estimator):
         "domain_embedding": Choice(("auto", "bce", "spectral", "none")),
         "n_embedding": Either((Choice(("auto",)), Number(1, integer=True))),
         "base_estimator": Either(
-            (Choice(("auto", "linear", None)), Having("fit", "a scikit-learn estimator"))
+            (
+                Choice(("auto", "linear", "domain-means", None)),
+                Having("fit", "a scikit-learn estimator"),
+            )
         ),
         "normalize_encoding": Choice((True, False)),
         "embedding_dropout": Number(0, 1, open_high=True),
@@ -250,7 +253,7 @@ class GRDA(Estimator):
             on_step=on_step,
         ) as training:
             found = Candidates(self, problem, rows, training).fit()
-        self.base_, self.hops_, self.team_ = found.base, found.hops, found.team
+        self.simple_, self.team_ = found.simple, found.team
         self.domain_weights_, self.served_ = found.weights, found.served
         self.selection_, self.hidden_losses_ = found.selection, found.hidden_losses
         self.target_hop_ = found.target_hop
@@ -329,11 +332,11 @@ class GRDA(Estimator):
         raise NotImplementedError
 
     @property
-    def _has_offset(self) -> bool:
-        """Whether the network corrects a base model: by default where numbers are predicted."""
+    def _base(self) -> Any:
+        """What the network corrects; None: nothing, by default where classes are predicted."""
         if isinstance(self.base_estimator, str) and self.base_estimator == "auto":
-            return self._is_regressor
-        return self.base_estimator is not None
+            return "domain-means" if self._is_regressor else None
+        return self.base_estimator
 
     @property
     def _embedding(self) -> str:

@@ -17,12 +17,13 @@ class GRDARegressor(RegressorMixin, GRDA):
     r"""Predict numbers in domains without labels, when a graph says which domains are alike.
 
     The game of :class:`GRDAClassifier` [1]_ with squared error as L_f.  By default the network
-    corrects a ridge regression of the sources, and starts as that: far from any source an
-    unguarded network is worse than no adaptation.
+    corrects ridge regressions of the sources, and starts as those: far from any source an
+    unguarded network is worse than no adaptation.  One of them sees the mean of a row's domain,
+    which its unlabelled rows give away.
 
     Parameters
     ----------
-    method : {"auto", "network", "self-training", "linear"}, default="auto"
+    method : {"auto", "network", "self-training", "domain-means", "linear"}, default="auto"
     domain_weight : float or "auto", default="auto"
     adversary : {"graph", "dann", "cdann", "adda", "mdd"}, default="graph"
     self_pairs : {"none", "negative"}, default="none"
@@ -31,7 +32,7 @@ class GRDARegressor(RegressorMixin, GRDA):
     hidden : int, default=64
     domain_embedding : {"auto", "bce", "spectral", "none"}, default="auto"
     n_embedding : int or "auto", default="auto"
-    base_estimator : {"auto", "linear", None} or scikit-learn estimator, default="auto"
+    base_estimator : {"auto", "linear", "domain-means", None} or estimator, default="auto"
     normalize_encoding : bool, default=True
     embedding_dropout : float, default=0.5
     ramp, stop_when_fooled : bool, default=True
@@ -71,7 +72,8 @@ class GRDARegressor(RegressorMixin, GRDA):
 
     Relations
     ---------
-    Ridge regression on the sources is what to beat, and is among the candidates.  Where a season or
+    Ridge regression on the sources is what to beat, and is among the candidates, with and without
+    domain means.  Where a season or
     another known condition matters, fit on the rows of that condition.
 
     References

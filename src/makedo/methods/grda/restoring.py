@@ -10,7 +10,7 @@ from makedo.core.devices import pick_device
 from makedo.data.domains import DomainGraph
 from makedo.data.features import RowScaler
 from makedo.data.table import TableEncoder
-from makedo.methods.grda.linear import HopByHop, Linear
+from makedo.methods.grda.candidates import Simple
 from makedo.methods.grda.team import build_team
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ def restore(model: Any) -> None:
     state: Any = vars(model)
     model.graph_ = DomainGraph.from_state(state["graph_"])
     model.scaler_ = RowScaler.from_state(state["scaler_"])
-    model.base_ = Linear(**state["base_"])
-    model.hops_ = HopByHop.from_state(state["hops_"])
+    model.simple_ = Simple.from_state(state["simple_"])
     if state["table_"] is not None:
         model.table_ = TableEncoder.from_state(state["table_"])
     n = model.graph_.n_domains

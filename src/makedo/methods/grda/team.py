@@ -129,7 +129,7 @@ def build_team(model: GRDA, n_models: int, shape: tuple[int, ...], n_z: int, tas
             n_models, math.prod(shape), n_z, hidden, model.init,
             model.normalize_encoding, model.embedding_dropout,
         )  # fmt: skip
-    head = predictor(n_models, hidden, task.n_outputs, model.init, zero=model._has_offset)
+    head = predictor(n_models, hidden, task.n_outputs, model.init, zero=model._base is not None)
     return Team(encoder, head)
 
 

@@ -16,7 +16,7 @@ SEEDS = 5
 TABLES = {  # name -> (module, data sets or tasks)
     "spirals": (spirals, ("dg15", "dg60")),
     "graphs": (graphs, ("dg15",)),
-    "temperatures": (temperatures, temperatures.TASKS),
+    "temperatures": (temperatures, (*temperatures.TASKS, *temperatures.EXCHANGED)),
     "counties": (counties, ("west", "east", "central", "no shift", "labels shift")),
 }
 

@@ -2,7 +2,9 @@
 
 The metric is the one of the published code: squared error in normalised units, summed over six
 months, mean over windows and then over states.  Sources give windows that start in January, as the
-targets' do: a linear model of these is far ahead of every published figure.
+targets' do: a linear model of these is far ahead of every published figure.  Domain means were
+thought of after the errors on the three published tasks had been seen; so the same tasks with
+sources and targets exchanged, which had not, stand below.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ TITLE = "Temperatures of states without labels"
 TASKS = ("E24_to_W24", "N24_to_S24", "W6_to_E42")
 ERROR = Metric("squared error, sum of 6 months", higher_is_better=False)
 MONTHS, SOURCE_MONTHS = 6, 138  # in and out; of the sources that normalise
+EXCHANGED = ("W24_to_E24", "S24_to_N24", "E42_to_W6")
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 RIDGE, ALL_WINDOWS, OURS, NETWORK = "January ridge", "ridge, all windows", "GRDA", "network, λ = 0"
-AUTO, HOPS = "default (chooses)", "self-training along hops"
+AUTO, HOPS, MEANS = "default (chooses)", "self-training along hops", "January ridge, domain means"
 PAPER = {  # of the paper's own protocol: all windows, no month
     "E24_to_W24": {"DANN": 2.679, OURS: 1.297},
     "N24_to_S24": {"DANN": 2.600, OURS: 1.165},
@@ -50,10 +53,12 @@ class Windows:
 def windows(task: str, stride: int = 12) -> Windows:
     """Windows of all states; ``stride`` 12 starts them in January, 1 is every month of sources."""
     panel = catalog.load("tpt48")
-    sources = panel.tasks[task]
     values = panel.values.to_numpy(float)  # (144, 48)
     names = np.array(panel.values.columns)
-    source = np.isin(names, sources)
+    if task in EXCHANGED:
+        source = ~np.isin(names, panel.tasks["_to_".join(task.split("_to_")[::-1])])
+    else:
+        source = np.isin(names, panel.tasks[task])
     seen = np.arange(len(values)) % 12 < MONTHS  # of targets only the inputs
     known = np.concatenate(
         [values[:SOURCE_MONTHS, source].ravel(), values[seen][:, ~source].ravel()]
@@ -66,7 +71,7 @@ def windows(task: str, stride: int = 12) -> Windows:
             X.append(scaled[start : start + MONTHS, s])
             y.append(scaled[start + MONTHS : start + 2 * MONTHS, s])
             state.append(name)
-    return Windows(np.array(X), np.array(y), np.array(state), list(sources), panel.graph)
+    return Windows(np.array(X), np.array(y), np.array(state), list(names[source]), panel.graph)
 
 
 class StateRidge:
@@ -134,6 +139,7 @@ def rows(task: str, seeds: range) -> list[Row | Pair]:
         Candidate(RIDGE, lambda random_state: StateRidge(12, random_state)),
         Candidate(ALL_WINDOWS, lambda random_state: StateRidge(1, random_state)),
         Candidate("gradient boosting", boosting),
+        Candidate(MEANS, regressor(method="domain-means")),
         Candidate(HOPS, regressor(method="self-training")),
         Candidate(
             "network without a base, λ = 0", regressor(domain_weight=0.0, base_estimator=None)
@@ -144,12 +150,14 @@ def rows(task: str, seeds: range) -> list[Row | Pair]:
         Candidate("ADDA-style", regressor(adversary="adda")),
         Candidate("MDD", regressor(adversary="mdd")),
         Candidate("GRDA, λ = 0.3", regressor(domain_weight=0.3)),
+        Candidate("GRDA, λ chosen, plain ridge", regressor(base_estimator="linear")),
         Candidate(OURS, regressor()),
         Candidate(AUTO, regressor(method="auto")),
     ]
-    paper = {(name, "targets"): figure for name, figure in PAPER[task].items()}
+    paper = {(name, "targets"): figure for name, figure in PAPER.get(task, {}).items()}
     return comparison_rows(
         TITLE, f"tpt48 {task}", listed, lambda model, seed: run(model, seed, task), seeds=seeds,
         metric=ERROR, paper=paper,
-        pairs=[(OURS, other) for other in (RIDGE, NETWORK, "DANN", HOPS)] + [(AUTO, RIDGE)],
+        pairs=[(OURS, other) for other in (RIDGE, MEANS, NETWORK, "DANN", HOPS)]
+        + [(AUTO, RIDGE), (AUTO, MEANS)],
     )  # fmt: skip
