@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from makedo.methods.grda.estimator import GRDA
 
 LINEAR, SELF_TRAINING, NETWORK = "source only", "self-training along hops", "source-only network"
-TITLES = {"graph": "GRDA", "dann": "DANN", "cdann": "CDANN", "adda": "ADDA-style", "mdd": "MDD"}
+TITLES = {
+    "graph": "GRDA", "dann": "DANN", "cdann": "CDANN", "cida": "CIDA", "adda": "ADDA-style",
+    "mdd": "MDD",
+}  # fmt: skip
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)  # λ that are tried
 LEAST_CHANCE = 1e-6
 
