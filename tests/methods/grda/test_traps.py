@@ -1,8 +1,8 @@
 """What goes wrong in the released code and in careless use: the list of traps, one by one.
 
 Elsewhere: T0, the gradients of the two sides; T1, numbers far from the sources; T4, the order of
-rows; T8, garbage in target labels; T10, domains and graphs that do not match (test_training).  T2, an
-encoder that fooled the discriminator (test_settings).  T9, forms of a graph (data/test_domains).
+rows; T8, garbage in target labels; T10, domains and graphs that do not match (test_training).  T2,
+an encoder that fooled the discriminator (test_settings).  T9, forms of a graph (data/test_domains).
 """
 
 import warnings
