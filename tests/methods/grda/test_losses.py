@@ -12,12 +12,18 @@ from makedo.methods.grda.adversaries import (
     ConditionalAdversary,
     DomainAdversary,
     GraphAdversary,
+    IndexAdversary,
     MarginAdversary,
     SourceAdversary,
     Step,
     graph_loss,
 )
-from makedo.methods.grda.embedding import embed_domains, embedding_loss, spectral_embedding
+from makedo.methods.grda.embedding import (
+    domain_index,
+    embed_domains,
+    embedding_loss,
+    spectral_embedding,
+)
 
 
 def random_graph(n, rng, chance=0.5):
@@ -183,6 +189,7 @@ def adversaries(n_domains=3, n_outputs=2, n_models=2, width=8):
         "graph": GraphAdversary(n_models, width, 2, "default", True, "none"),
         "dann": DomainAdversary(n_models, width, n_domains, "default"),
         "cdann": ConditionalAdversary(n_models, width, n_domains, n_outputs, "default"),
+        "cida": IndexAdversary(n_models, width, torch.randn(n_domains, 2), "default"),
         "adda": SourceAdversary(n_models, width, "default"),
         "mdd": MarginAdversary(n_models, width, n_outputs, "default", True),
     }
@@ -200,7 +207,7 @@ def test_models_of_a_team_do_not_touch_each_other(name):
             assert parameter.grad[1].abs().sum() == 0
 
 
-@pytest.mark.parametrize("name", ["graph", "dann", "cdann", "mdd"])
+@pytest.mark.parametrize("name", ["graph", "dann", "cdann", "cida", "mdd"])
 def test_the_encoder_wants_the_opposite_of_the_discriminator(name):
     torch.manual_seed(0)
     adversary, step = adversaries()[name], step_of()
@@ -216,6 +223,26 @@ def test_a_domain_adversary_that_says_nothing_loses_the_logarithm_of_the_number(
     loss = adversary.discriminator_loss(torch.randn(2, 12, 8), step)
     np.testing.assert_allclose(loss.detach(), np.log(3), rtol=1e-6)
     assert adversary.fair == pytest.approx(np.log(3))
+
+
+def test_cida_regresses_the_index_of_each_rows_domain():
+    torch.manual_seed(0)
+    adversary, step = adversaries()["cida"], step_of()
+    e = torch.randn(2, 12, 8)
+    said, index = adversary.net(e).detach().numpy(), adversary.index.numpy()
+    for model, loss in enumerate(adversary.discriminator_loss(e, step)):
+        errors = [((said[model, b] - index[b // 4]) ** 2).mean() for b in range(12)]
+        assert loss.item() == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_an_index_is_the_embedding_or_else_the_spectral_one_and_a_blind_guess_of_it_loses_1():
+    graph = DomainGraph.from_chain(range(9))
+    z = np.random.default_rng(0).normal(3.0, 5.0, size=(9, 2)).astype(np.float32)
+    mine, none = domain_index(graph, z, 4), domain_index(graph, np.zeros((9, 1), np.float32), 4)
+    np.testing.assert_allclose(mine, (z - z.mean(0)) / z.std(0), rtol=1e-5)
+    for index in (mine, none):
+        np.testing.assert_allclose((index**2).mean(), IndexAdversary.fair, rtol=1e-4)
+    assert (np.diff(none[:, 0]) > 0).all() or (np.diff(none[:, 0]) < 0).all()  # along the chain
 
 
 def test_adda_trains_the_encoder_on_targets_only():

@@ -34,6 +34,7 @@ CHANGES = [
     {"domain_weight": 0.0},
     {"adversary": "dann"},
     {"adversary": "cdann"},
+    {"adversary": "cida"},
     {"adversary": "adda"},
     {"adversary": "mdd"},
     {"self_pairs": "negative"},

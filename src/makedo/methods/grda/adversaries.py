@@ -170,6 +170,32 @@ class ConditionalAdversary(DomainAdversary):
         return self.net(torch.cat([self.first(e), said], 2))
 
 
+class IndexAdversary(Adversary):
+    """CIDA: where among the domains does the row come from, in numbers rather than by name?
+
+    H. Wang, H. He, D. Katabi, "Continuously Indexed Domain Adaptation", ICML 2020, section 4.1.
+
+    Parameters
+    ----------
+    n_models, hidden : int
+    index : float32 (n_domains, k)
+        Of each domain, standardised: 1 is then the loss of a discriminator that knows nothing.
+    init : str
+    """
+
+    fair = 1.0
+    index: Tensor
+
+    def __init__(self, n_models: int, hidden: int, index: Tensor, init: str):
+        super().__init__()
+        self.net = discriminator(n_models, hidden, index.shape[1], init)
+        self.register_buffer("index", index)
+
+    def discriminator_loss(self, e: Tensor, step: Step) -> Tensor:
+        """Mean squared error of the index."""
+        return (self.net(e) - self.index[step.row_domains]).square().mean((1, 2))
+
+
 class SourceAdversary(Adversary):
     """In the manner of ADDA: source or target?  Trained jointly, not in two stages.
 

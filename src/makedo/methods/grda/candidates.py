@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 LINEAR, MEANS = "source only", "source only with domain means"
 SELF_TRAINING, NETWORK = "self-training along hops", "source-only network"
 SIMPLE = {"linear": LINEAR, "domain-means": MEANS, "self-training": SELF_TRAINING}  # by ``method``
-TITLES = {"graph": "GRDA", "dann": "DANN", "cdann": "CDANN", "adda": "ADDA-style", "mdd": "MDD"}
+TITLES = {
+    "graph": "GRDA", "dann": "DANN", "cdann": "CDANN", "cida": "CIDA", "adda": "ADDA-style",
+    "mdd": "MDD",
+}  # fmt: skip
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)  # λ that are tried
 LEAST_CHANCE = 1e-6
 

@@ -31,8 +31,9 @@ class GRDAClassifier(ClassifierMixin, GRDA):
         What predicts: the best of all on hidden sources, or one of them.
     domain_weight : float or "auto", default="auto"
         λ above, in [0, inf).  0 is plain source training.
-    adversary : {"graph", "dann", "cdann", "adda", "mdd"}, default="graph"
-        What the encoder plays against; the last four know of no graph.
+    adversary : {"graph", "dann", "cdann", "cida", "adda", "mdd"}, default="graph"
+        What the encoder plays against.  "cida" guesses the domain's embedding; the others but
+        "graph" know of no graph.
     self_pairs : {"none", "negative"}, default="none"
         Whether two rows of one domain count among the pairs that are no neighbours.  The paper's
         theorem needs them, its code leaves them out.

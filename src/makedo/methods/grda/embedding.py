@@ -63,6 +63,20 @@ def spectral_embedding(graph: DomainGraph, n_embedding: int) -> np.ndarray:
     return (vectors * sign).astype(np.float32)
 
 
+def domain_index(graph: DomainGraph, z: np.ndarray, n_embedding: int) -> np.ndarray:
+    """Where each domain lies, in numbers of mean 0 and variance 1, float32 (n_domains, k).
+
+    The embedding z; where a model does without one, the spectral embedding.
+    """
+    return standardised(z if np.ptp(z, axis=0).any() else spectral_embedding(graph, n_embedding))
+
+
+def standardised(table: np.ndarray) -> np.ndarray:
+    """Columns of mean 0 and variance 1; constant ones of zeros."""
+    sd = table.std(0)
+    return (table - table.mean(0)) / np.where(sd > 0, sd, 1)
+
+
 def _own(graph: DomainGraph, table: Any) -> np.ndarray:
     values = np.asarray(table, dtype=np.float32)
     if values.ndim != 2 or len(values) != graph.n_domains or not np.isfinite(values).all():
@@ -71,5 +85,4 @@ def _own(graph: DomainGraph, table: Any) -> np.ndarray:
             f"{count(graph.n_domains, 'domain')}, in the order of graph.names. Got shape "
             f"{values.shape}."
         )
-    sd = values.std(0)
-    return (values - values.mean(0)) / np.where(sd > 0, sd, 1)
+    return standardised(values)

@@ -47,7 +47,7 @@ from makedo.methods.grda.embedding import embed_domains
 from makedo.methods.grda.problem import Problem, flat_rows, read_domain_rows, read_problem
 from makedo.methods.grda.sampling import Batches, domain_batches
 from makedo.methods.grda.tasks import Task
-from makedo.methods.grda.team import ADVERSARIES, Rows
+from makedo.methods.grda.team import ADVERSARIES, Game, Rows
 
 if TYPE_CHECKING:
     from typing import Self
@@ -61,6 +61,7 @@ MOST_EMBEDDING = 8
 class GRDA(Estimator):
     """The algorithm, for classes and for numbers alike; a subclass says which."""
 
+    _game: ClassVar = Game  # what networks are trained by
     _constraints: ClassVar = {
         "method": Choice(("auto", "network", *SIMPLE)),
         "domain_weight": Either((Choice(("auto",)), Number(0))),

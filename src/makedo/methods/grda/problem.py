@@ -70,7 +70,8 @@ def read_problem(
     Warns
     -----
     MakedoWarning
-        Targets that no path joins to a source; domains of the graph without rows.
+        Targets that no path joins to a source; domains of the graph without rows; targets with
+        less than half the rows of a batch.
     """
     owner = type(model).__name__
     known = as_domain_graph(graph, f"{owner}: graph")
@@ -94,7 +95,7 @@ def read_problem(
         y = without_labels(y, ~np.isin(positions, theirs))
     codes, classes = model._encode(owner, y, len(ids))
     problem = Problem(matrix, ids, codes, classes, positions, known)
-    _warn_of(owner, problem)
+    _warn_of(model, problem)
     return problem
 
 
@@ -199,8 +200,8 @@ def flat_rows(X: np.ndarray) -> np.ndarray:
     return X.reshape(len(X), int(np.prod(X.shape[1:])))
 
 
-def _warn_of(owner: str, problem: Problem) -> None:
-    graph, texts = problem.graph, []
+def _warn_of(model: Any, problem: Problem) -> None:
+    owner, graph, texts = type(model).__name__, problem.graph, []
     hops = graph.hops(graph.names[problem.sources])
     lost = problem.targets[hops[problem.targets] == UNREACHABLE]
     if len(lost):
@@ -214,6 +215,15 @@ def _warn_of(owner: str, problem: Problem) -> None:
         texts.append(
             f"{count(len(empty), 'domain')} of the graph without rows (first: "
             f"{first(graph.names[empty])}): not adapted to, and no path leads through them."
+        )
+    sizes = np.bincount(problem.domain, minlength=graph.n_domains)
+    small = problem.targets[2 * sizes[problem.targets] < model.batch_size]
+    if len(small) and model.method in ("auto", "network"):
+        texts.append(
+            f"{count(len(small), 'target domain')} with less than half the rows of a batch "
+            f"(first: {first(graph.names[small])}): the same few come again and again, and nothing "
+            f"can be said of how such a domain looks. Give more rows, or lower batch_size="
+            f"{model.batch_size}."
         )
     for text in texts:
         warnings.warn(f"{owner}: {text}", MakedoWarning, stacklevel=4)

@@ -25,7 +25,7 @@ class GRDARegressor(RegressorMixin, GRDA):
     ----------
     method : {"auto", "network", "self-training", "domain-means", "linear"}, default="auto"
     domain_weight : float or "auto", default="auto"
-    adversary : {"graph", "dann", "cdann", "adda", "mdd"}, default="graph"
+    adversary : {"graph", "dann", "cdann", "cida", "adda", "mdd"}, default="graph"
     self_pairs : {"none", "negative"}, default="none"
     loss_scale : {"n_domains", "none"}, default="n_domains"
     encoder : {"mlp"} or torch module, default="mlp"

@@ -25,11 +25,13 @@ from makedo.methods.grda.adversaries import (
     ConditionalAdversary,
     DomainAdversary,
     GraphAdversary,
+    IndexAdversary,
     MarginAdversary,
     SourceAdversary,
     Step,
     masked_mean,
 )
+from makedo.methods.grda.embedding import domain_index
 from makedo.methods.grda.networks import Encoder, OwnEncoder, predictor
 from makedo.methods.grda.sampling import Batch
 from makedo.methods.grda.tasks import Classification, Task
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 MOST_LOSS = 1.5  # times that of a fair discriminator, beyond which the encoder is not helped
 ROWS = 8192  # encoded at once when predicting
 SUMMARY_ROWS = 50  # of each domain, for its mean encoding and edges
-ADVERSARIES = ("graph", "dann", "cdann", "adda", "mdd")
+ADVERSARIES = ("graph", "dann", "cdann", "cida", "adda", "mdd")
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,10 @@ def build_team(model: GRDA, n_models: int, shape: tuple[int, ...], n_z: int, tas
 
 
 def build_adversary(
-    model: GRDA, n_models: int, hidden: int, n_domains: int, task: Task
+    model: GRDA, n_models: int, hidden: int, z: np.ndarray, task: Task
 ) -> Adversary:
-    """The adversary that the model names."""
-    init, n_outputs = model.init, task.n_outputs
+    """The adversary that the model names; ``z`` (n_domains, k) are the domain embeddings."""
+    init, n_outputs, n_domains = model.init, task.n_outputs, len(z)
     if model.adversary == "graph":
         scaled, pairs = model.normalize_encoding, model._self_pairs
         return GraphAdversary(n_models, hidden, model._n_embedding, init, scaled, pairs)
@@ -145,6 +147,9 @@ def build_adversary(
         return DomainAdversary(n_models, hidden, n_domains, init)
     if model.adversary == "cdann":
         return ConditionalAdversary(n_models, hidden, n_domains, n_outputs, init)
+    if model.adversary == "cida":
+        index = torch.from_numpy(domain_index(model.graph_, z, model._n_embedding))
+        return IndexAdversary(n_models, hidden, index, init)
     if model.adversary == "adda":
         return SourceAdversary(n_models, hidden, init)
     classes = isinstance(task, Classification)
@@ -169,7 +174,7 @@ class Game:
         self.team = build_team(model, n_models, rows.X.shape[1:], rows.z.shape[1], task)
         first: Any = next(iter(self.team.head.children()))
         hidden = first.weight.shape[1]
-        self.adversary = build_adversary(model, n_models, hidden, n_domains, task)
+        self.adversary = build_adversary(model, n_models, hidden, rows.z, task)
         self.team.to(self.device)
         self.adversary.to(self.device)
         self.average = copy.deepcopy(self.team).requires_grad_(False)
@@ -215,8 +220,8 @@ class Game:
 
     # --- the two losses ---------------------------------------------------------------------------
 
-    def discriminator_loss(self, batch: Batch) -> Tensor:
-        """Encode the batch, for both sides, and let the discriminator lower its loss."""
+    def encode(self, batch: Batch) -> None:
+        """Encodings and scores of the batch, for every loss of this step."""
         domains, rows = (part.to(self.device) for part in batch)
         flat = rows.flatten()
         self.flat = flat
@@ -224,6 +229,10 @@ class Game:
         self.scores = outputs if self.offset is None else outputs + self.offset[:, flat]
         near = self.adjacency[domains][:, domains]
         self.step = Step(domains, near, self.labelled[:, flat], self.scores.detach())
+
+    def discriminator_loss(self, batch: Batch) -> Tensor:
+        """Encode the batch, for both sides, and let the discriminator lower its loss."""
+        self.encode(batch)
         self.fooled = self.adversary.discriminator_loss(self.e.detach(), self.step)
         return self.fooled.sum() / self.adversary.fair
 
@@ -299,7 +308,7 @@ def play(
 ) -> Game | None:
     """Train the models of some players; None where the training was stopped before."""
     with torch_seed(derive(model.random_state, name, "weights")):
-        game = Game(model, rows, players, task)
+        game = model._game(model, rows, players, task)
     return game if training.run(game.phase(name)) else None
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from makedo.core.candidates import Candidate, Outcome
 from makedo.core.tables import Pair, Row, comparison_rows
@@ -17,6 +18,7 @@ from makedo.data import catalog
 from makedo.data.domain_sets import DomainData
 from makedo.data.domains import DomainGraph
 from makedo.methods.grda.classifier import GRDAClassifier
+from makedo.methods.grda.reproduce.rivals import rivals
 from makedo.methods.grda.reproduce.spirals import accuracy
 
 TITLE = "Counties: high crime rate, labels in one region"
@@ -55,7 +57,7 @@ def run(model: Any, seed: int, name: str) -> Outcome:
 
 
 def rows(name: str, seeds: range) -> list[Row | Pair]:
-    """Source-only, self-training, DANN, GRDA and what is chosen."""
+    """Source-only, self-training, rivals, GRDA and what is chosen."""
 
     def classifier(**fixed: Any) -> Any:
         def make(**parameters: Any) -> GRDAClassifier:
@@ -63,18 +65,12 @@ def rows(name: str, seeds: range) -> list[Row | Pair]:
 
         return make
 
-    def boosting(**parameters: Any) -> GRDAClassifier:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        base = HistGradientBoostingClassifier(max_iter=50)
-        return GRDAClassifier("linear", base_estimator=base, **parameters)
-
     listed = [
         Candidate(LINEAR, classifier(method="linear")),
-        Candidate("gradient boosting", boosting),
         Candidate(HOPS, classifier(method="self-training")),
         Candidate(NETWORK, classifier(method="network", domain_weight=0.0)),
         Candidate("DANN", classifier(method="network", domain_weight=0.3, adversary="dann")),
+        *rivals(GRDAClassifier, HistGradientBoostingClassifier(max_iter=50), 0.3),
         Candidate(ADAPTED, classifier(method="network", domain_weight=0.3)),
         Candidate(AUTO, classifier()),
     ]

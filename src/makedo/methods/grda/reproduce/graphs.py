@@ -1,4 +1,7 @@
-"""Does the graph matter?  The true graph, a permuted and a complete one on DG-15."""
+"""Does the graph matter?  The true graph, a permuted and a complete one on DG-15.
+
+And an empty one, which is refused: that row holds the reason.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,12 @@ def _complete(graph: DomainGraph, seed: int) -> DomainGraph:
     return DomainGraph.complete(graph.names)
 
 
-GRAPHS = {"true": None, "permuted": _permuted, "complete": _complete}
+def _empty(graph: DomainGraph, seed: int) -> DomainGraph:
+    return DomainGraph(graph.names, np.zeros_like(graph.adjacency))
+
+
+GRAPHS = {"true": None, "permuted": _permuted, "complete": _complete, "empty": _empty}
+OTHERS = ("permuted", "complete")
 WAYS: dict[str, dict[str, Any]] = {
     "GRDA": {},
     "GRDA, self-pairs": {"self_pairs": "negative"},
@@ -51,10 +59,7 @@ def rows(data: str, seeds: range) -> list[Row | Pair]:
 
         return Candidate(f"{way}, {graph} graph", make)
 
-    listed = [candidate(way, graph) for way in WAYS for graph in GRAPHS]
-    pairs = [
-        (f"{way}, true graph", f"{way}, {graph} graph")
-        for way in WAYS
-        for graph in ("permuted", "complete")
-    ]
+    listed = [candidate(way, graph) for way in WAYS for graph in ("true", *OTHERS)]
+    pairs = [(f"{way}, true graph", f"{way}, {graph} graph") for way in WAYS for graph in OTHERS]
+    listed.append(candidate("GRDA", "empty"))
     return comparison_rows(TITLE, data, listed, one, seeds=seeds, pairs=pairs)

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from makedo.core.candidates import Candidate, Outcome
 from makedo.core.tables import Pair, Row, comparison_rows
 from makedo.data import catalog
 from makedo.data.domain_sets import DomainData
 from makedo.methods.grda.classifier import GRDAClassifier
+from makedo.methods.grda.reproduce.rivals import CIDA, CORAL, rivals
 from makedo.methods.grda.sampling import Batch, Batches, deal
 
 TITLE = "Domains along a spiral: accuracy on domains without labels"
@@ -29,7 +31,7 @@ PAPER = {
     "dg60": {NETWORK: 38.39, "DANN": 61.98, "ADDA-style": 32.17, "CDANN": 61.70, "MDD": 66.24,
              OURS: 96.76},
 }  # fmt: skip
-RIVALS = {"DANN": "dann", "CDANN": "cdann", "ADDA-style": "adda", "MDD": "mdd"}
+ADVERSARIES = {"DANN": "dann", "CDANN": "cdann", "ADDA-style": "adda", "MDD": "mdd"}
 
 
 class SharedOrder(GRDAClassifier):
@@ -94,7 +96,8 @@ def rows(data: str, seeds: range) -> list[Row | Pair]:
         Candidate(LINEAR, network(method="linear")),
         Candidate(HOPS, network(method="self-training")),
         Candidate(NETWORK, network(domain_weight=0.0)),
-        *(Candidate(name, network(adversary=kind)) for name, kind in RIVALS.items()),
+        *(Candidate(name, network(adversary=kind)) for name, kind in ADVERSARIES.items()),
+        *rivals(GRDAClassifier, HistGradientBoostingClassifier(max_iter=50), 1.0),
         Candidate("GRDA, λ = 0.1", network(domain_weight=0.1)),
         Candidate("GRDA, λ = 1, self-pairs", network(self_pairs="negative")),
         Candidate(OURS, network()),
@@ -102,7 +105,7 @@ def rows(data: str, seeds: range) -> list[Row | Pair]:
         Candidate(AUTO, network(method="auto", domain_weight="auto")),
         Candidate(LEAK, leaking),
     ]
-    others = (NETWORK, HOPS, *RIVALS, LEAK)
+    others = (NETWORK, HOPS, *ADVERSARIES, CIDA, CORAL, LEAK)
     return comparison_rows(
         TITLE,
         data,

@@ -14,7 +14,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
+from sklearn.multioutput import MultiOutputRegressor
 
 from makedo.core.candidates import Candidate, Outcome
 from makedo.core.paired import Metric
@@ -22,6 +24,7 @@ from makedo.core.tables import Pair, Row, comparison_rows
 from makedo.data import catalog
 from makedo.data.domains import DomainGraph
 from makedo.methods.grda.regressor import GRDARegressor
+from makedo.methods.grda.reproduce.rivals import rivals
 
 TITLE = "Temperatures of states without labels"
 TASKS = ("E24_to_W24", "N24_to_S24", "W6_to_E42")
@@ -128,17 +131,10 @@ def rows(task: str, seeds: range) -> list[Row | Pair]:
 
         return make
 
-    def boosting(**parameters: Any) -> GRDARegressor:
-        from sklearn.ensemble import HistGradientBoostingRegressor
-        from sklearn.multioutput import MultiOutputRegressor
-
-        base = MultiOutputRegressor(HistGradientBoostingRegressor(max_iter=100))
-        return GRDARegressor("linear", base_estimator=base, **parameters)
-
+    trees = MultiOutputRegressor(HistGradientBoostingRegressor(max_iter=100))
     listed = [
         Candidate(RIDGE, lambda random_state: StateRidge(12, random_state)),
         Candidate(ALL_WINDOWS, lambda random_state: StateRidge(1, random_state)),
-        Candidate("gradient boosting", boosting),
         Candidate(MEANS, regressor(method="domain-means")),
         Candidate(HOPS, regressor(method="self-training")),
         Candidate(
@@ -149,6 +145,7 @@ def rows(task: str, seeds: range) -> list[Row | Pair]:
         Candidate("CDANN", regressor(adversary="cdann")),
         Candidate("ADDA-style", regressor(adversary="adda")),
         Candidate("MDD", regressor(adversary="mdd")),
+        *rivals(GRDARegressor, trees, "auto"),
         Candidate("GRDA, λ = 0.3", regressor(domain_weight=0.3)),
         Candidate("GRDA, λ chosen, plain ridge", regressor(base_estimator="linear")),
         Candidate(OURS, regressor()),
