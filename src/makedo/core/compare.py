@@ -197,10 +197,10 @@ class Comparison:
         group : str, optional
             The group of rows that matters; default the first.
         noun : str
-            What a row is: ``"nodes"``, ``"series"``, ``"customers"``.
+            What a row is: ``"nodes"``, ``"series"``, ``"customers"``; "" where groups say it.
         """
         group = self._known(group)
-        where, pick = f"on {group} {noun}", self.pick(group)
+        where, pick = f"on {group}" + (f" {noun}" if noun else ""), self.pick(group)
         if not len(self._finite(self.ours, group)):
             why = clause(self.failures.get(self.ours, f"there are no {group} {noun} to test on"))
             if not len(self._finite(pick, group)):
@@ -229,7 +229,7 @@ class Comparison:
         simpler = self.candidates.index(pick) < self.candidates.index(self.ours)
         if simpler and d.n and d.clear == 0 and d.interval is not None:
             sure = f"as far as {count(d.n, d.over)} can tell ({d.figure})"
-            return f"{pick} alone is as good {where}, {sure}: use that"
+            return f"{pick[:1].upper()}{pick[1:]} alone is as good {where}, {sure}: use that"
         if d.clear < 0:
             by = d.metric.amount(-d.gain)
             evidence = d.reversed().evidence

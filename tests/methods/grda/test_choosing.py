@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
 
 import makedo
 from makedo import GRDAClassifier, GRDARegressor
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.domains import DomainGraph
 from makedo.data.spiral import make_domain_graph_spiral
-from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop
+from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop, row_losses
 from makedo.methods.grda.relevance import domain_distances, graph_relevance
 from makedo.methods.grda.reproduce.counties import made
 from makedo.methods.grda.selection import choose, extend, hidden_sources, source_groups
@@ -255,3 +256,29 @@ def test_a_users_regressor_is_corrected_and_starts_as_it_is():
     np.testing.assert_allclose(model.predict(X, domain=domain), expected, atol=1e-3)
     with pytest.raises(MakedoInputError, match="base_estimator"):
         model.save("never")
+
+
+# --- ties -----------------------------------------------------------------------------------------
+
+
+def test_chances_tell_apart_candidates_that_make_no_mistake_near_the_sources():
+    data = make_domain_graph_spiral(15, preset="shipped", random_state=7)
+    model = GRDAClassifier(hidden=8, max_epochs=2)
+    model.fit(data.X, data.y, domain=data.domain, graph=data.graph, sources=data.sources)
+    error = model.hidden_losses_.groupby("candidate")["error"].mean()
+    assert error["source only"] < 0.05 and error["self-training along hops"] < 0.05
+    assert model.served_ == "self-training along hops"
+    assert model.score(data.X, data.y, domain=data.domain) > 0.95
+
+
+def test_losses_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    outputs, y = rng.normal(size=(50, 3)), rng.integers(0, 3, 50)
+    task = Classification(np.arange(3))
+    expected = log_loss(y, task.answer(outputs), labels=[0, 1, 2])
+    assert row_losses(task, outputs, y).mean() == pytest.approx(expected)
+    sure = np.array([[50.0, 0.0, 0.0]])
+    assert row_losses(task, sure, np.array([1]))[0] == pytest.approx(-np.log(1e-3))
+    numbers = Regression(np.zeros(2), np.ones(2))
+    losses = row_losses(numbers, outputs[:, :2], outputs[:, 1:])
+    np.testing.assert_allclose(losses, ((outputs[:, :2] - outputs[:, 1:]) ** 2).mean(1))

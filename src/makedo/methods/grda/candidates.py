@@ -20,7 +20,8 @@ from makedo.methods.grda.linear import (
     fit_base,
     fit_with_means,
     hop_by_hop,
-    scaled_losses,
+    row_errors,
+    row_losses,
 )
 from makedo.methods.grda.problem import Problem, flat_rows
 from makedo.methods.grda.selection import FEWEST_SOURCES, choose, hidden_sources
@@ -209,14 +210,15 @@ class Candidates:
             return LINEAR if self.model.method == "auto" else NETWORK
         lines = sorted(self._hidden_losses(), key=lambda line: line[0])
         losses = pd.DataFrame(
-            [line[1:] for line in lines], columns=["candidate", "fold", "domain", "hop", "loss"]
+            [line[1:] for line in lines],
+            columns=["candidate", "fold", "domain", "hop", "loss", "error"],
         )
         choice = choose(losses, self.target_hop)
         self.selection, self.hidden_losses = choice.table, choice.losses
         return choice.best
 
-    def _hidden_losses(self) -> Iterator[tuple[int, str, int, str, int, float]]:
-        """Rank of a candidate, its name, the fold, a hidden source, its hops, the loss there."""
+    def _hidden_losses(self) -> Iterator[tuple[int, str, int, str, int, float, float]]:
+        """Rank of a candidate, its name, fold, hidden source, its hops, loss and error there."""
         graph, labelled, domain = self.problem.graph, self.problem.labelled, self.rows.domain
         groups = hidden_sources(graph, self.problem.sources)
         seen = [labelled & ~np.isin(domain, group) for group in groups]
@@ -242,10 +244,12 @@ class Candidates:
                         mine = mine + one.base(*here)
                     said[adapted(self.model, weight)] = mine
             for rank, (name, outputs) in enumerate(said.items()):
-                loss = scaled_losses(self.task, outputs, self.y[rows])
+                given = self.task, outputs, self.y[rows]
+                loss, error = row_losses(*given), row_errors(*given)
                 for u in group.tolist():
-                    mean = float(loss[domain[rows] == u].mean())
-                    yield rank, name, g, str(graph.names[u]), int(far[u]), mean
+                    of_u = domain[rows] == u
+                    means = float(loss[of_u].mean()), float(error[of_u].mean())
+                    yield rank, name, g, str(graph.names[u]), int(far[u]), *means
 
 
 class Answers:

@@ -63,7 +63,7 @@ def frame_of(counties: DomainData) -> pd.DataFrame:
 def solve(counties: DomainData, where: str, quiet: bool) -> tuple[GRDAClassifier, Report]:
     """A model of the labels of one region, and its report on all others."""
     X, sources = frame_of(counties), counties.tasks[where]
-    model = GRDAClassifier(hidden=32, max_epochs=60, verbose=0 if quiet else 1)
+    model = GRDAClassifier(hidden=32, max_epochs=200, verbose=0 if quiet else 1)
     model.fit(X, counties.y, domain="county", graph=counties.graph, sources=sources)
     return model, model.report(X, counties.y)
 

@@ -35,7 +35,8 @@ def report(model: GRDA, X: Any, y: Any, *, domain: Any, show_rows: bool) -> Repo
     if X is not None:
         scores, domains, hops = credits(model, X, y, domain)
         comparison = compared(model, scores, hops)
-        verdict = comparison.verdict(noun="rows")
+        if model.served_ != LINEAR:  # else there is nothing to compare
+            verdict = comparison.verdict(noun="")
         sections = [
             *comparison_sections(model, comparison, scores, hops),
             map_section(model, scores, domains),
@@ -201,8 +202,8 @@ def selection_section(model: GRDA) -> Section:
                 "gap_error": "standard error",
             }
         ),
-        table_caption="Share of wrong answers, or squared error over the variance of the source "
-        "labels.",
+        table_caption="−log of the probability of the right class, or squared error over the "
+        "variance of the source labels.",
     )
 
 

@@ -69,7 +69,7 @@ class Choice:
         One row a candidate, from the simplest: candidate, loss (at the distance of the targets),
         seen (mean loss on hidden sources), gap and gap_error (to the best, and its standard error).
     losses : DataFrame
-        One row a candidate and hidden source: candidate, fold, domain, hop, loss.
+        One row a candidate and hidden source: candidate, fold, domain, hop, loss, error.
     hop : float
         Mean hops of the targets, to which losses were extended.
     """
