@@ -189,9 +189,10 @@ def test_a_memory_map_is_never_read_as_a_whole(tmp_path):
 @pytest.mark.parametrize("groups", [None, np.arange(900) // 3])
 def test_float32_is_right_to_a_thousandth(valid, groups):
     rng = np.random.default_rng(0)
-    X, y = problem(900, 60)
+    X, y = problem(1100, 60)
     X = X @ rng.normal(size=(60, 60)) + 3  # correlated, far from zero
-    val = {"X_val": X[:200], "y_val": y[:200]} if valid else {}
+    val = {"X_val": X[900:], "y_val": y[900:]} if valid else {}
+    X, y = X[:900], y[:900]
     fine = DatasetDerivative().fit(X, y, groups=groups, **val)
     coarse = DatasetDerivative(dtype="float32").fit(X, y, groups=groups, **val)
     assert coarse.penalty_ == pytest.approx(fine.penalty_, rel=1e-3)
@@ -301,6 +302,7 @@ def test_groups_that_cannot_be_left_out_are_refused():
     half = np.arange(60) // 30
     refused("all weight lies on one group", groups=half, sample_weight=half)
     refused("1 row without a group .first: row 59", groups=[*map(str, range(59)), None])
+    refused("1 row without a group .first: row 59", groups=[*map(str, range(59)), np.nan])
     refused("no column 'g' for groups", X=pd.DataFrame(X, columns=list("abcd")), groups="g")
 
 

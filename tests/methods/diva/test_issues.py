@@ -257,6 +257,16 @@ def test_columns_of_probabilities_are_found_by_name():
     )
 
 
+def test_columns_of_several_labels_are_found_by_name():
+    P, _ = probabilities()
+    frame = pd.DataFrame(P, columns=list("abcd"))
+    Y = (frame > 0.5).astype(int)
+    Y.iloc[0] = 1  # several labels, and not one class a row
+    expected = LabelIssueFinder().fit(y=Y, pred_probs=frame).scores_
+    found = LabelIssueFinder().fit(y=Y, pred_probs=frame[["d", "b", "a", "c"]]).scores_
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_ids_of_probabilities_are_those_of_the_labels():
     P, y = probabilities()
     ids = [f"p{i}" for i in range(60)]
@@ -315,6 +325,7 @@ def test_it_says_in_a_sentence_what_it_found():
     [
         ({}, {"X": 1, "P": 1}, "either X, or pred_probs .* Got both"),
         ({}, {}, "Got neither"),
+        ({}, {"P": 1, "groups": 1}, "groups are for X"),
         ({"score": "derivative"}, {"P": 1}, "needs the features. Give X"),
         ({"score": "residual"}, {"X": 1}, "'residual' is not a score of classes"),
         ({"score": "self_confidence", "threshold": "zero"}, {"P": 1}, 'threshold="zero"'),
@@ -328,6 +339,7 @@ def test_what_cannot_be_asked_is_refused(settings, data, match):
     X, y, _ = blobs(30)
     P = np.full((30, 3), 1 / 3)
     given = {"X": X if "X" in data else None, "pred_probs": P if "P" in data else None}
+    given["groups"] = np.arange(30) if "groups" in data else None
     with pytest.raises(MakedoInputError, match=match):
         LabelIssueFinder(**settings).fit(y=y, **given)
 

@@ -136,3 +136,56 @@ def test_what_y_held_decides_what_is_predicted():
     assert number.predict(X).shape == (12,) and number.decision_function(X).shape == (12, 1)
     names.fit(X, CODES + 0.5)
     assert not hasattr(names, "classes_")
+
+
+# --- shares that do not add up -------------------------------------------------------------------
+
+SHARES = np.random.default_rng(0).dirichlet([1, 1, 1], 12)
+
+
+def test_shares_may_be_rounded():
+    assert read_targets("A", SHARES.round(2) + [0.003, 0, 0], 12).kind == "soft"
+    assert read_targets("A", SHARES.round(3), 12, "soft").kind == "soft"
+
+
+@pytest.mark.parametrize("wrong", [slice(5, 6), slice(None)])
+def test_shares_that_do_not_add_up_are_neither_shares_nor_numbers(wrong):
+    Y = SHARES.copy()
+    Y[wrong] *= 0.9
+    start, n = (5, "1 row") if wrong.start else (0, "12 rows")
+    with pytest.raises(MakedoInputError, match=f"{n} of 12 in y.*row {start}, 0.9.*by its sum"):
+        read_targets("A", Y, 12)
+    assert read_targets("A", Y, 12, "values").kind == "values"
+    with pytest.raises(MakedoInputError, match="sum to 1"):
+        read_targets("A", Y, 12, "soft")
+
+
+def test_two_numbers_between_0_and_1_are_numbers():
+    for seed in range(20):
+        Y = np.random.default_rng(seed).random((60, 2))
+        assert read_targets("A", Y, 60).kind == "values"
+
+
+# --- the columns of other rows -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["values", "multilabel", "soft"])
+def test_columns_of_other_rows_are_found_by_name(kind):
+    Y = {"values": 2 + SHARES, "multilabel": (SHARES > 0.3).astype(int), "soft": SHARES}[kind]
+    frame = pd.DataFrame(Y, columns=["red", "round", "ripe"])
+    like = read_targets("A", frame, 12)
+    assert like.kind == kind
+    other = frame[["ripe", "red", "round"]]
+    np.testing.assert_array_equal(match_targets("A", other, 12, like).Y, Y)
+    np.testing.assert_array_equal(match_targets("A", Y, 12, like).Y, Y)  # by position
+    with pytest.raises(MakedoInputError, match="called 'soft', 'round', 'ripe', those of training"):
+        match_targets("A", frame.rename(columns={"red": "soft"}), 12, like)
+    X = np.random.default_rng(1).normal(size=(12, 2))
+    model = DatasetDerivative(1.0).fit(X, frame)
+    assert model.score(X, other) == model.score(X, frame)
+
+
+def test_a_pool_or_validation_set_may_hold_one_number():
+    X = np.random.default_rng(1).normal(size=(12, 2))
+    model = DatasetDerivative(1.0).fit(X, X[:, 0], X_val=X[:3] + 1, y_val=[0.5, 0.5, 0.5])
+    assert model.score_pool(X[:1] + 2, [0.25]).shape == (1,)

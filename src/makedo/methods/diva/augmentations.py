@@ -205,6 +205,11 @@ class AugmentationSelector(Estimator):
     Features of the augmented copies (run the extractor on them).  Every copy names its source, or
     an original would be predicted from its own copies and every augmentation would look good.
 
+    Notes
+    -----
+    It has no verb and no report: what it finds is the table ``augmentations_``, and features of
+    augmented copies are made in Python.
+
     Relations
     ---------
     This chooses for a linear head on fixed features, and needs one fit a step; a search that trains

@@ -1,4 +1,7 @@
-"""A saved model does not hold its rows; given them again, it is what it was after ``fit``."""
+"""Models that come from a directory: do their parts fit, and what they are with their rows.
+
+A saved model does not hold its rows; given them again, it is what it was after ``fit``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,12 @@ from makedo.core.checks import MakedoInputError, count
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative
+
+
+def refuse_misfits(**fits: bool) -> None:
+    """Raise ValueError for the first part of a model directory that does not fit the others."""
+    if wrong := [name for name, right in fits.items() if not right]:
+        raise ValueError(f"{wrong[0]} has a wrong size or kind")
 
 
 def with_rows(

@@ -33,7 +33,9 @@ from makedo.data.features import read_rows
 from makedo.data.table import TableEncoder
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.held_out import Check, Given, can_learn, errors, gain_of
-from makedo.methods.diva.targets import Targets, match_targets, read_targets
+from makedo.methods.diva.inputs import group_codes, read_weights
+from makedo.methods.diva.remembering import refuse_misfits
+from makedo.methods.diva.targets import KINDS, Targets, match_targets, read_targets
 from makedo.methods.diva.weights import Problem, follow, splits
 
 MOST_STEPS = 3  # further ones overfit the loss that they descend
@@ -131,6 +133,14 @@ class DivaReweighter(Estimator):
     Requirements
     ------------
     Features that a linear model does well on; hundreds of samples, or no gain can be shown.
+
+    Notes
+    -----
+    The length of a step and the most steps are those of the paper and its scale.  What the judge
+    asks (the class on held-out folds rather than the squared output; a gain that is clear at 95 %)
+    was settled while looking at digits and CIFAR-10 embeddings, clean and with wrong labels, in
+    draws of other seeds than those of RESULTS.md, but from the same rows: there its figures are no
+    test on data that were never seen.
 
     Relations
     ---------
@@ -282,13 +292,18 @@ class DivaReweighter(Estimator):
                 f'{owner}: normalize="class" needs classes. Take "mean" for {targets.kind}.'
             )
         n = len(targets.Y)
-        alpha = np.ones(n) if sample_weight is None else np.array(sample_weight, dtype=float)
+        alpha = read_weights(owner, sample_weight, n)
         validation = None
+        if (X_val is None) != (y_val is None):
+            raise MakedoInputError(
+                f"{owner}: {'y_val without X_val' if X_val is None else 'X_val without y_val'}. "
+                "Give both, or neither."
+            )
         if X_val is not None:
             rows, _ = read_rows(self, X_val, dtype=None)
             found = match_targets(owner, y_val, rows.shape[0], targets)
             validation = (rows, _learnable(found))
-        groups = None if groups is None else pd.factorize(np.asarray(groups))[0]
+        groups = None if groups is None else group_codes(owner, groups, n)
         return Problem(matrix, _learnable(targets), alpha, groups, validation)
 
     def _learn(self, targets: Targets) -> None:
@@ -408,6 +423,13 @@ class DivaReweighter(Estimator):
         table = state.pop("table_")
         super()._restore(state)
         self.table_ = None if table is None else TableEncoder.from_state(table)
+        c = len(self.output_names_)
+        refuse_misfits(
+            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
+            coef_=np.ndim(self.coef_) == 2 and len(self.coef_) == c,
+            intercept_=np.shape(self.intercept_) == (c,),
+            sample_weight_=np.shape(self.sample_weight_) == (len(self.ids_),),
+        )
 
 
 def _learnable(targets: Targets) -> np.ndarray:

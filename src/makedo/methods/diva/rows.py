@@ -112,7 +112,7 @@ class Rows:
     """
 
     def __init__(self, blocks: Blocks, scaler: Scaler, intercept: bool):
-        self._blocks, self.scaler, self.intercept = blocks, scaler, intercept
+        self.blocks, self.scaler, self.intercept = blocks, scaler, intercept
         self.n_rows, self.n_features = blocks.shape
         self.width = self.n_features + intercept
         self.size = blocks.size
@@ -120,7 +120,7 @@ class Rows:
         self._factor = (1 / scaler.scale).astype(blocks.dtype)
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
-        if self.n_rows * self.width * self._blocks.dtype.itemsize <= KEPT_BYTES:
+        if self.n_rows * self.width * self.blocks.dtype.itemsize <= KEPT_BYTES:
             return iter(self._kept)
         return self._fresh()
 
@@ -129,12 +129,12 @@ class Rows:
         return list(self._fresh())
 
     def _fresh(self) -> Iterator[tuple[slice, np.ndarray]]:
-        for where, block in self._blocks:
+        for where, block in self.blocks:
             yield where, self._scaled(block)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Some rows, in the order asked for."""
-        return self._scaled(self._blocks.take(indices))
+        return self._scaled(self.blocks.take(indices))
 
     def times(self, M: np.ndarray) -> np.ndarray:
         """Z M, (n, k), for M (D, k)."""
@@ -143,11 +143,11 @@ class Rows:
             out[where] = Z @ M.astype(Z.dtype, copy=False)
         return out
 
-    def moments(self, A: np.ndarray) -> np.ndarray:
-        """Zᵀ A, (D, k), for A (n, k)."""
+    def moments(self, A: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Zᵀ diag(w) A, (D, k), for w (n,) and A (n, k)."""
         total = np.zeros((self.width, A.shape[1]))
-        for where, Z in self:
-            total += Z.T @ A[where].astype(Z.dtype, copy=False)
+        for at, Z in self:
+            total += Z.T @ (weights[at, None] * A[at]).astype(Z.dtype, copy=False)
         return total
 
     def _scaled(self, block: np.ndarray) -> np.ndarray:

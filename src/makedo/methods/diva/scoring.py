@@ -11,6 +11,7 @@ from makedo.core.checks import MakedoInputError, count
 from makedo.core.compare import compare_rows
 from makedo.core.labels import match_labels
 from makedo.core.paired import ACCURACY, Metric
+from makedo.methods.diva.targets import in_order
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative
@@ -52,7 +53,7 @@ def _truth(model: DatasetDerivative, y: Any, n_rows: int) -> np.ndarray:
         truth = np.eye(len(model.classes_))[codes]
         truth[codes == -1], truth[codes == -2] = np.nan, -np.inf
     else:
-        truth = _numbers(owner, y)
+        truth = _numbers(owner, in_order(owner, y, model.output_names_))
         wanted = (n_rows, len(model.output_names_))
         if truth.shape != wanted:
             raise MakedoInputError(
