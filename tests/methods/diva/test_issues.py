@@ -140,6 +140,7 @@ def test_soft_labels_score_as_classes_do_and_half_a_label_is_not_suspicious():
     soft = LabelIssueFinder(targets="soft").fit(X, Y).issues_
     np.testing.assert_allclose(soft["score"], hard["score"])
     P = np.tile([0.5, 0.5, 0.0], (60, 1))
+    P[7] = [0, 0.5, 0.5]
     half = LabelIssueFinder("margin", threshold=0.1).fit(y=P, pred_probs=P)
     assert half.kind_ == "soft" and (half.issues_["score"] == 0).all()
 
@@ -351,6 +352,7 @@ def test_bad_probabilities_are_refused():
         (P[:-1], y, "60 labels"),
         (P[:, :2], y, "pred_probs has 2 columns, y has 4 classes"),
         (P, [None, *y[1:]], "without a label"),
+        (P[:, :, None], y, r"a column for each class. Got shape \(60, 4, 1\)"),
     ):
         with pytest.raises(MakedoInputError, match=match):
             LabelIssueFinder().fit(y=labels, pred_probs=bad)

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import makedo
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.held_out import errors
 from makedo.methods.diva.reweighter import DivaReweighter
@@ -332,6 +332,14 @@ def test_sparse_rows_say_the_same():
     )
 
 
+def test_a_class_of_one_sample_is_called_by_its_name():
+    X, y = blobs()
+    names = np.array(["u", "v", "w"], dtype=object)[y]
+    names[3] = "odd"
+    with pytest.warns(MakedoWarning, match=r"1 class with one sample \(first: 'odd'\)"):
+        DivaReweighter(n_steps=1).fit(X, names)
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -353,7 +361,15 @@ def test_sparse_rows_say_the_same():
         ({}, {"groups": [None, *range(119)]}, "1 row without a group .first: row 0"),
         ({}, {"groups": "patient"}, "groups must hold one name a row. Got str"),
         ({}, {"groups": np.arange(7)}, "groups names 7 groups, X has 120 rows"),
-        ({}, {"y": np.linspace(0, 1, 120)}, "continuous"),
+        ({"estimator": "ridge"}, {}, "parameter estimator must be one of None or an estimator"),
+        ({"estimator": Ridge}, {}, "parameter estimator must be one of None or an estimator"),
+        ({}, {"y": np.linspace(0, 1, 120)}, "continuous. Pass targets=.values."),
+        ({}, {"y": np.arange(120)}, "120 different whole numbers"),
+        (
+            {},
+            {"y": np.eye(2)[np.arange(120) % 2]},
+            "y holds soft labels. Say so, by targets=",
+        ),
         ({}, {"y": None}, "y is None"),
     ],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 
 from makedo import DatasetDerivative
@@ -53,7 +56,7 @@ def test_true_and_false_are_two_classes(y):
         ("values", pd.DataFrame({"a": CODES, "b": CODES})),
         ("multilabel", np.stack([CODES > 0, CODES < 2], axis=1)),
         ("multilabel", pd.DataFrame({"a": CODES > 0, "b": CODES < 2}).astype(int)),
-        ("soft", np.full((12, 4), 0.25)),
+        ("soft", np.vstack([np.full((11, 4), 0.25), np.eye(4)[:1]])),
         ("soft", np.eye(3)[CODES]),
         ("values", np.arange(12.0) * 7 % 60 + 1e-9),
     ],
@@ -85,6 +88,13 @@ def test_many_whole_numbers_are_values_if_floats_and_refused_if_integers():
         (CODES[:11] + 0.5, "11 labels, X has 12 rows"),
         (["a"] * 12, "two classes are needed"),
         ([0.5] * 12, "all 12 labels are 0.5"),
+        (np.tile([1, 0, 1], (12, 1)), "all 12 labels are 1, 0, 1: there is nothing to learn"),
+        (np.tile([0.5, 0.5], (12, 1)), "all 12 labels are 0.5, 0.5"),
+        ([*CODES[:11] + 0.5, 1e200], "the largest number in y is 1e.200; its square is too large"),
+        (pd.date_range("2020-01-01", periods=12).repeat(2)[:12], "y holds dates or times"),
+        (3, "one label a row. Got one int"),
+        ("kind", "one label a row. Got one str"),
+        ([["a"], ["b", "c"]] * 6, "MultiLabelBinarizer"),
         ([*CODES[:11] + 0.5, np.inf], "infinite"),
         (np.stack([NAMES, NAMES], axis=1), "must stand in one column"),
         (None, "y to be passed"),
@@ -136,6 +146,21 @@ def test_what_y_held_decides_what_is_predicted():
     assert number.predict(X).shape == (12,) and number.decision_function(X).shape == (12, 1)
     names.fit(X, CODES + 0.5)
     assert not hasattr(names, "classes_")
+
+
+@pytest.mark.parametrize("kind", ["Float64", "object", "double[pyarrow]"])
+def test_numbers_are_numbers_whatever_holds_them(kind):
+    y = np.random.default_rng(0).normal(size=12)
+    assert read_targets("A", pd.Series(y, dtype=kind), 12).kind == "values"
+    assert read_targets("A", [Fraction(v) for v in y], 12).kind == "values"
+    with pytest.raises(MakedoInputError, match="1 row of 12 without a label"):
+        read_targets("A", pd.Series([None, *y[1:]], dtype=kind), 12)
+
+
+def test_sparse_columns_of_labels_are_read():
+    Y = np.random.default_rng(0).integers(0, 2, (12, 3))
+    found = read_targets("A", sp.csr_matrix(Y), 12)
+    assert found.kind == "multilabel" and (found.Y == Y).all()
 
 
 # --- shares that do not add up -------------------------------------------------------------------

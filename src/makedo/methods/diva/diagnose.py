@@ -53,12 +53,17 @@ def diagnose(
     n_labelled = figures["rows with a label"]
     if n_labelled < FEWEST:
         few = count(n_labelled, "labelled row")
-        return answer("cannot tell", f"{few} are too few to measure with; label at least {FEWEST}.")
+        verb = "is" if n_labelled == 1 else "are"
+        return answer(
+            "cannot tell", f"{few} {verb} too few to measure with; label at least {FEWEST}."
+        )
     fresh: Any = clone(model)
     rng = generator(0, "diagnose")
     study = read_study(fresh, X, y, X_val=X_val, y_val=y_val, rng=rng, **sides)
     if len(study.train) < FEWEST:
         return answer("cannot tell", "Nearly every row has a class of its own. Merge classes.")
+    if study.kind == "classes" and study.train.Y.any(0).sum() < 2:
+        return answer("cannot tell", "Only one class has more than one row. Add rows of others.")
     found = gather(study)
     figures |= measured_figures(study, found)
     verdict, advice = judge(study, found)

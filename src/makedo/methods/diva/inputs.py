@@ -47,11 +47,11 @@ def read_training(model: Any, X: Any, y: Any, groups: Any) -> Training:
     matrix, ids = read_rows(model, X, reset=True, dtype=None)
     n_rows, n_features = matrix.shape
     targets = read_targets(owner, y, n_rows, model.targets)
-    _check_classes(owner, targets)
     codes = None if groups is None else group_codes(owner, groups, n_rows)
+    _check_classes(owner, targets, codes)
     blocks = Blocks(matrix, model.dtype, model.block_size)
     scaler = Scaler.fit(blocks, n_rows, n_features, model.scale, centre=model.fit_intercept)
-    _check_columns(owner, scaler.empty)
+    _check_columns(owner, scaler)
     return Training(Rows(blocks, scaler, model.fit_intercept), targets, codes, ids)
 
 
@@ -112,6 +112,15 @@ def start_weights(model: Any, sample_weight: Any, data: Training) -> np.ndarray:
             f"{owner}: all weight lies on one group, and without it nothing is left to learn from. "
             "Give at least two groups with weight."
         )
+    if targets.kind == "classes" and targets.codes is not None:
+        weighted = np.unique(targets.codes[alpha > 0])
+        if len(weighted) == 1:
+            warnings.warn(
+                f"{owner}: all weight lies on one class ({first(targets.names[weighted])}), so the "
+                "head knows no other. Give another one weight too.",
+                MakedoWarning,
+                stacklevel=3,
+            )
     if model.class_weight == "balanced" and targets.codes is not None:
         sizes = np.bincount(targets.codes, minlength=targets.Y.shape[1])
         alpha = alpha * (n / (np.count_nonzero(sizes) * sizes[targets.codes]))
@@ -240,22 +249,34 @@ def group_codes(owner: str, groups: Any, n_rows: int) -> np.ndarray:
     return codes
 
 
-def _check_classes(owner: str, targets: Targets) -> None:
+def _check_classes(owner: str, targets: Targets, groups: np.ndarray | None) -> None:
+    """Warn of classes that are left out as a whole."""
     if targets.kind != "classes":
         return
     assert targets.codes is not None
-    alone = targets.names[np.bincount(targets.codes) == 1]
+    of_class, c = targets.codes, len(targets.names)
+    if groups is not None:  # a class once for each group that it stands in
+        of_class = np.unique(groups * c + targets.codes) % c
+    alone = targets.names[np.bincount(of_class, minlength=c) == 1]
     if len(alone):
         warnings.warn(
-            f"{owner}: {count(len(alone), 'class', 'classes')} with one sample (first: "
-            f"{first(alone)}). Left out, it is predicted by a head that never saw its class, which "
-            "says nothing of it. Add samples, or merge classes.",
+            f"{owner}: {count(len(alone), 'class', 'classes')} with one "
+            f"{'sample' if groups is None else 'group'} (first: {first(alone)}). Left out, it is "
+            "predicted by a head that never saw its class, which says nothing of it. Add samples, "
+            "or merge classes.",
             MakedoWarning,
             stacklevel=4,
         )
 
 
-def _check_columns(owner: str, empty: np.ndarray) -> None:
+def _check_columns(owner: str, scaler: Scaler) -> None:
+    empty = scaler.empty
+    if scaler.huge.any():
+        raise MakedoInputError(
+            f"{owner}: {count(int(scaler.huge.sum()), 'feature')} of {count(len(empty))} with "
+            f"numbers whose squares are too large for a computer (first: column "
+            f"{int(scaler.huge.argmax())}). Give them in another unit."
+        )
     if empty.all():
         raise MakedoInputError(
             f"{owner}: {count(len(empty), 'feature')}, all constant. Give features that tell rows "

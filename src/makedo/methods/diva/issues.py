@@ -261,6 +261,10 @@ class LabelIssueFinder(Estimator):
                 f"{owner}: pred_probs holds values that are not numbers ({str(error)[:80]})."
             ) from error
         F = F[:, None] if F.ndim == 1 else F
+        if F.ndim != 2:
+            raise MakedoInputError(
+                f"{owner}: pred_probs must have a column for each class. Got shape {F.shape}."
+            )
         if not np.isfinite(F).all():
             raise MakedoInputError(
                 f"{owner}: pred_probs holds {count(int((~np.isfinite(F)).sum()), 'number')} that "

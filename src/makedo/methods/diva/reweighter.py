@@ -25,7 +25,15 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
-from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count
+from makedo.core.checks import (
+    Choice,
+    Either,
+    Having,
+    MakedoInputError,
+    MakedoWarning,
+    Number,
+    count,
+)
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import generator
@@ -34,6 +42,7 @@ from makedo.data.table import TableEncoder
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.held_out import Check, Given, can_learn, errors, gain_of
 from makedo.methods.diva.inputs import group_codes, read_weights
+from makedo.methods.diva.outer_loss import MEANING
 from makedo.methods.diva.remembering import refuse_misfits
 from makedo.methods.diva.targets import KINDS, Targets, match_targets, read_targets
 from makedo.methods.diva.weights import Problem, follow, splits
@@ -165,6 +174,7 @@ class DivaReweighter(Estimator):
     """
 
     _constraints: ClassVar = {
+        "estimator": Either((Choice((None,)), Having("fit", "an estimator"))),
         "n_steps": Either((Choice(("auto",)), Number(0, integer=True))),
         "step": Number(0.0, open_low=True),
         "normalize": Choice(("mean", "class", None)),
@@ -240,7 +250,7 @@ class DivaReweighter(Estimator):
         matrix, self.ids_ = read_rows(self, X, reset=True, dtype=None)
         if getattr(y, "shape", ())[1:] == (1,):
             y = column_or_1d(y, warn=True)
-        targets = read_targets(type(self).__name__, y, matrix.shape[0], self._wanted_kind)
+        targets = self._read_targets(y, matrix.shape[0])
         problem = self._problem(matrix, targets, sample_weight, X_val, y_val, groups)
         self._learn(targets)
         path = self._follow(problem)
@@ -270,6 +280,23 @@ class DivaReweighter(Estimator):
             return self.targets
         regression = self.estimator is not None and is_regressor(self.estimator)
         return "values" if regression else "classes"
+
+    def _read_targets(self, y: Any, n_rows: int) -> Targets:
+        """What y holds; without an estimator that says so, numbers are not taken for classes."""
+        owner = type(self).__name__
+        if self.targets == "auto" and self.estimator is None:
+            found = read_targets(owner, y, n_rows)
+            if found.kind == "values":
+                raise MakedoInputError(
+                    f'{owner}: y is continuous. Pass targets="values" if these are numbers to '
+                    "predict; if they are names of classes, give them as text."
+                )
+            if found.kind != "classes":
+                raise MakedoInputError(
+                    f"{owner}: y holds {MEANING[found.kind]}. Say so, by targets={found.kind!r}."
+                )
+            return found
+        return read_targets(owner, y, n_rows, self._wanted_kind)
 
     def _problem(
         self,
@@ -433,11 +460,8 @@ class DivaReweighter(Estimator):
 
 
 def _learnable(targets: Targets) -> np.ndarray:
-    """Class numbers (N,), or targets (N, c): what the head is given as y."""
-    if targets.kind != "classes":
-        return targets.Y
-    assert targets.codes is not None
-    return targets.codes
+    """Classes (N,), or targets (N, c): what the head is given as y."""
+    return targets.Y if targets.kind != "classes" else targets.names[targets.codes]
 
 
 def _history(path: Path, checked: Check | None) -> pd.DataFrame:

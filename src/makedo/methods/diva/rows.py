@@ -20,9 +20,9 @@ class Scaler:
     prediction, and scaling only the meaning of λ.  Without an intercept nothing is centred.
     """
 
-    def __init__(self, mean: np.ndarray, scale: np.ndarray, empty: np.ndarray | None = None):
+    def __init__(self, mean: np.ndarray, scale: np.ndarray):
         self.mean, self.scale = mean, scale  # (D,), (D,)
-        self.empty = np.zeros(len(mean), bool) if empty is None else empty
+        self.empty = self.huge = np.zeros(len(mean), bool)
 
     @classmethod
     def fit(
@@ -33,26 +33,33 @@ class Scaler:
         how: str | None,
         centre: bool = True,
     ) -> Scaler:
-        """Learn from an iterable of (slice, block), in one pass; ``empty`` columns never vary."""
+        """Learn from an iterable of (slice, block), in one pass.
+
+        ``empty`` columns never vary, of ``huge`` ones the squares are no numbers.
+        """
         near = np.zeros(n_columns)  # about the mean: squares around it lose no digits
         total, square = np.zeros(n_columns), np.zeros(n_columns)
-        for where, block in blocks:
-            if where.start == 0 and centre:
-                constant = block.min(0) == block.max(0)
-                near = np.where(constant, block[0], block.mean(0, dtype=float)).astype(block.dtype)
-            centred = block - near.astype(block.dtype, copy=False)
-            ones = np.ones(len(block), block.dtype)
-            total += ones @ centred
-            square += ones @ (centred * centred)
-        offset = total / n_rows
-        spread = np.maximum(square / n_rows - centre * offset**2, 0.0)  # variance, or mean square
-        empty = square == 0
-        if how is None:
-            return cls(np.zeros(n_columns), np.ones(n_columns), empty)
-        if how == "rms":
-            spread = np.full(n_columns, spread.mean())
+        with np.errstate(over="ignore", invalid="ignore"):
+            for where, block in blocks:
+                if where.start == 0 and centre:
+                    constant = block.min(0) == block.max(0)
+                    middle = np.where(constant, block[0], block.mean(0, dtype=float))
+                    near = middle.astype(block.dtype)
+                centred = block - near.astype(block.dtype, copy=False)
+                ones = np.ones(len(block), block.dtype)
+                total += ones @ centred
+                square += ones @ (centred * centred)
+            offset = total / n_rows
+            # variance, or mean square
+            spread = np.maximum(square / n_rows - centre * offset**2, 0.0)
+            if how == "rms":
+                spread = np.full(n_columns, spread.mean())
         mean = near + offset if centre else np.zeros(n_columns)
-        return cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0), empty)
+        scaler = cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0))
+        if how is None:
+            scaler = cls(np.zeros(n_columns), np.ones(n_columns))
+        scaler.empty, scaler.huge = square == 0, ~np.isfinite(square)
+        return scaler
 
 
 class Blocks:

@@ -90,4 +90,7 @@ def credit(kind: str, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     if kind == "multilabel":
         return np.where(unlabelled, np.nan, ((scores > 0.5) == (truth > 0.5)).mean(1))
     spread = np.nanvar(truth, axis=0)
-    return (1 - (scores - truth) ** 2 / np.where(spread > 0, spread, np.nan)).mean(1)
+    varied = spread > 0  # a column of one number says nothing of a model
+    if not varied.any():
+        return np.full(len(truth), np.nan)
+    return (1 - (scores - truth)[:, varied] ** 2 / spread[varied]).mean(1)

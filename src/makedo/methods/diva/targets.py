@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, count, first
-from makedo.core.labels import as_series, encode_labels
+from makedo.core.labels import LARGEST, as_series, encode_labels
 
 KINDS = ("classes", "multilabel", "soft", "values")
 MANY, ROWS_PER_CLASS = 20, 10  # whole numbers that are as many and as rare are hardly classes
@@ -54,17 +56,19 @@ def read_targets(owner: str, y: Any, n_rows: int, kind: str = "auto") -> Targets
     """
     if y is None:
         raise MakedoInputError(f"{owner} requires y to be passed, but the target y is None.")
-    array = _as_array(y)
+    array = _as_array(owner, y)
+    if not array.ndim:
+        raise MakedoInputError(f"{owner}: y must hold one label a row. Got one {type(y).__name__}.")
     several = array.ndim == 2 and array.shape[1] > 1
     if kind == "auto":
         kind = _kind_of_columns(owner, array) if several else _kind_of_column(owner, array)
     if kind == "classes":
         return _classes(owner, y, n_rows)
     targets = _numbers(owner, y, n_rows, kind)
-    Y = targets.Y
-    if kind == "values" and Y.shape[1] == 1 and Y.min() == Y.max():
+    if (targets.Y == targets.Y[0]).all():
+        each = ", ".join(f"{value:g}" for value in targets.Y[0])
         raise MakedoInputError(
-            f"{owner}: all {count(n_rows, 'label')} are {Y[0, 0]:g}: there is nothing to learn."
+            f"{owner}: all {count(n_rows, 'label')} are {each}: there is nothing to learn."
         )
     return targets
 
@@ -102,7 +106,7 @@ def in_order(owner: str, y: Any, names: np.ndarray) -> Any:
 def class_codes(owner: str, y: Any, n_rows: int, classes: np.ndarray) -> np.ndarray:
     """Class numbers (n_rows,) under known classes."""
     values = as_series(owner, y, n_rows)
-    _refuse_missing(owner, values.isna().to_numpy(), n_rows)
+    _refuse_missing(owner, values.isna().to_numpy(), n_rows, "label them, or leave them out.")
     place = {label: i for i, label in enumerate(classes.tolist())}
     unknown = [v for v in values.tolist() if v not in place]
     if unknown:
@@ -117,15 +121,25 @@ def class_codes(owner: str, y: Any, n_rows: int, classes: np.ndarray) -> np.ndar
 def _classes(owner: str, y: Any, n_rows: int) -> Targets:
     codes, classes = encode_labels(owner, y, n_rows)
     _refuse_missing(owner, codes < 0, n_rows)
+    if classes.dtype.kind in "mM":
+        raise MakedoInputError(
+            f"{owner}: y holds dates or times. Give them as text if they name classes, as numbers "
+            "if they are to be predicted."
+        )
     return Targets("classes", np.eye(len(classes))[codes], classes, codes)
 
 
-def _refuse_missing(owner: str, missing: np.ndarray, n_rows: int) -> None:
+def _refuse_missing(
+    owner: str,
+    missing: np.ndarray,
+    n_rows: int,
+    fix: str = "leave the others out, or give them as a pool.",
+) -> None:
     if missing.any():
         raise MakedoInputError(
             f"{owner}: {count(int(missing.sum()), 'row')} of {count(n_rows)} without a label "
             f"(first: row {int(np.flatnonzero(missing)[0]):,}). Every sample that is valued needs "
-            "one; leave the others out, or give them as a pool."
+            f"one; {fix}"
         )
 
 
@@ -164,16 +178,30 @@ def _kind_of_columns(owner: str, array: np.ndarray) -> str:
     return "values"
 
 
-def _as_array(y: Any) -> np.ndarray:
+def _as_array(owner: str, y: Any) -> np.ndarray:
+    """The labels as an array; numbers among objects are numbers."""
     if hasattr(y, "detach"):
         y = y.detach().cpu()
-    return y.to_numpy() if isinstance(y, (pd.DataFrame, pd.Series)) else np.asarray(y)
+    try:
+        array = y.toarray() if sp.issparse(y) else np.asarray(y)
+    except ValueError as error:  # lists of different length
+        raise MakedoInputError(
+            f"{owner}: y must hold one label a row, or the same number of columns in each. Several "
+            "labels a row are columns of 0 and 1, as sklearn.preprocessing.MultiLabelBinarizer "
+            "makes them."
+        ) from error
+    if array.dtype != object or not array.ndim:
+        return array
+    plain = pd.Series(array.ravel()).infer_objects().to_numpy()
+    if plain.dtype == object and all(isinstance(v, Number) for v in plain):
+        plain = plain.astype(float)  # such as decimal fractions
+    return array if plain.dtype == object else plain.reshape(array.shape)
 
 
 def _numbers(owner: str, y: Any, n_rows: int, kind: str) -> Targets:
     """Columns of numbers: several labels, shares or values."""
     try:
-        Y = _as_array(y).astype(float)
+        Y = _as_array(owner, y).astype(float)
     except (TypeError, ValueError) as error:
         raise MakedoInputError(
             f"{owner}: y holds values that are not numbers. Names of classes must stand in one "
@@ -187,6 +215,11 @@ def _numbers(owner: str, y: Any, n_rows: int, kind: str) -> Targets:
     _refuse_missing(owner, np.isnan(Y.sum(1)), n_rows)
     if not np.isfinite(Y).all():
         raise MakedoInputError(f"{owner}: y holds infinite numbers. Leave those rows out.")
+    if (largest := np.abs(Y).max(initial=0)) > LARGEST:
+        raise MakedoInputError(
+            f"{owner}: the largest number in y is {largest:g}; its square is too large for a "
+            "computer. Take logarithms, or another unit."
+        )
     if kind == "multilabel" and not np.isin(Y, (0, 1)).all():
         raise MakedoInputError(f"{owner}: several labels a row must be columns of 0 and 1.")
     if kind == "soft" and not _are_shares(Y).all():
