@@ -38,7 +38,7 @@ from makedo.methods.diva import inputs, outer_loss, penalty, scoring
 from makedo.methods.diva.derivative import Derivative, Groups
 from makedo.methods.diva.outer import LeavingOut, OnValidation, batch_groups
 from makedo.methods.diva.outer_loss import LOSSES, find_loss
-from makedo.methods.diva.remembering import refuse_misfits
+from makedo.methods.diva.remembering import are_columns, refuse_misfits
 from makedo.methods.diva.ridge import Head, QuadraticForm
 from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.targets import KINDS
@@ -449,14 +449,25 @@ class DatasetDerivative(Estimator):
         self.curvature_ = None if form is None else QuadraticForm(form["left"], form["right"])
         n, c = len(self.mean_), len(self.output_names_)
         width = n + bool(self.fit_intercept)
+        known = {"penalty", "loo_loss"} <= set(getattr(self.history_, "columns", ()))
+        codes = self.y_ if self.kind_ == "classes" else np.zeros(1, int)
         refuse_misfits(
+            self,
+            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
+            label_column_=are_columns(self.label_column_, self.group_column_),
+            history_=isinstance(self.history_, pd.DataFrame) and known,
+            penalty_=Number(0.0).accepts(self.penalty_),
+            loss_=Number().accepts(self.loss_),
+            n_features_in_=Number(1, integer=True).accepts(self.n_features_in_),
+            y_=len(self.y_) == len(self.ids_)
+            and codes.dtype.kind == "i"
+            and bool(((codes >= 0) & (codes < c)).all()),
             coef_=np.shape(self.coef_) == (c, n) and np.shape(self.intercept_) == (c,),
             scale_=np.shape(self.scale_) == (n,),
             linear_=np.shape(self.linear_) == (width, c),
             curvature_=self.curvature_ is None or self.curvature_.fits(width),
-            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
             **{
                 name: len(getattr(self, name)) == len(self.ids_)
-                for name in ("gradient_", "leverage_", "sample_weight_", "loo_predictions_", "y_")
+                for name in ("gradient_", "leverage_", "sample_weight_", "loo_predictions_")
             },
         )

@@ -407,8 +407,10 @@ class LabelIssueFinder(Estimator):
         super()._restore(state)
         shape = np.shape(self.scores_)
         refuse_misfits(
-            kind_=self.kind_ in SCORES,
-            scores_=shape in ((len(self.ids_),), (len(self.ids_), len(self.output_names_))),
+            self,
+            score_=self.score_ in type(self)._constraints["score"].values,
+            scores_=np.asarray(self.scores_).dtype.kind == "f"
+            and shape in ((len(self.ids_),), (len(self.ids_), len(self.output_names_))),
             **{
                 name: np.shape(getattr(self, name)) == shape
                 for name in ("given_", "suggested_", "marked_")

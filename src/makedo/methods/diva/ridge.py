@@ -60,7 +60,9 @@ class QuadraticForm:
     def fits(self, width: int) -> bool:
         """Whether its matrices are of a size to take rows of ``width``."""
         left, right = np.shape(self.left), np.shape(self.right)
-        return len(left) == 2 and left[0] == width and left == (right or (width, width))
+        if self.right is None:
+            right = (width, width)
+        return len(left) == 2 and left[0] == width and left == right
 
     def to_state(self) -> dict[str, Any]:
         """Arrays for a model directory."""

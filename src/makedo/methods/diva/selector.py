@@ -43,7 +43,7 @@ from makedo.methods.diva import derivative, inputs, outer_loss, penalty
 from makedo.methods.diva.derivative import Derivative, slopes
 from makedo.methods.diva.growing import GrowingHead, Stack, as_rows, rows_of
 from makedo.methods.diva.outer_loss import LOSSES, MEANING, find_loss
-from makedo.methods.diva.remembering import refuse_misfits
+from makedo.methods.diva.remembering import are_columns, refuse_misfits
 from makedo.methods.diva.ridge import Head
 from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.targets import KINDS, Targets
@@ -501,7 +501,10 @@ class DivaSelector(Estimator):
         super()._restore(state)
         D, c = np.shape(self.core_)[1], len(self.output_names_)
         refuse_misfits(
-            kind_=self.kind_ in KINDS,
+            self,
+            n_features_in_=Number(1, integer=True).accepts(self.n_features_in_),
+            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
+            label_column_=are_columns(self.label_column_, self.group_column_),
             core_targets_=np.shape(self.core_targets_) == (len(self.core_), c),
             mean_=np.shape(self.mean_) == np.shape(self.scale_) == (D,),
             valid_=self.valid_ is None
