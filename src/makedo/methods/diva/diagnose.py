@@ -138,9 +138,10 @@ def judge(study: Study, found: Evidence) -> tuple[str, str]:
         )
     if found.gap.clear > 0 and found.gap.gain >= MUCH * metric.scale:
         return "does not apply", (
-            f"{capital(found.gap.ours)} beats a linear head by {metric.amount(found.gap.gain)}: "
-            "the values describe the wrong model. Give features on which a linear model does well, "
-            "such as embeddings or random Fourier features."
+            f"On these features {found.gap.ours} beats a linear head by "
+            f"{metric.amount(found.gap.gain)}: the values describe the wrong model. Give "
+            "features on which a linear model does well, such as embeddings or random Fourier "
+            "features."
         )
     act = found.act
     if act.clear > 0:
