@@ -27,6 +27,14 @@ def test_each_loss_of_the_path_is_that_of_its_own_head(problem, groups):
         np.testing.assert_allclose(row["loo_loss"], expected, **close)
 
 
+@pytest.mark.parametrize("held", [1, 14 * 3 * 4, 10**9])
+def test_how_much_is_held_at_once_changes_nothing(make_problem, monkeypatch, held):
+    expected = make_problem().fit(penalty="loo").history_
+    monkeypatch.setattr(penalty, "HELD", held)
+    found = make_problem().fit(penalty="loo").history_
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_any_loss_may_choose_and_outer_weights_count(make_problem):
     problem = make_problem()
     rows = Rows(Blocks(problem.X, "float64"), Scaler(np.zeros(5), np.ones(5)), problem.intercept)
