@@ -207,6 +207,10 @@ class AugmentationSelector(Estimator):
 
     Notes
     -----
+    The derivative and the advice are about the even mixture, where each augmentation stands beside
+    all others; the probability is about where the steps end.  One that helps only by making up for
+    a harmful one is advised to keep, and has no probability once the other is gone.
+
     It has no verb and no report: what it finds is the table ``augmentations_``, and features of
     augmented copies are made in Python.
 
