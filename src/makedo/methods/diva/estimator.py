@@ -451,14 +451,15 @@ class DatasetDerivative(Estimator):
         width = n + bool(self.fit_intercept)
         known = {"penalty", "loo_loss"} <= set(getattr(self.history_, "columns", ()))
         codes = self.y_ if self.kind_ == "classes" else np.zeros(1, int)
+        learnt: Any = self
         refuse_misfits(
             self,
             kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
-            label_column_=are_columns(self.label_column_, self.group_column_),
+            label_column_=are_columns(learnt.label_column_, learnt.group_column_),
             history_=isinstance(self.history_, pd.DataFrame) and known,
             penalty_=Number(0.0).accepts(self.penalty_),
             loss_=Number().accepts(self.loss_),
-            n_features_in_=Number(1, integer=True).accepts(self.n_features_in_),
+            n_features_in_=Number(1, integer=True).accepts(learnt.n_features_in_),
             y_=len(self.y_) == len(self.ids_)
             and codes.dtype.kind == "i"
             and bool(((codes >= 0) & (codes < c)).all()),

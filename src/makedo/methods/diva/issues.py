@@ -408,7 +408,7 @@ class LabelIssueFinder(Estimator):
         shape = np.shape(self.scores_)
         refuse_misfits(
             self,
-            score_=self.score_ in type(self)._constraints["score"].values,
+            score_=any(self.score_ in (*alone, *featured) for alone, featured in SCORES.values()),
             scores_=np.asarray(self.scores_).dtype.kind == "f"
             and shape in ((len(self.ids_),), (len(self.ids_), len(self.output_names_))),
             **{

@@ -451,9 +451,10 @@ class DivaReweighter(Estimator):
         super()._restore(state)
         self.table_ = None if table is None else TableEncoder.from_state(table)
         c = len(self.output_names_)
+        learnt: Any = self
         refuse_misfits(
             self,
-            n_features_in_=Number(1, integer=True).accepts(self.n_features_in_),
+            n_features_in_=Number(1, integer=True).accepts(learnt.n_features_in_),
             kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
             coef_=np.ndim(self.coef_) == 2 and len(self.coef_) == c,
             intercept_=np.shape(self.intercept_) == (c,),

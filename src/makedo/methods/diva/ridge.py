@@ -59,9 +59,8 @@ class QuadraticForm:
 
     def fits(self, width: int) -> bool:
         """Whether its matrices are of a size to take rows of ``width``."""
-        left, right = np.shape(self.left), np.shape(self.right)
-        if self.right is None:
-            right = (width, width)
+        left = np.shape(self.left)
+        right = (width, width) if self.right is None else np.shape(self.right)
         return len(left) == 2 and left[0] == width and left == right
 
     def to_state(self) -> dict[str, Any]:

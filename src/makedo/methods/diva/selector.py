@@ -500,16 +500,17 @@ class DivaSelector(Estimator):
             state["table_"] = TableEncoder.from_state(state["table_"])
         super()._restore(state)
         D, c = np.shape(self.core_)[1], len(self.output_names_)
+        learnt: Any = self
         refuse_misfits(
             self,
-            n_features_in_=Number(1, integer=True).accepts(self.n_features_in_),
+            n_features_in_=Number(1, integer=True).accepts(learnt.n_features_in_),
             kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
-            label_column_=are_columns(self.label_column_, self.group_column_),
+            label_column_=are_columns(learnt.label_column_, learnt.group_column_),
             core_targets_=np.shape(self.core_targets_) == (len(self.core_), c),
             mean_=np.shape(self.mean_) == np.shape(self.scale_) == (D,),
             valid_=self.valid_ is None
             or np.shape(self.valid_)[1:] == (D,)
-            and np.shape(self.valid_targets_) == (len(self.valid_), c),
+            and np.shape(learnt.valid_targets_) == (len(self.valid_), c),
         )
 
     def _card(self) -> str:
