@@ -86,6 +86,28 @@ def test_of_many_points_the_outermost_stay():
     assert any("of 20,000 rows" in text for text in written(figure))
 
 
+@pytest.mark.parametrize("low, high", [(0.06, 0.19), (0.3, 0.9), (0.2, 1.5), (0.01, 0.8), (1, 1e6)])
+def test_a_logarithmic_scale_has_some_ticks_whatever_its_reach(low, high):
+    x = np.geomspace(low, high, 50)
+    axes = distributions.cloud(x, x, label="y", x_label="x", log_x=True).axes[0]
+    left, right = axes.get_xlim()
+    assert sum(left <= tick <= right for tick in axes.get_xticks()) >= 2
+
+
+def test_names_above_a_table_of_counts_do_not_touch():
+    names = ["benign", "malignant"]
+    table = pd.DataFrame([[139, 17], [28, 116]], index=names, columns=names)
+    figure = distributions.count_map(table, label="given", x_label="suggested")
+    assert written(figure).count("benign") == written(figure).count("malignant") == 2
+    figure.canvas.draw()
+    boxes = [
+        text.get_window_extent()
+        for text in figure.axes[0].texts
+        if text.get_text() in names and text.get_ha() == "center"
+    ]
+    assert len(boxes) == 2 and boxes[0].x1 < boxes[1].x0
+
+
 def test_a_logarithmic_scale_leaves_out_what_has_no_logarithm():
     figure = distributions.cloud(
         [0, 1e-3, 10, np.nan], [1, 2, 3, 4], label="y", x_label="x", log_x=True

@@ -216,6 +216,7 @@ def write_state(path: Path, header: dict[str, Any], state: dict[str, Any]) -> No
 
 def read_state(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     """The state whose JSON form stands in ``document`` (the content of ``path/model.json``)."""
+    from pyarrow import ArrowException
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -223,7 +224,7 @@ def read_state(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         arrays = load_file(path / "weights.safetensors")
         columns = read_tables(path / "tables.parquet")
         return unpack(document["state"], arrays, columns)
-    except (SafetensorError, OSError, *DAMAGE) as error:
+    except (SafetensorError, ArrowException, OSError, *DAMAGE) as error:
         raise MakedoInputError(
             f"{path}: the model directory is damaged ({_kind_and_line(error)}). Save the model "
             "again."

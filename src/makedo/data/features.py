@@ -122,11 +122,10 @@ def _matrix(owner: str, X: Any, dtype: str | None) -> Matrix:
             f"{owner}: X must have two dimensions (rows, columns). Got shape {given.shape}."
         )
     if not _all_finite(matrix.data if sp.issparse(matrix) else matrix):
-        bad = sp.csr_matrix(matrix)
-        bad.data = ~np.isfinite(bad.data)
-        columns = np.unique(bad.indices[bad.data])
+        bad = ~np.isfinite(matrix.data if sp.issparse(matrix) else matrix)
+        columns = np.unique(matrix.indices[bad] if sp.issparse(matrix) else np.nonzero(bad)[1])
         raise MakedoInputError(
-            f"{owner}: X has {count(int(bad.data.sum()))} NaN or infinite values in "
+            f"{owner}: X has {count(int(bad.sum()))} NaN or infinite values in "
             f"{count(len(columns), 'column')} (first: {first(columns)}). Impute them first, for "
             "example with sklearn.impute.SimpleImputer, or give a data frame, whose missing values "
             "are filled."

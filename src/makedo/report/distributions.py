@@ -209,9 +209,9 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _log_axis(ax: Any) -> None:
-    """Ticks at powers of ten, as many as fit; over less than two decades also at 2 and 5."""
+    """Ticks at powers of ten, as many as fit; over few decades also between them."""
     low, high = np.log10(ax.get_xlim())
-    steps = (1, 2, 5) if high - low < 2 else (1,)
+    steps = (1, 1.5, 2, 3, 5, 7) if high - low < 1 else (1, 2, 5) if high - low < 2 else (1,)
     powers = range(math.floor(low), math.ceil(high) + 1)
     places = [float(f"{step}e{power}") for power in powers for step in steps]
     places = [place for place in places if low - 1e-9 <= math.log10(place) <= high + 1e-9]
@@ -250,7 +250,8 @@ def count_map(table: pd.DataFrame, *, label: str, x_label: str, most: int = 12) 
     share, counts = share[np.ix_(shown, shown)], counts[np.ix_(shown, shown)]
     names = [words(name) for name in table.index[shown]]
     left = min(110.0, max((width_of(name) for name in names), default=0) + 12)
-    side = min(42.0, (WIDTH - left) / max(1, len(names)))
+    widest = max((width_of(name) * SMALL / TEXT for name in names), default=0.0) + 10
+    side = min(max(42.0, min(widest, 90.0)), (WIDTH - left) / max(1, len(names)))
     size = side * max(1, len(names))
     with drawing():
         figure = new_figure(56 + size + 24 + 18 * (left_out > 0))
@@ -268,7 +269,7 @@ def count_map(table: pd.DataFrame, *, label: str, x_label: str, most: int = 12) 
         for i, name in enumerate(names):
             write(ax, 0, i, cut(name, left - 10), dx=-left, data="y", va="center_baseline")
             above = {"data": "x", "ha": "center", "size": SMALL}
-            write(ax, i, 1, cut(name, side * TEXT / SMALL), dy=6, **above)
+            write(ax, i, 1, cut(name, (side - 6) * TEXT / SMALL), dy=6, **above)
         write(ax, 0, 1, f"{label} ↓, {x_label} →", dx=-left, dy=26, **NOTE)
         if left_out:
             text = f"and {number(left_out)} more, which are confused less"

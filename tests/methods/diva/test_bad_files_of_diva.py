@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from makedo import cli
+from makedo import LabelIssueFinder, cli
 
 N = 60
 COLUMNS = ["size", "width"]
@@ -217,6 +217,21 @@ def test_bad_settings_of_extend_are_refused(refused, setting):
     assert name in refused("extend", *line, "--set", setting, "--out", "chosen.csv", "--quiet")
 
 
+def test_groups_beside_probabilities_are_refused(refused):
+    line = ["--rows", "rows.csv", "--label", "kind", *FEATURES, "--probabilities", "guess.csv"]
+    assert "groups are for X" in refused("issues", *line, "--group", "patient", "--out", "i.csv")
+
+
+@pytest.mark.parametrize("verb", ["score", "issues"])
+@pytest.mark.parametrize("n", [1, N])
+def test_shares_that_do_not_sum_to_1_are_refused(refused, verb, n):
+    part = np.where(np.arange(N) < n, 0.6, 0.7)
+    rows(left=0.3, right=part)()
+    line = ["--rows", "rows.csv", "--label", "left,right", *FEATURES, "--out", "result.csv"]
+    words = f"{n} row{'s' * (n > 1)} of 60 in y whose shares do not sum to 1 (first: row 0, 0.9)"
+    assert words in refused(verb, *line)
+
+
 # --- with a model --------------------------------------------------------------------------------
 
 
@@ -236,6 +251,15 @@ def test_predict_and_evaluate_refuse(refused, spoil, words):
     assert words in refused("predict", *line, "--out", "said.csv", "--quiet")
     line += ["--label", "kind"]
     assert words in refused("evaluate", *line, "--out", "scores.csv", "--quiet")
+
+
+def test_a_model_of_another_class_is_refused(refused):
+    X = table()[COLUMNS]
+    LabelIssueFinder().fit(X, table()["kind"]).save("finder")
+    line = ["finder", "--rows", "rows.csv", "--quiet"]
+    assert "holds a LabelIssueFinder" in refused("predict", *line, "--out", "said.csv")
+    assert "holds a LabelIssueFinder" in refused("evaluate", *line, "--label", "kind")
+    assert "holds a LabelIssueFinder" in refused("report", "finder", "--out", "page.html")
 
 
 REPORTS = {

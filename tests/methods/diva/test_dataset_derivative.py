@@ -189,9 +189,10 @@ def test_a_memory_map_is_never_read_as_a_whole(tmp_path):
 @pytest.mark.parametrize("groups", [None, np.arange(900) // 3])
 def test_float32_is_right_to_a_thousandth(valid, groups):
     rng = np.random.default_rng(0)
-    X, y = problem(900, 60)
+    X, y = problem(1100, 60)
     X = X @ rng.normal(size=(60, 60)) + 3  # correlated, far from zero
-    val = {"X_val": X[:200], "y_val": y[:200]} if valid else {}
+    val = {"X_val": X[900:], "y_val": y[900:]} if valid else {}
+    X, y = X[:900], y[:900]
     fine = DatasetDerivative().fit(X, y, groups=groups, **val)
     coarse = DatasetDerivative(dtype="float32").fit(X, y, groups=groups, **val)
     assert coarse.penalty_ == pytest.approx(fine.penalty_, rel=1e-3)
@@ -301,6 +302,7 @@ def test_groups_that_cannot_be_left_out_are_refused():
     half = np.arange(60) // 30
     refused("all weight lies on one group", groups=half, sample_weight=half)
     refused("1 row without a group .first: row 59", groups=[*map(str, range(59)), None])
+    refused("1 row without a group .first: row 59", groups=[*map(str, range(59)), np.nan])
     refused("no column 'g' for groups", X=pd.DataFrame(X, columns=list("abcd")), groups="g")
 
 
@@ -319,6 +321,31 @@ def test_a_class_of_one_sample_is_pointed_out():
     y[8] = "yew"
     with pytest.warns(MakedoWarning, match=r"1 class with one sample \(first: 'yew'\)"):
         DatasetDerivative(1.0).fit(X, y)
+
+
+def test_a_class_that_is_left_out_with_its_only_group_is_pointed_out():
+    groups = np.where(Y == "ash", 0, np.arange(60))
+    with pytest.warns(MakedoWarning, match=r"1 class with one group \(first: 'ash'\)"):
+        DatasetDerivative(1.0).fit(X, Y, groups=groups)
+
+
+def test_weight_on_one_class_alone_is_pointed_out():
+    with pytest.warns(MakedoWarning, match=r"all weight lies on one class \('ash'\)"):
+        DatasetDerivative(1.0).fit(X, Y, sample_weight=Y == "ash")
+
+
+@pytest.mark.parametrize("scale", ["rms", "standardize", None])
+def test_numbers_whose_squares_overflow_are_refused(scale):
+    huge = X * [1, 1, 1e200, 1]
+    refused(r"1 feature of 4 with numbers whose squares.*first: column 2", X=huge,
+            settings={"scale": scale})  # fmt: skip
+    refused("first: column 2", X=X * [1, 1, 1e60, 1], settings={"scale": scale, "dtype": "float32"})
+
+
+def test_half_precision_that_overflowed_is_refused():
+    with np.errstate(over="ignore"):
+        refused("X has 60 NaN or infinite values in 1 column .first: 2",
+                X=(X * [1, 1, 1e30, 1]).astype("float16"))  # fmt: skip
 
 
 def test_a_sample_that_only_its_own_label_decides_is_named():
@@ -418,6 +445,9 @@ def test_evaluate_of_numbers_is_r_squared():
     assert model.score(NEW, new_y) == pytest.approx(expected)
     table = model.evaluate(NEW, np.append(new_y[:-1], np.nan)).set_index("candidate")
     assert table["n"].tolist() == [11, 11] and table["mean"]["constant"] <= 0
+    two = DatasetDerivative().fit(X, np.stack([y, np.where(X[:, 0] > 0, 7.0, 7.5)], 1))
+    one = two.evaluate(NEW, np.stack([new_y, np.full(12, 7.0)], 1))  # a column that never changes
+    assert one["mean"][1] == pytest.approx(model.evaluate(NEW, new_y)["mean"][1], abs=0.01)
 
 
 def test_evaluate_of_several_labels_is_the_share_of_right_ones():

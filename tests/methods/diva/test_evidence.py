@@ -274,6 +274,19 @@ def test_dropping_wrong_labels_helps_and_trusted_rows_are_sure_of_it(seed):
     assert sure.figures["trusted rows"] == 1200 and "trusted rows" in sure.unit
 
 
+def test_shares_of_which_one_is_the_largest_everywhere_are_measured():
+    X, y = clouds(120)
+    Y = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]])[y]
+    assert diagnose(DatasetDerivative(), X, Y).figures["rows with a label"] == 120
+
+
+def test_a_class_that_stands_alone_is_no_data_to_measure_on():
+    X, y = clouds(60)
+    found = diagnose(DatasetDerivative(), X, np.where(np.arange(60) == 3, "odd", "even"))
+    assert found.verdict == "cannot tell" and "Only one class" in found.advice
+    assert "1 labelled row is too few" in diagnose(DatasetDerivative(), X[:1], y[:1]).advice
+
+
 def test_rows_without_a_label_do_not_count():
     X, y = clouds()
     gaps = y.astype(object)

@@ -29,6 +29,19 @@ def test_leave_one_out_predictions_are_those_of_refits(problem):
         )
 
 
+@pytest.mark.parametrize("scale", ["rms", "standardize"])
+def test_scaled_and_centred_features_are_left_out_as_exactly(problem, scale):
+    """The centring is learnt once: what is left out leaves it as it is (trap 6)."""
+    problem.X = problem.X * np.geomspace(1, 30, problem.X.shape[1]) + 5
+    model = problem.fit(scale=scale)
+    problem.X = (problem.X - model.mean_) / model.scale_
+    assert (abs(problem.X.mean(0)).max() < 1e-9) == problem.intercept
+    for i in range(len(problem.X)):
+        np.testing.assert_allclose(
+            model.loo_predictions_[i], problem.without([i])[0], rtol=1e-8, atol=1e-8
+        )
+
+
 def test_leave_group_out_predictions_are_those_of_refits(problem):
     groups = np.array([0, 0, 0, 1, 1, 2, 3, 3, 2, 4, 4, 4, 5, 5])[: len(problem.X)]
     model = problem.fit(groups=groups)
@@ -70,7 +83,7 @@ def test_two_copies_of_a_sample_are_one_of_double_weight(problem):
     np.testing.assert_allclose(copies.coef_, double.coef_, rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(copies.intercept_, double.intercept_, rtol=1e-8, atol=1e-9)
     for copy in (3, -1):
-        np.testing.assert_allclose(copies.gradient_[copy], double.gradient_[3], rtol=1e-7)
+        np.testing.assert_allclose(copies.gradient_[copy], double.gradient_[3], rtol=1e-8)
 
 
 def test_a_balanced_start_gives_every_class_the_same_weight(make_problem):
@@ -93,7 +106,7 @@ def test_leave_one_out_errors_are_those_of_ridge_cv(shape, intercept):
     theirs = RidgeCV(alphas=[0.4], fit_intercept=intercept, store_cv_results=True).fit(X, Y)
     ours = DatasetDerivative(0.4, fit_intercept=intercept, scale=None).fit(X, Y)
     squares = (ours.loo_predictions_ - Y) ** 2
-    np.testing.assert_allclose(squares, theirs.cv_results_[..., 0], rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(squares, theirs.cv_results_[..., 0], rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("intercept", [True, False])
@@ -104,9 +117,9 @@ def test_coefficients_are_those_of_ridge_with_weights(shape, intercept):
     theirs = Ridge(0.4, fit_intercept=intercept).fit(X, Y, sample_weight=alpha)
     ours = DatasetDerivative(0.4, fit_intercept=intercept, scale=None)
     ours.fit(X, Y, sample_weight=alpha)
-    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-7, atol=1e-8)
-    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-7, atol=1e-8)
-    np.testing.assert_allclose(ours.decision_function(X), theirs.predict(X), rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(ours.decision_function(X), theirs.predict(X), rtol=1e-8, atol=1e-9)
 
 
 def test_classes_are_those_of_ridge_classifier():
@@ -145,7 +158,7 @@ def test_a_rotation_of_the_features_changes_nothing(problem, scale):
     other = problem.fit(scale=scale, penalty="loo")
     np.testing.assert_allclose(model.penalty_, other.penalty_)
     for name in ANSWERS:
-        np.testing.assert_allclose(getattr(model, name), getattr(other, name), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(getattr(model, name), getattr(other, name), rtol=1e-8, atol=1e-9)
 
 
 def test_a_rotation_does_matter_where_columns_are_standardised(make_problem):

@@ -140,6 +140,7 @@ def test_soft_labels_score_as_classes_do_and_half_a_label_is_not_suspicious():
     soft = LabelIssueFinder(targets="soft").fit(X, Y).issues_
     np.testing.assert_allclose(soft["score"], hard["score"])
     P = np.tile([0.5, 0.5, 0.0], (60, 1))
+    P[7] = [0, 0.5, 0.5]
     half = LabelIssueFinder("margin", threshold=0.1).fit(y=P, pred_probs=P)
     assert half.kind_ == "soft" and (half.issues_["score"] == 0).all()
 
@@ -257,6 +258,16 @@ def test_columns_of_probabilities_are_found_by_name():
     )
 
 
+def test_columns_of_several_labels_are_found_by_name():
+    P, _ = probabilities()
+    frame = pd.DataFrame(P, columns=list("abcd"))
+    Y = (frame > 0.5).astype(int)
+    Y.iloc[0] = 1  # several labels, and not one class a row
+    expected = LabelIssueFinder().fit(y=Y, pred_probs=frame).scores_
+    found = LabelIssueFinder().fit(y=Y, pred_probs=frame[["d", "b", "a", "c"]]).scores_
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_ids_of_probabilities_are_those_of_the_labels():
     P, y = probabilities()
     ids = [f"p{i}" for i in range(60)]
@@ -315,6 +326,7 @@ def test_it_says_in_a_sentence_what_it_found():
     [
         ({}, {"X": 1, "P": 1}, "either X, or pred_probs .* Got both"),
         ({}, {}, "Got neither"),
+        ({}, {"P": 1, "groups": 1}, "groups are for X"),
         ({"score": "derivative"}, {"P": 1}, "needs the features. Give X"),
         ({"score": "residual"}, {"X": 1}, "'residual' is not a score of classes"),
         ({"score": "self_confidence", "threshold": "zero"}, {"P": 1}, 'threshold="zero"'),
@@ -328,6 +340,7 @@ def test_what_cannot_be_asked_is_refused(settings, data, match):
     X, y, _ = blobs(30)
     P = np.full((30, 3), 1 / 3)
     given = {"X": X if "X" in data else None, "pred_probs": P if "P" in data else None}
+    given["groups"] = np.arange(30) if "groups" in data else None
     with pytest.raises(MakedoInputError, match=match):
         LabelIssueFinder(**settings).fit(y=y, **given)
 
@@ -339,6 +352,7 @@ def test_bad_probabilities_are_refused():
         (P[:-1], y, "60 labels"),
         (P[:, :2], y, "pred_probs has 2 columns, y has 4 classes"),
         (P, [None, *y[1:]], "without a label"),
+        (P[:, :, None], y, r"a column for each class. Got shape \(60, 4, 1\)"),
     ):
         with pytest.raises(MakedoInputError, match=match):
             LabelIssueFinder().fit(y=labels, pred_probs=bad)

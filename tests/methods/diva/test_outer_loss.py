@@ -78,6 +78,11 @@ def no_gradient(F, Y):
     return ((F - Y) ** 2).sum(1), ((F - Y) ** 2).sum(1)
 
 
+def test_a_loss_that_gives_no_numbers_is_refused():
+    with pytest.raises(MakedoInputError, match="outer_loss gives NaN or infinity"):
+        DatasetDerivative(1.0, outer_loss=lambda F, Y: (F.sum(1) * np.nan, F)).fit(X, CODES)
+
+
 @pytest.mark.parametrize("loss", [no_pair, one_number, no_gradient])
 def test_a_loss_of_ones_own_is_tried_first(loss):
     with pytest.raises(MakedoInputError, match=r"outer_loss must give the loss of each row"):

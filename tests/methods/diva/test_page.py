@@ -240,3 +240,19 @@ def test_what_a_bad_annotator_labelled_is_added_last():
     assert "Which rows of the pool to add?" in report.figures
     mean = extension.summary(curve).set_index(["candidate", "added"])["mean"]
     assert mean["DIVA", 0] == pytest.approx(start["DIVA"].mean())
+
+
+def test_the_curve_of_a_pool_stays_within_a_hundred_per_cent_and_gains_have_one_form(model):
+    curve = pd.DataFrame(
+        [
+            (name, added, 60 + added, part, score, True)
+            for name in ("DIVA", "uniform")
+            for added in (0, 10, 20)
+            for part, score in enumerate((100.0, 99.0, 100.0, 96.0 + added / 10))
+        ],
+        columns=["candidate", "added", "training", "part", "score", "helpful"],
+    )
+    section = page.extension_section(model, curve)
+    axes = section.figure.axes[0]
+    assert axes.get_ylim()[1] <= 100.5
+    assert section.formats == {"gain": "+.1f", "low": "+.1f", "high": "+.1f"}

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import makedo
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.held_out import errors
 from makedo.methods.diva.reweighter import DivaReweighter
@@ -332,6 +332,14 @@ def test_sparse_rows_say_the_same():
     )
 
 
+def test_a_class_of_one_sample_is_called_by_its_name():
+    X, y = blobs()
+    names = np.array(["u", "v", "w"], dtype=object)[y]
+    names[3] = "odd"
+    with pytest.warns(MakedoWarning, match=r"1 class with one sample \(first: 'odd'\)"):
+        DivaReweighter(n_steps=1).fit(X, names)
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -346,8 +354,22 @@ def test_sparse_rows_say_the_same():
         ({"normalize": "class", "targets": "values"}, {}, "needs classes"),
         ({}, {"sample_weight": np.zeros(120)}, "all sample weights are zero"),
         ({}, {"sample_weight": np.ones(7)}, "sample_weight has shape"),
+        ({}, {"sample_weight": ["heavy"] * 120}, "sample_weight holds values that are not numbers"),
         ({}, {"X_val": np.ones((2, 5)), "y_val": [0, 9]}, "not in training"),
-        ({}, {"y": np.linspace(0, 1, 120)}, "continuous"),
+        ({}, {"X_val": np.ones((2, 5))}, "X_val without y_val"),
+        ({}, {"y_val": [0, 1]}, "y_val without X_val"),
+        ({}, {"groups": [None, *range(119)]}, "1 row without a group .first: row 0"),
+        ({}, {"groups": "patient"}, "groups must hold one name a row. Got str"),
+        ({}, {"groups": np.arange(7)}, "groups names 7 groups, X has 120 rows"),
+        ({"estimator": "ridge"}, {}, "parameter estimator must be one of None or an estimator"),
+        ({"estimator": Ridge}, {}, "parameter estimator must be one of None or an estimator"),
+        ({}, {"y": np.linspace(0, 1, 120)}, "continuous. Pass targets=.values."),
+        ({}, {"y": np.arange(120)}, "120 different whole numbers"),
+        (
+            {},
+            {"y": np.eye(2)[np.arange(120) % 2]},
+            "y holds soft labels. Say so, by targets=",
+        ),
         ({}, {"y": None}, "y is None"),
     ],
 )

@@ -205,6 +205,15 @@ class AugmentationSelector(Estimator):
     Features of the augmented copies (run the extractor on them).  Every copy names its source, or
     an original would be predicted from its own copies and every augmentation would look good.
 
+    Notes
+    -----
+    The derivative and the advice are about the even mixture, where each augmentation stands beside
+    all others; the probability is about where the steps end.  One that helps only by making up for
+    a harmful one is advised to keep, and has no probability once the other is gone.
+
+    It has no verb and no report: what it finds is the table ``augmentations_``, and features of
+    augmented copies are made in Python.
+
     Relations
     ---------
     This chooses for a linear head on fixed features, and needs one fit a step; a search that trains

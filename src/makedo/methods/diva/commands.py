@@ -68,6 +68,7 @@ def fit(
 
 def predict(model: Model, *, rows: Batches, id: str | None = None) -> Rows:
     """Predict the label of each row."""
+    _require_head(model, "predict")
     for frame in rows:
         ids, _, X = split_columns(frame, id=id, where=rows.name)
         said = np.asarray(model.predict(X))
@@ -126,9 +127,10 @@ def issues(
     given = _Reader(label, id, features, group)
     X, y = given.labelled(rows)
     if probabilities is None:
-        finder.fit(X, y, groups=given.groups(rows))
+        source: dict[str, Any] = {"X": X}
     else:
-        finder.fit(y=y, pred_probs=_aligned(probabilities, id, y.index, rows.name))
+        source = {"pred_probs": _aligned(probabilities, id, y.index, rows.name)}
+    finder.fit(y=y, groups=given.groups(rows), **source)
     logger.info("%s", finder.verdict_)
     return _with_ids(finder.to_cleanlab() if cleanlab else finder.issues_)
 
@@ -184,6 +186,7 @@ def extend(
 
 def evaluate(model: Model, *, rows: Table, label: list[str], id: str | None = None) -> Rows:
     """Compare predictions with labels, beside a constant answer."""
+    _require_head(model, "evaluate")
     return model.evaluate(*_Reader(label, id, list(model.feature_names_in_)).labelled(rows))
 
 
@@ -210,6 +213,7 @@ def report(
     from makedo.methods.diva.page import report
     from makedo.methods.diva.remembering import with_rows
 
+    _require_head(model, "report")
     if label is None and (rows is not None or test is not None):
         raise MakedoInputError("--label must name the column of labels of the rows.")
     if rows is None:
@@ -235,6 +239,15 @@ VERBS = [diagnose, fit, predict, score, issues, reweight, extend, evaluate, repo
 
 
 # --- files to arguments ---------------------------------------------------------------------------
+
+
+def _require_head(model: Any, verb: str) -> None:
+    """Of the classes that can be saved, one has these verbs."""
+    if not isinstance(model, makedo.DatasetDerivative):
+        raise MakedoInputError(
+            f"{verb} needs the model directory of makedo diva fit, a DatasetDerivative; this one "
+            f"holds a {type(model).__name__}. Load it in Python with makedo.load."
+        )
 
 
 class _Reader:

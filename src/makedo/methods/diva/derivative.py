@@ -12,13 +12,13 @@ the finite changes of :mod:`makedo.methods.diva.changes`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from makedo.methods.diva.outer_loss import OuterLoss
-from makedo.methods.diva.ridge import Head, QuadraticForm
+from makedo.methods.diva.ridge import Head, Piece, QuadraticForm
 from makedo.methods.diva.rows import Rows
 
 # Positions of the rows of each group, groups of one size side by side: (n_groups, size).  One group
@@ -76,7 +76,7 @@ def on_validation(
     rows, Y, weights : the validation samples, their targets (V, c), and ω (V,).
     """
     value, G = loss(rows.times(head.W), Y)  # (V,), (V, c)
-    M = head.factor.solve(rows.moments(weights[:, None] * G))  # C Z_vᵀ G
+    M = head.factor.solve(rows.moments(G, weights))  # C Z_vᵀ G
     return Derivative(float(weights @ value), slopes(head.rows, head.E, M, None), M)
 
 
@@ -105,14 +105,18 @@ def by_leaving_one_out(head: Head, loss: OuterLoss, weights: np.ndarray) -> Deri
 
     weights : s (N,), fixed by the user; never α, or α = 0 would be the minimum.
     """
-    u = (1 - head.alpha * head.h)[:, None]
-    r = head.E / u  # what is left out is missed by this much
-    value, G = loss(head.Y - r, head.Y)
-    A = weights[:, None] * G / u
-    b = (A * r).sum(1)
-    M, curvature = head.factor.gather(
-        (Z, A[where], (head.alpha * b)[where]) for where, Z in head.rows
-    )
+    value, b = np.empty(len(head.Y)), np.empty(len(head.Y))
+
+    def pieces() -> Iterator[Piece]:
+        for at, Z in head.rows:
+            u = (1 - head.alpha[at] * head.h[at])[:, None]
+            r = head.E[at] / u  # what is left out is missed by this much
+            value[at], G = loss(head.Y[at] - r, head.Y[at])
+            A = weights[at, None] * G / u
+            b[at] = (A * r).sum(1)
+            yield Z, A, head.alpha[at] * b[at]
+
+    M, curvature = head.factor.gather(pieces())
     gradient = slopes(head.rows, head.E, M, curvature) - b * head.h
     return Derivative(float(weights @ value), gradient, M, curvature)
 
@@ -172,8 +176,7 @@ def by_leaving_groups_out(
         value[B], G = _by_row(loss, head.Y[B] - r, head.Y[B])
         A[B] = np.linalg.solve(left.transpose(0, 2, 1), weights[B][..., None] * G)
         own[B] = ((K @ A[B]) * r).sum(-1)
-        mixed = A[B] @ (head.alpha[B][..., None] * r).transpose(0, 2, 1)  # A_B r_Bᵀ D_B
-        omegas.append((mixed + mixed.transpose(0, 2, 1)) / 2)
+        omegas.append(A[B] @ (head.alpha[B][..., None] * r).transpose(0, 2, 1))  # A_B r_Bᵀ D_B
     M, curvature = head.factor.gather(
         (head.rows.take(B.ravel()), A[B.ravel()], omega)
         for B, omega in zip(groups, omegas, strict=True)

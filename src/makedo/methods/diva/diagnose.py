@@ -53,12 +53,17 @@ def diagnose(
     n_labelled = figures["rows with a label"]
     if n_labelled < FEWEST:
         few = count(n_labelled, "labelled row")
-        return answer("cannot tell", f"{few} are too few to measure with; label at least {FEWEST}.")
+        verb = "is" if n_labelled == 1 else "are"
+        return answer(
+            "cannot tell", f"{few} {verb} too few to measure with; label at least {FEWEST}."
+        )
     fresh: Any = clone(model)
     rng = generator(0, "diagnose")
     study = read_study(fresh, X, y, X_val=X_val, y_val=y_val, rng=rng, **sides)
     if len(study.train) < FEWEST:
         return answer("cannot tell", "Nearly every row has a class of its own. Merge classes.")
+    if study.kind == "classes" and study.train.Y.any(0).sum() < 2:
+        return answer("cannot tell", "Only one class has more than one row. Add rows of others.")
     found = gather(study)
     figures |= measured_figures(study, found)
     verdict, advice = judge(study, found)
@@ -133,9 +138,10 @@ def judge(study: Study, found: Evidence) -> tuple[str, str]:
         )
     if found.gap.clear > 0 and found.gap.gain >= MUCH * metric.scale:
         return "does not apply", (
-            f"{capital(found.gap.ours)} beats a linear head by {metric.amount(found.gap.gain)}: "
-            "the values describe the wrong model. Give features on which a linear model does well, "
-            "such as embeddings or random Fourier features."
+            f"On these features {found.gap.ours} beats a linear head by "
+            f"{metric.amount(found.gap.gain)}: the values describe the wrong model. Give "
+            "features on which a linear model does well, such as embeddings or random Fourier "
+            "features."
         )
     act = found.act
     if act.clear > 0:

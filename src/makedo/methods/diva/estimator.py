@@ -38,6 +38,7 @@ from makedo.methods.diva import inputs, outer_loss, penalty, scoring
 from makedo.methods.diva.derivative import Derivative, Groups
 from makedo.methods.diva.outer import LeavingOut, OnValidation, batch_groups
 from makedo.methods.diva.outer_loss import LOSSES, find_loss
+from makedo.methods.diva.remembering import are_columns, refuse_misfits
 from makedo.methods.diva.ridge import Head, QuadraticForm
 from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.targets import KINDS
@@ -233,7 +234,7 @@ class DatasetDerivative(Estimator):
         if X_val is None and y_val is None:
             self._outer: OnValidation | LeavingOut = leaving_out
         else:
-            self._outer = OnValidation(loss, *inputs.read_labelled(self, X_val, y_val, "X_val"))
+            self._outer = OnValidation(loss, *inputs.read_validation(self, X_val, y_val, rows))
 
         self.penalty_, path = self._choose_penalty(rows, Y, alpha, batches)
         head = Head(rows, Y, alpha, self.penalty_)
@@ -245,8 +246,10 @@ class DatasetDerivative(Estimator):
         self.loss_, self.gradient_ = found.loss, found.gradient
         self.linear_, self.curvature_ = found.linear, found.curvature
         self.loo_predictions_ = leaving_out.predictions(head)
-        loo_loss = ((self.loo_predictions_ - Y) ** 2).sum(1).mean()
-        self.history_ = pd.DataFrame(path or {"penalty": [self.penalty_], "loo_loss": [loo_loss]})
+        if path is None:
+            loo_loss = outer_loss.squared(self.loo_predictions_, Y)[0].mean()
+            path = {"penalty": [self.penalty_], "loo_loss": [loo_loss]}
+        self.history_ = pd.DataFrame(path)
         self._learn_head(head)
         self.fingerprint_ = fingerprint(self.mean_, self.scale_, Y, alpha)
         return self
@@ -446,13 +449,26 @@ class DatasetDerivative(Estimator):
         self.curvature_ = None if form is None else QuadraticForm(form["left"], form["right"])
         n, c = len(self.mean_), len(self.output_names_)
         width = n + bool(self.fit_intercept)
-        fits = {
-            "coef_": np.shape(self.coef_) == (c, n) and np.shape(self.intercept_) == (c,),
-            "scale_": np.shape(self.scale_) == (n,),
-            "linear_": np.shape(self.linear_) == (width, c),
-            "curvature_": self.curvature_ is None or len(self.curvature_.left) == width,
-            "kind_": self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
-            "gradient_": np.shape(self.gradient_) == (len(self.ids_),),
-        }
-        if wrong := [name for name, right in fits.items() if not right]:
-            raise ValueError(f"{wrong[0]} has a wrong size")
+        known = {"penalty", "loo_loss"} <= set(getattr(self.history_, "columns", ()))
+        codes = self.y_ if self.kind_ == "classes" else np.zeros(1, int)
+        learnt: Any = self
+        refuse_misfits(
+            self,
+            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
+            label_column_=are_columns(learnt.label_column_, learnt.group_column_),
+            history_=isinstance(self.history_, pd.DataFrame) and known,
+            penalty_=Number(0.0).accepts(self.penalty_),
+            loss_=Number().accepts(self.loss_),
+            n_features_in_=Number(1, integer=True).accepts(learnt.n_features_in_),
+            y_=len(self.y_) == len(self.ids_)
+            and codes.dtype.kind == "i"
+            and bool(((codes >= 0) & (codes < c)).all()),
+            coef_=np.shape(self.coef_) == (c, n) and np.shape(self.intercept_) == (c,),
+            scale_=np.shape(self.scale_) == (n,),
+            linear_=np.shape(self.linear_) == (width, c),
+            curvature_=self.curvature_ is None or self.curvature_.fits(width),
+            **{
+                name: len(getattr(self, name)) == len(self.ids_)
+                for name in ("gradient_", "leverage_", "sample_weight_", "loo_predictions_")
+            },
+        )

@@ -95,6 +95,5 @@ class GrowingHead(Head):
         step = solve_triangular(lower, self.E[indices], lower=True)  # L⁻¹ E_k (k, c)
         self.alpha, self.factor = alpha, UpdatedFactor(old, B)
         self.W = self.W + B @ step
-        self.F = self.F + ZB @ step
-        self.E = self.Y - self.F
+        self.E = self.E - ZB @ step
         self.h = self.h - (ZB**2).sum(1)

@@ -16,6 +16,7 @@ from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.features import read_rows
 from makedo.data.streams import drop_columns, is_loader, open_rows, read_loader, take_column
 from makedo.methods.diva.derivative import Groups, share_left
+from makedo.methods.diva.overlap import warn_of_shared
 from makedo.methods.diva.penalty import SURE
 from makedo.methods.diva.ridge import Head
 from makedo.methods.diva.rows import Blocks, Rows, Scaler
@@ -46,11 +47,11 @@ def read_training(model: Any, X: Any, y: Any, groups: Any) -> Training:
     matrix, ids = read_rows(model, X, reset=True, dtype=None)
     n_rows, n_features = matrix.shape
     targets = read_targets(owner, y, n_rows, model.targets)
-    _check_classes(owner, targets)
-    codes = None if groups is None else _group_codes(owner, groups, n_rows)
+    codes = None if groups is None else group_codes(owner, groups, n_rows)
+    _check_classes(owner, targets, codes)
     blocks = Blocks(matrix, model.dtype, model.block_size)
     scaler = Scaler.fit(blocks, n_rows, n_features, model.scale, centre=model.fit_intercept)
-    _check_columns(owner, scaler.empty)
+    _check_columns(owner, scaler)
     return Training(Rows(blocks, scaler, model.fit_intercept), targets, codes, ids)
 
 
@@ -73,6 +74,13 @@ def read_labelled(model: Any, X: Any, y: Any, name: str) -> tuple[Rows, np.ndarr
     names = model.output_names_
     like = Targets(model.kind_, np.empty((0, len(names))), names, None)
     return rows, match_targets(owner, y, rows.n_rows, like).Y
+
+
+def read_validation(model: Any, X: Any, y: Any, training: Rows) -> tuple[Rows, np.ndarray]:
+    """The trusted samples: Z, and Y (n, c); warns where they are training rows too."""
+    rows, Y = read_labelled(model, X, y, "X_val")
+    warn_of_shared(type(model).__name__, training, rows, "X_val")
+    return rows, Y
 
 
 def read_pool(model: Any, X: Any, y: Any) -> tuple[Rows, np.ndarray | None, pd.Index]:
@@ -98,7 +106,35 @@ def start_weights(model: Any, sample_weight: Any, data: Training) -> np.ndarray:
     """α, (N,): the user's, each class of the same sum if asked for."""
     owner, targets, codes = type(model).__name__, data.targets, data.groups
     n = len(targets.Y)
-    alpha = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    alpha = read_weights(owner, sample_weight, n)
+    if codes is not None and len(np.unique(codes[alpha > 0])) == 1:
+        raise MakedoInputError(
+            f"{owner}: all weight lies on one group, and without it nothing is left to learn from. "
+            "Give at least two groups with weight."
+        )
+    if targets.kind == "classes" and targets.codes is not None:
+        weighted = np.unique(targets.codes[alpha > 0])
+        if len(weighted) == 1:
+            warnings.warn(
+                f"{owner}: all weight lies on one class ({first(targets.names[weighted])}), so the "
+                "head knows no other. Give another one weight too.",
+                MakedoWarning,
+                stacklevel=3,
+            )
+    if model.class_weight == "balanced" and targets.codes is not None:
+        sizes = np.bincount(targets.codes, minlength=targets.Y.shape[1])
+        alpha = alpha * (n / (np.count_nonzero(sizes) * sizes[targets.codes]))
+    return alpha
+
+
+def read_weights(owner: str, sample_weight: Any, n: int) -> np.ndarray:
+    """The user's weights, (n,); None is 1 for each."""
+    try:
+        alpha = np.ones(n) if sample_weight is None else np.array(sample_weight, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise MakedoInputError(
+            f"{owner}: sample_weight holds values that are not numbers. Give numbers from 0 on."
+        ) from error
     if alpha.shape != (n,):
         raise MakedoInputError(
             f"{owner}: sample_weight has shape {alpha.shape}, X has {count(n, 'row')}. Give one "
@@ -113,14 +149,6 @@ def start_weights(model: Any, sample_weight: Any, data: Training) -> np.ndarray:
         raise MakedoInputError(
             f"{owner}: all sample weights are zero. Give some sample a positive one."
         )
-    if codes is not None and len(np.unique(codes[alpha > 0])) == 1:
-        raise MakedoInputError(
-            f"{owner}: all weight lies on one group, and without it nothing is left to learn from. "
-            "Give at least two groups with weight."
-        )
-    if model.class_weight == "balanced" and targets.codes is not None:
-        sizes = np.bincount(targets.codes, minlength=targets.Y.shape[1])
-        alpha = alpha * (n / (np.count_nonzero(sizes) * sizes[targets.codes]))
     return alpha
 
 
@@ -158,7 +186,7 @@ def check_leverage(model: Any, head: Head, groups: Groups | None = None) -> None
 
 def check_precision(model: Any, head: Head) -> None:
     """Warn where float32 products are too coarse: the residuals do not balance the penalty."""
-    gap = head.rows.moments(head.alpha[:, None] * head.E)  # Zᵀ diag(α) E − P W, 0 for exact sums
+    gap = head.rows.moments(head.E, head.alpha)  # Zᵀ diag(α) E − P W, 0 for exact sums
     gap[: head.rows.n_features] -= head.penalty * head.W[: head.rows.n_features]
     error = np.linalg.norm(head.factor.solve(gap)) / np.linalg.norm(head.W)
     if error > COARSE:
@@ -192,9 +220,16 @@ def _scaled(model: Any, X: Any) -> Rows:
     return Rows(blocks, Scaler(model.mean_, model.scale_), model.fit_intercept)
 
 
-def _group_codes(owner: str, groups: Any, n_rows: int) -> np.ndarray:
+def group_codes(owner: str, groups: Any, n_rows: int) -> np.ndarray:
     """Number of the group of each row, (N,)."""
-    codes, _ = pd.factorize(np.asarray(groups))
+    names = pd.Series(groups) if isinstance(groups, (list, tuple)) else groups  # gaps stay gaps
+    names = np.asarray(names)
+    if names.ndim != 1:
+        raise MakedoInputError(
+            f"{owner}: groups must hold one name a row. Got {type(groups).__name__} of shape "
+            f"{names.shape}."
+        )
+    codes, _ = pd.factorize(names)
     if codes.shape != (n_rows,):
         raise MakedoInputError(
             f"{owner}: groups names {count(len(codes), 'group')}, X has {count(n_rows, 'row')}. "
@@ -214,22 +249,34 @@ def _group_codes(owner: str, groups: Any, n_rows: int) -> np.ndarray:
     return codes
 
 
-def _check_classes(owner: str, targets: Targets) -> None:
+def _check_classes(owner: str, targets: Targets, groups: np.ndarray | None) -> None:
+    """Warn of classes that are left out as a whole."""
     if targets.kind != "classes":
         return
     assert targets.codes is not None
-    alone = targets.names[np.bincount(targets.codes) == 1]
+    of_class, c = targets.codes, len(targets.names)
+    if groups is not None:  # a class once for each group that it stands in
+        of_class = np.unique(groups * c + targets.codes) % c
+    alone = targets.names[np.bincount(of_class, minlength=c) == 1]
     if len(alone):
         warnings.warn(
-            f"{owner}: {count(len(alone), 'class', 'classes')} with one sample (first: "
-            f"{first(alone)}). Left out, it is predicted by a head that never saw its class, which "
-            "says nothing of it. Add samples, or merge classes.",
+            f"{owner}: {count(len(alone), 'class', 'classes')} with one "
+            f"{'sample' if groups is None else 'group'} (first: {first(alone)}). Left out, it is "
+            "predicted by a head that never saw its class, which says nothing of it. Add samples, "
+            "or merge classes.",
             MakedoWarning,
             stacklevel=4,
         )
 
 
-def _check_columns(owner: str, empty: np.ndarray) -> None:
+def _check_columns(owner: str, scaler: Scaler) -> None:
+    empty = scaler.empty
+    if scaler.huge.any():
+        raise MakedoInputError(
+            f"{owner}: {count(int(scaler.huge.sum()), 'feature')} of {count(len(empty))} with "
+            f"numbers whose squares are too large for a computer (first: column "
+            f"{int(scaler.huge.argmax())}). Give them in another unit."
+        )
     if empty.all():
         raise MakedoInputError(
             f"{owner}: {count(len(empty), 'feature')}, all constant. Give features that tell rows "

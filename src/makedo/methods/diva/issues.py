@@ -32,7 +32,8 @@ from makedo.methods.diva.label_scores import (
     share_of_wrong_labels,
     standardised,
 )
-from makedo.methods.diva.targets import Targets, class_codes, read_targets
+from makedo.methods.diva.remembering import refuse_misfits
+from makedo.methods.diva.targets import Targets, class_codes, in_order, read_targets
 
 SCORES = {  # what can be asked of each kind of target, without features and with them
     "classes": (("margin", "self_confidence"), ("derivative", "ensemble")),
@@ -209,6 +210,11 @@ class LabelIssueFinder(Estimator):
                 f"{type(self).__name__}.fit: give either X, or pred_probs of a model of your own. "
                 f"Got {'neither' if X is None else 'both'}."
             )
+        if groups is not None and pred_probs is not None:
+            raise MakedoInputError(
+                f"{type(self).__name__}.fit: groups are for X. Your pred_probs must come from a "
+                "model that saw nothing of a row's group; leave groups out."
+            )
         found = self._predict(X, y, groups) if pred_probs is None else self._take(y, pred_probs)
         targets = found.targets
         self.kind_, self.output_names_, self.ids_ = targets.kind, targets.names, found.ids
@@ -255,6 +261,10 @@ class LabelIssueFinder(Estimator):
                 f"{owner}: pred_probs holds values that are not numbers ({str(error)[:80]})."
             ) from error
         F = F[:, None] if F.ndim == 1 else F
+        if F.ndim != 2:
+            raise MakedoInputError(
+                f"{owner}: pred_probs must have a column for each class. Got shape {F.shape}."
+            )
         if not np.isfinite(F).all():
             raise MakedoInputError(
                 f"{owner}: pred_probs holds {count(int((~np.isfinite(F)).sum()), 'number')} that "
@@ -269,6 +279,8 @@ class LabelIssueFinder(Estimator):
                 f"{owner}: pred_probs has shape {F.shape}, the labels {targets.Y.shape}. Give one "
                 "column for each column of y."
             )
+        else:
+            F = np.asarray(in_order(owner, pred_probs, targets.names), dtype=float).reshape(F.shape)
         return Predictions(targets, F, _shared_ids(owner, y, pred_probs, len(F)))
 
     # --- scores -----------------------------------------------------------------------------------
@@ -389,6 +401,20 @@ class LabelIssueFinder(Estimator):
                 "given_label": issues["given"],
                 "predicted_label": issues["suggested"],
             }
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        shape = np.shape(self.scores_)
+        refuse_misfits(
+            self,
+            score_=any(self.score_ in (*alone, *featured) for alone, featured in SCORES.values()),
+            scores_=np.asarray(self.scores_).dtype.kind == "f"
+            and shape in ((len(self.ids_),), (len(self.ids_), len(self.output_names_))),
+            **{
+                name: np.shape(getattr(self, name)) == shape
+                for name in ("given_", "suggested_", "marked_")
+            },
         )
 
     def _card(self) -> str:

@@ -125,6 +125,8 @@ def _try(owner: str, loss: Any, Y: np.ndarray) -> None:
             f"{owner}: outer_loss must give the loss of each row and its gradient by the "
             f"predictions, of shapes {wanted[0]} and {wanted[1]} here. Got {shapes}."
         )
+    if not all(np.isfinite(part).all() for part in found):
+        raise MakedoInputError(f"{owner}: outer_loss gives NaN or infinity near the targets.")
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -216,9 +216,9 @@ def heads_section(study: Study, found: Evidence) -> Section:
     gap, metric = found.gap, study.metric
     text = "The values are exact for a linear head. "
     if gap.clear > 0 and gap.gain >= diagnose.MUCH * metric.scale:
-        text += f"{diagnose.capital(gap.words)}: they describe a model that is not the one to use."
+        text += f"Here {gap.words}: they describe a model that is not the one to use."
     elif gap.clear > 0:
-        text += f"{diagnose.capital(gap.words)}."
+        text += f"Here {gap.words}."
     else:
         text += "Nothing else is clearly better on these features."
     return Section(
@@ -261,6 +261,8 @@ def extension_section(model: DatasetDerivative, curve: pd.DataFrame) -> Section:
         last = int(helpful.max()) if len(helpful) else 0
         text += f" It sees no gain beyond about {count(last, 'added row')}: stop there."
     shown = extension.summary(curve)
+    if metric.scale == 100:  # an interval of parts may reach beyond what a share can be
+        shown[["low", "high"]] = shown[["low", "high"]].clip(0, 100)
     return Section(
         "Which rows of the pool to add?",
         text=text,
@@ -276,6 +278,7 @@ def extension_section(model: DatasetDerivative, curve: pd.DataFrame) -> Section:
         table=gains.rename(columns={"added": "rows added", "helpful": "DIVA still sees a gain"}),
         table_caption=f"What DIVA gains over uniform choice, in {label}, paired by part, with 95 % "
         "intervals.",
+        formats=dict.fromkeys(("gain", "low", "high"), f"+.{metric.decimals}f"),
     )
 
 

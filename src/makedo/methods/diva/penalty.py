@@ -21,6 +21,7 @@ from makedo.methods.diva.rows import Rows
 N_PENALTIES = 25
 LOWEST, HIGHEST = 1e-6, 1e2  # times the mean eigenvalue
 EMPTY = 1e-12  # times the largest eigenvalue: no row has a part along its axis
+HELD = 2**22  # numbers of fitted values that are held at once
 SURE = {np.dtype("float64"): 1e-10, np.dtype("float32"): 1e-5}  # below it 1 − α h is rounding
 
 
@@ -123,11 +124,15 @@ def _groups_out(
 
 
 def _fitted(spectrum: Spectrum, U: np.ndarray, inverse: np.ndarray) -> Iterator[np.ndarray]:
-    """F(λ) (n, c) for each λ, by one product."""
+    """F(λ) (n, c) for each λ, by products for as many of them as memory is meant for."""
     k, c = spectrum.turned.shape
-    scaled = (inverse[:, :, None] * spectrum.turned[:, None]).reshape(k, -1)  # (k, 25 c)
-    together = U @ scaled.astype(U.dtype)
-    return (spectrum.middle + together[:, i : i + c] for i in range(0, together.shape[1], c))
+    n = max(1, HELD // (len(U) * c))
+    for start in range(0, inverse.shape[1], n):
+        part = inverse[:, start : start + n]
+        scaled = (part[:, :, None] * spectrum.turned[:, None]).reshape(k, -1)  # (k, n c)
+        together = U @ scaled.astype(U.dtype)
+        for F in np.split(together, part.shape[1], axis=1):
+            yield spectrum.middle + F
 
 
 def _total(loss: OuterLoss, y: np.ndarray, r: np.ndarray, weights: np.ndarray) -> float:

@@ -1,4 +1,7 @@
-"""A saved model does not hold its rows; given them again, it is what it was after ``fit``."""
+"""Models that come from a directory: do their parts fit, and what they are with their rows.
+
+A saved model does not hold its rows; given them again, it is what it was after ``fit``.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,30 @@ import numpy as np
 from sklearn.base import clone
 
 from makedo.core.checks import MakedoInputError, count
+from makedo.methods.diva.targets import KINDS
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative
+
+
+def are_columns(*names: Any) -> bool:
+    """Whether these can be the names of columns of a table; None is no column."""
+    return all(name is None or isinstance(name, str) for name in names)
+
+
+def refuse_misfits(model: Any, **fits: bool) -> None:
+    """Raise ValueError for the first part of a model directory that does not fit the others.
+
+    ``fits`` says it of some parts of the model; of those that every class has it is seen to here.
+    """
+    names = model.output_names_
+    fits = {
+        "kind_": model.kind_ in KINDS,
+        "output_names_": isinstance(names, np.ndarray) and names.ndim == 1,
+        "classes_": np.array_equal(getattr(model, "classes_", names), names),
+    } | fits
+    if wrong := [name for name, right in fits.items() if not right]:
+        raise ValueError(f"{wrong[0]} has a wrong size or kind")
 
 
 def with_rows(

@@ -25,7 +25,15 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
-from makedo.core.checks import Choice, Either, MakedoInputError, MakedoWarning, Number, count
+from makedo.core.checks import (
+    Choice,
+    Either,
+    Having,
+    MakedoInputError,
+    MakedoWarning,
+    Number,
+    count,
+)
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import generator
@@ -33,7 +41,10 @@ from makedo.data.features import read_rows
 from makedo.data.table import TableEncoder
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.held_out import Check, Given, can_learn, errors, gain_of
-from makedo.methods.diva.targets import Targets, match_targets, read_targets
+from makedo.methods.diva.inputs import group_codes, read_weights
+from makedo.methods.diva.outer_loss import MEANING
+from makedo.methods.diva.remembering import refuse_misfits
+from makedo.methods.diva.targets import KINDS, Targets, match_targets, read_targets
 from makedo.methods.diva.weights import Problem, follow, splits
 
 MOST_STEPS = 3  # further ones overfit the loss that they descend
@@ -132,6 +143,14 @@ class DivaReweighter(Estimator):
     ------------
     Features that a linear model does well on; hundreds of samples, or no gain can be shown.
 
+    Notes
+    -----
+    At most three steps are the paper's; their length is its 0.1, made relative.  What the judge
+    asks (the class on held-out folds rather than the squared output; a gain that is clear at 95 %)
+    was settled while looking at digits and CIFAR-10 embeddings, clean and with wrong labels, in
+    draws of other seeds than those of RESULTS.md, but from the same rows: there its figures are no
+    test on data that were never seen.
+
     Relations
     ---------
     A penalty that is tuned alone often gives as much.  Labels that are wrong are better found and
@@ -155,6 +174,7 @@ class DivaReweighter(Estimator):
     """
 
     _constraints: ClassVar = {
+        "estimator": Either((Choice((None,)), Having("fit", "an estimator"))),
         "n_steps": Either((Choice(("auto",)), Number(0, integer=True))),
         "step": Number(0.0, open_low=True),
         "normalize": Choice(("mean", "class", None)),
@@ -230,7 +250,7 @@ class DivaReweighter(Estimator):
         matrix, self.ids_ = read_rows(self, X, reset=True, dtype=None)
         if getattr(y, "shape", ())[1:] == (1,):
             y = column_or_1d(y, warn=True)
-        targets = read_targets(type(self).__name__, y, matrix.shape[0], self._wanted_kind)
+        targets = self._read_targets(y, matrix.shape[0])
         problem = self._problem(matrix, targets, sample_weight, X_val, y_val, groups)
         self._learn(targets)
         path = self._follow(problem)
@@ -261,6 +281,23 @@ class DivaReweighter(Estimator):
         regression = self.estimator is not None and is_regressor(self.estimator)
         return "values" if regression else "classes"
 
+    def _read_targets(self, y: Any, n_rows: int) -> Targets:
+        """What y holds; without an estimator that says so, numbers are not taken for classes."""
+        owner = type(self).__name__
+        if self.targets == "auto" and self.estimator is None:
+            found = read_targets(owner, y, n_rows)
+            if found.kind == "values":
+                raise MakedoInputError(
+                    f'{owner}: y is continuous. Pass targets="values" if these are numbers to '
+                    "predict; if they are names of classes, give them as text."
+                )
+            if found.kind != "classes":
+                raise MakedoInputError(
+                    f"{owner}: y holds {MEANING[found.kind]}. Say so, by targets={found.kind!r}."
+                )
+            return found
+        return read_targets(owner, y, n_rows, self._wanted_kind)
+
     def _problem(
         self,
         matrix: Any,
@@ -282,13 +319,18 @@ class DivaReweighter(Estimator):
                 f'{owner}: normalize="class" needs classes. Take "mean" for {targets.kind}.'
             )
         n = len(targets.Y)
-        alpha = np.ones(n) if sample_weight is None else np.array(sample_weight, dtype=float)
+        alpha = read_weights(owner, sample_weight, n)
         validation = None
+        if (X_val is None) != (y_val is None):
+            raise MakedoInputError(
+                f"{owner}: {'y_val without X_val' if X_val is None else 'X_val without y_val'}. "
+                "Give both, or neither."
+            )
         if X_val is not None:
             rows, _ = read_rows(self, X_val, dtype=None)
             found = match_targets(owner, y_val, rows.shape[0], targets)
             validation = (rows, _learnable(found))
-        groups = None if groups is None else pd.factorize(np.asarray(groups))[0]
+        groups = None if groups is None else group_codes(owner, groups, n)
         return Problem(matrix, _learnable(targets), alpha, groups, validation)
 
     def _learn(self, targets: Targets) -> None:
@@ -408,14 +450,21 @@ class DivaReweighter(Estimator):
         table = state.pop("table_")
         super()._restore(state)
         self.table_ = None if table is None else TableEncoder.from_state(table)
+        c = len(self.output_names_)
+        learnt: Any = self
+        refuse_misfits(
+            self,
+            n_features_in_=Number(1, integer=True).accepts(learnt.n_features_in_),
+            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
+            coef_=np.ndim(self.coef_) == 2 and len(self.coef_) == c,
+            intercept_=np.shape(self.intercept_) == (c,),
+            sample_weight_=np.shape(self.sample_weight_) == (len(self.ids_),),
+        )
 
 
 def _learnable(targets: Targets) -> np.ndarray:
-    """Class numbers (N,), or targets (N, c): what the head is given as y."""
-    if targets.kind != "classes":
-        return targets.Y
-    assert targets.codes is not None
-    return targets.codes
+    """Classes (N,), or targets (N, c): what the head is given as y."""
+    return targets.Y if targets.kind != "classes" else targets.names[targets.codes]
 
 
 def _history(path: Path, checked: Check | None) -> pd.DataFrame:

@@ -57,6 +57,12 @@ class QuadraticForm:
         right = Z if self.right is None else Z @ self.right.astype(Z.dtype, copy=False)
         return np.einsum("ij,ij->i", left, right).astype(float)
 
+    def fits(self, width: int) -> bool:
+        """Whether its matrices are of a size to take rows of ``width``."""
+        left = np.shape(self.left)
+        right = (width, width) if self.right is None else np.shape(self.right)
+        return len(left) == 2 and left[0] == width and left == right
+
     def to_state(self) -> dict[str, Any]:
         """Arrays for a model directory."""
         return {"left": self.left, "right": self.right}
@@ -183,8 +189,8 @@ class Head:
     factor : Factor
         C.
     W : ndarray (D, c)
-    F, E : ndarray (N, c)
-        Fitted values and residuals.
+    E : ndarray (N, c)
+        Residuals.
     h : ndarray (N,)
         Leverages, as if every weight were 1: z_iᵀ C z_i.
     """
@@ -193,12 +199,16 @@ class Head:
         self.rows, self.Y, self.alpha, self.penalty = rows, Y, alpha, penalty
         wide = rows.n_features > rows.n_rows
         self.factor: Any = (WideFactor if wide else TallFactor)(rows, alpha, penalty)
-        self.W = self.factor.solve(rows.moments(alpha[:, None] * Y))
-        self.F, self.h = np.empty(Y.shape), np.empty(len(Y))
-        for where, Z in rows:
-            self.F[where] = Z @ self.W.astype(Z.dtype, copy=False)
-            self.h[where] = self.factor.leverage(Z)
-        self.E = Y - self.F
+        self.W = self.factor.solve(rows.moments(Y, alpha))
+        self.E, self.h = np.empty(Y.shape), np.empty(len(Y))
+        for at, Z in rows:
+            self.E[at] = Y[at] - Z @ self.W.astype(Z.dtype, copy=False)
+            self.h[at] = self.factor.leverage(Z)
+
+    @property
+    def F(self) -> np.ndarray:
+        """Fitted values, (N, c)."""
+        return self.Y - self.E
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """K[:, indices] = Z C z_i, (N, n)."""

@@ -20,9 +20,9 @@ class Scaler:
     prediction, and scaling only the meaning of λ.  Without an intercept nothing is centred.
     """
 
-    def __init__(self, mean: np.ndarray, scale: np.ndarray, empty: np.ndarray | None = None):
+    def __init__(self, mean: np.ndarray, scale: np.ndarray):
         self.mean, self.scale = mean, scale  # (D,), (D,)
-        self.empty = np.zeros(len(mean), bool) if empty is None else empty
+        self.empty = self.huge = np.zeros(len(mean), bool)
 
     @classmethod
     def fit(
@@ -33,35 +33,51 @@ class Scaler:
         how: str | None,
         centre: bool = True,
     ) -> Scaler:
-        """Learn from an iterable of (slice, block), in one pass; ``empty`` columns never vary."""
+        """Learn from an iterable of (slice, block), in one pass.
+
+        ``empty`` columns never vary, of ``huge`` ones the squares are no numbers.
+        """
         if how is None:
-            return cls(np.zeros(n_columns), np.ones(n_columns), never_varying(blocks, centre))
+            return cls._of_unscaled(blocks, n_columns, centre)
         near = np.zeros(n_columns)  # about the mean: squares around it lose no digits
         total, square = np.zeros(n_columns), np.zeros(n_columns)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for where, block in blocks:
+                if where.start == 0 and centre:
+                    middle = np.where(
+                        all_equal(block, block[0]), block[0], block.mean(0, dtype=float)
+                    )
+                    near = middle.astype(block.dtype)
+                centred = block - near.astype(block.dtype, copy=False)
+                ones = np.ones(len(block), block.dtype)
+                total += ones @ centred
+                square += ones @ (centred * centred)
+            offset = total / n_rows
+            # variance, or mean square
+            spread = np.maximum(square / n_rows - centre * offset**2, 0.0)
+            if how == "rms":
+                spread = np.full(n_columns, spread.mean())
+        mean = near + offset if centre else np.zeros(n_columns)
+        scaler = cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0))
+        scaler.empty, scaler.huge = square == 0, ~np.isfinite(square)
+        return scaler
+
+    @classmethod
+    def _of_unscaled(
+        cls, blocks: Iterable[tuple[slice, np.ndarray]], n_columns: int, centre: bool
+    ) -> Scaler:
+        """For columns that stay as they are, moments are not needed."""
+        first, square = np.zeros(n_columns), np.zeros(n_columns)
+        same = np.ones(n_columns, bool)
         for where, block in blocks:
             if where.start == 0 and centre:
-                constant = all_equal(block, block[0])
-                near = np.where(constant, block[0], block.mean(0, dtype=float)).astype(block.dtype)
-            centred = block - near.astype(block.dtype, copy=False)
-            ones = np.ones(len(block), block.dtype)
-            total += ones @ centred
-            square += ones @ (centred * centred)
-        offset = total / n_rows
-        spread = np.maximum(square / n_rows - centre * offset**2, 0.0)  # variance, or mean square
-        if how == "rms":
-            spread = np.full(n_columns, spread.mean())
-        mean = near + offset if centre else np.zeros(n_columns)
-        return cls(mean, np.where(spread > 0, np.sqrt(spread), 1.0), square == 0)
-
-
-def never_varying(blocks: Iterable[tuple[slice, np.ndarray]], centre: bool) -> np.ndarray:
-    """Columns whose values are all equal, or with ``centre`` off all zero, bool (D,)."""
-    first, same = np.empty(0), np.ones(1, bool)
-    for where, block in blocks:
-        if where.start == 0:
-            first = block[0] if centre else np.zeros_like(block[0])
-        same = same & all_equal(block, first)
-    return same
+                first = block[0]
+            same = same & all_equal(block, first)
+            with np.errstate(over="ignore"):
+                square += np.einsum("ij,ij->j", block, block)
+        scaler = cls(np.zeros(n_columns), np.ones(n_columns))
+        scaler.empty, scaler.huge = same, ~np.isfinite(square)
+        return scaler
 
 
 def all_equal(block: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -128,7 +144,7 @@ class Rows:
     """
 
     def __init__(self, blocks: Blocks, scaler: Scaler, intercept: bool):
-        self._blocks, self.scaler, self.intercept = blocks, scaler, intercept
+        self.blocks, self.scaler, self.intercept = blocks, scaler, intercept
         self.n_rows, self.n_features = blocks.shape
         self.width = self.n_features + intercept
         self.size = blocks.size
@@ -136,7 +152,7 @@ class Rows:
         self._factor = (1 / scaler.scale).astype(blocks.dtype)
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
-        if self.n_rows * self.width * self._blocks.dtype.itemsize <= KEPT_BYTES:
+        if self.n_rows * self.width * self.blocks.dtype.itemsize <= KEPT_BYTES:
             return iter(self._kept)
         return self._fresh()
 
@@ -145,12 +161,12 @@ class Rows:
         return list(self._fresh())
 
     def _fresh(self) -> Iterator[tuple[slice, np.ndarray]]:
-        for where, block in self._blocks:
+        for where, block in self.blocks:
             yield where, self._scaled(block)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Some rows, in the order asked for."""
-        return self._scaled(self._blocks.take(indices))
+        return self._scaled(self.blocks.take(indices))
 
     def times(self, M: np.ndarray) -> np.ndarray:
         """Z M, (n, k), for M (D, k)."""
@@ -159,11 +175,11 @@ class Rows:
             out[where] = Z @ M.astype(Z.dtype, copy=False)
         return out
 
-    def moments(self, A: np.ndarray) -> np.ndarray:
-        """Zᵀ A, (D, k), for A (n, k)."""
+    def moments(self, A: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Zᵀ diag(w) A, (D, k), for w (n,) and A (n, k)."""
         total = np.zeros((self.width, A.shape[1]))
-        for where, Z in self:
-            total += Z.T @ A[where].astype(Z.dtype, copy=False)
+        for at, Z in self:
+            total += Z.T @ (weights[at, None] * A[at]).astype(Z.dtype, copy=False)
         return total
 
     def _scaled(self, block: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from makedo.core.checks import MakedoInputError, count
 from makedo.core.compare import compare_rows
 from makedo.core.labels import match_labels
 from makedo.core.paired import ACCURACY, Metric
+from makedo.methods.diva.targets import in_order
 
 if TYPE_CHECKING:
     from makedo.methods.diva.estimator import DatasetDerivative
@@ -52,7 +53,7 @@ def _truth(model: DatasetDerivative, y: Any, n_rows: int) -> np.ndarray:
         truth = np.eye(len(model.classes_))[codes]
         truth[codes == -1], truth[codes == -2] = np.nan, -np.inf
     else:
-        truth = _numbers(owner, y)
+        truth = _numbers(owner, in_order(owner, y, model.output_names_))
         wanted = (n_rows, len(model.output_names_))
         if truth.shape != wanted:
             raise MakedoInputError(
@@ -89,4 +90,7 @@ def credit(kind: str, scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     if kind == "multilabel":
         return np.where(unlabelled, np.nan, ((scores > 0.5) == (truth > 0.5)).mean(1))
     spread = np.nanvar(truth, axis=0)
-    return (1 - (scores - truth) ** 2 / np.where(spread > 0, spread, np.nan)).mean(1)
+    varied = spread > 0  # a column of one number says nothing of a model
+    if not varied.any():
+        return np.full(len(truth), np.nan)
+    return (1 - (scores - truth)[:, varied] ** 2 / spread[varied]).mean(1)

@@ -43,6 +43,7 @@ from makedo.methods.diva import derivative, inputs, outer_loss, penalty
 from makedo.methods.diva.derivative import Derivative, slopes
 from makedo.methods.diva.growing import GrowingHead, Stack, as_rows, rows_of
 from makedo.methods.diva.outer_loss import LOSSES, MEANING, find_loss
+from makedo.methods.diva.remembering import are_columns, refuse_misfits
 from makedo.methods.diva.ridge import Head
 from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.targets import KINDS, Targets
@@ -281,7 +282,7 @@ class DivaSelector(Estimator):
         self.core_, self.core_targets_ = _features(data.rows), targets.Y
         self.valid_, self.valid_targets_ = None, None
         if X_val is not None or y_val is not None:
-            rows, self.valid_targets_ = inputs.read_labelled(self, X_val, y_val, "X_val")
+            rows, self.valid_targets_ = inputs.read_validation(self, X_val, y_val, data.rows)
             self.valid_ = _features(rows)
         self._check_choices()
 
@@ -498,6 +499,19 @@ class DivaSelector(Estimator):
         if isinstance(state.get("table_"), dict):
             state["table_"] = TableEncoder.from_state(state["table_"])
         super()._restore(state)
+        D, c = np.shape(self.core_)[1], len(self.output_names_)
+        learnt: Any = self
+        refuse_misfits(
+            self,
+            n_features_in_=Number(1, integer=True).accepts(learnt.n_features_in_),
+            kind_=self.kind_ in KINDS and (self.kind_ == "classes") == hasattr(self, "classes_"),
+            label_column_=are_columns(learnt.label_column_, learnt.group_column_),
+            core_targets_=np.shape(self.core_targets_) == (len(self.core_), c),
+            mean_=np.shape(self.mean_) == np.shape(self.scale_) == (D,),
+            valid_=self.valid_ is None
+            or np.shape(self.valid_)[1:] == (D,)
+            and np.shape(learnt.valid_targets_) == (len(self.valid_), c),
+        )
 
     def _card(self) -> str:
         return (

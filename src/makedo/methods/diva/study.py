@@ -13,6 +13,7 @@ from makedo.core.paired import Metric
 from makedo.methods.diva import inputs
 from makedo.methods.diva.estimator import DatasetDerivative
 from makedo.methods.diva.outer import OnValidation
+from makedo.methods.diva.overlap import warn_of_shared
 from makedo.methods.diva.rows import Rows
 from makedo.methods.diva.scoring import METRICS, credit
 
@@ -198,7 +199,7 @@ def read_study(
     alpha = inputs.start_weights(model, sample_weight, data)
     trusted = None
     if X_val is not None or y_val is not None:
-        trusted = inputs.read_labelled(model, X_val, y_val, "X_val")
+        trusted = inputs.read_validation(model, X_val, y_val, data.rows)
     return _study(model, data.rows, data.targets.Y, alpha, data.groups, rng, trusted)
 
 
@@ -220,6 +221,8 @@ def fitted_study(
     others = [
         None if part is None else inputs.read_labelled(model, *part, "X") for part in (test, pool)
     ]
+    if others[0] is not None:
+        warn_of_shared(type(model).__name__, head.rows, others[0][0], "the test")
     return _study(model, head.rows, head.Y, head.alpha, groups, rng, trusted, *others)
 
 

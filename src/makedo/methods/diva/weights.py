@@ -22,7 +22,7 @@ class Problem:
     Parameters
     ----------
     X : matrix (N, D)
-    y : class numbers (N,), or targets (N, c)
+    y : classes (N,), or targets (N, c)
     alpha : ndarray (N,)
         Where the steps start.
     groups : ndarray (N,), optional
