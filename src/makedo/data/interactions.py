@@ -171,7 +171,7 @@ class InteractionLog:
         return self.select(self.time < cut[self.user])
 
     def select(self, kept: np.ndarray) -> InteractionLog:
-        """Only the events where ``kept`` (n_events,) is True; all users and items keep their place."""
+        """Only the events in the mask ``kept`` (n_events,); ids keep their positions."""
         user = self.user[kept]
         start = np.zeros(self.n_users + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=self.n_users), out=start[1:])
