@@ -27,7 +27,8 @@ from makedo.data.table import as_frame
 BATCH = 1 << 20  # rows of a Parquet file that are looked at together
 # Whole seconds stay below 1e11 until the year 5138; the same moment in finer units is above.
 UNITS = ((1e17, "nanoseconds", 10**9), (1e14, "microseconds", 10**6), (1e11, "milliseconds", 1000))
-SECONDS_OF_YEAR = 31_556_952
+FEW_BITS = ("float16", "float32", "float[pyarrow]")  # of a float, for Unix seconds
+A_DAY = 86_400
 
 
 class Columns:
@@ -81,8 +82,8 @@ class Columns:
             found = alike[0] if len(alike) == 1 else None
         if found is None:
             raise MakedoInputError(
-                f"{self.where}: no column {wanted!r} for {role}. It has {first(frame.columns, 12)}. "
-                f"Name the right one with {role}=."
+                f"{self.where}: no column {wanted!r} for {role}. There are "
+                f"{first(frame.columns, 12)}. Name the right one with {role}=."
             )
         column = pd.Series(frame[found])
         missing = column.isna().to_numpy()
@@ -126,7 +127,7 @@ class Columns:
         values = column.to_numpy(np.float64)
         if not np.isfinite(values).all():
             self._refuse("time", ~np.isfinite(values), "an infinite value", "Mend those rows")
-        if column.dtype.itemsize < 8 and np.abs(values).max(initial=0) > 2**24:
+        if str(column.dtype).lower() in FEW_BITS and np.abs(values).max(initial=0) > 2**24:
             raise MakedoInputError(
                 f"{self.where}: column {self.names['time']!r} holds times as 32-bit floats, which "
                 "round Unix seconds by up to two minutes. Give them as 64-bit integers."
@@ -180,7 +181,7 @@ class Columns:
 
     def _warn_of_the_future(self, time: np.ndarray) -> None:
         now = pd.Timestamp.now("UTC").timestamp()
-        late = time > now + SECONDS_OF_YEAR / 365  # a day: clocks and time zones differ
+        late = time > now + A_DAY  # clocks and time zones differ
         if late.any():
             last = pd.to_datetime(int(time.max()), unit="s", errors="coerce")
             warnings.warn(

@@ -171,7 +171,7 @@ class InteractionLog:
         return self.select(self.time < cut[self.user])
 
     def select(self, kept: np.ndarray) -> InteractionLog:
-        """Only the events where ``kept`` (n_events,) is True; all users and items keep their place."""
+        """Only the events in the mask ``kept`` (n_events,); ids keep their positions."""
         user = self.user[kept]
         start = np.zeros(self.n_users + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=self.n_users), out=start[1:])
@@ -406,12 +406,7 @@ class Requests:
             Leave out what is in the history.
         """
         found = self._matrix(*self.window(horizon))
-        if exclude_seen:
-            again: Any = found.multiply(self.seen())
-            found = sp.csr_matrix(found.astype(np.int8) - again.astype(np.int8))
-            found.eliminate_zeros()
-            found = found.astype(bool)
-        return found
+        return without(found, self.seen()) if exclude_seen else found
 
     def _matrix(self, indptr: np.ndarray, events: np.ndarray) -> sp.csr_matrix:
         """Events as a bool matrix over the candidates, sorted and without repeats."""
@@ -421,10 +416,29 @@ class Requests:
         at = column[self.log.item[events]]
         inside = at >= 0
         shape = (len(self), len(self.candidates))
-        ones = np.ones(int(inside.sum()), np.float32)
-        found = sp.csr_matrix((ones, (row[inside], at[inside])), shape)  # repeats are summed
-        found.sort_indices()
-        return found.astype(bool)
+        return _csr_of_pairs(row[inside] * shape[1] + at[inside], shape)
+
+
+def without(matrix: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
+    """The pairs of a bool matrix that are not in another of the same shape."""
+    pairs = np.setdiff1d(_pairs_of(matrix), _pairs_of(other), assume_unique=True)
+    return _csr_of_pairs(pairs, matrix.get_shape())
+
+
+def _pairs_of(matrix: sp.csr_matrix) -> np.ndarray:
+    """Each entry as row · n_columns + column, (n_entries,) int64."""
+    n_rows, n_columns = matrix.get_shape()
+    row = np.repeat(np.arange(n_rows), np.diff(matrix.indptr))
+    return row * n_columns + matrix.indices
+
+
+def _csr_of_pairs(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """A bool matrix with sorted rows and no entry twice."""
+    pairs = np.unique(pairs)
+    row, column = np.divmod(pairs, max(shape[1], 1))
+    indptr = np.zeros(shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=shape[0]), out=indptr[1:])
+    return sp.csr_matrix((np.ones(len(pairs), bool), column.astype(np.int32), indptr), shape)
 
 
 def _ranges(begin: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,284 @@
+"""How good lists are: items for each user (ItemRec), users for each item (UserRec).
+
+A list is judged by the pairs that come true within the horizon.  Precision is hits over entries,
+over all lists together; recall is the mean over lists of the share of targets that are listed, once
+over all lists and once over those that have a target.  How varied the lists are is the perplexity
+of what they name: exp of the entropy of the counts, so that 10 means as varied as ten equally
+frequent ones.
+
+Ties are broken at random, in several orders, and every figure is the mean over the orders: where a
+score says nothing (popularity without λ gives all users of an item the same), the figure is that of
+chance and not of a lucky order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from makedo.core.checks import MakedoInputError, count
+from makedo.core.paired import Difference, Metric, bootstrap_interval, difference
+from makedo.core.seeds import generator
+
+NOTHING = -1  # an entry of a list that is shorter than the others
+TIE_ORDERS = 10
+PRECISION = Metric("precision", decimals=4)
+SHARES = (0.005, 0.01, 0.02)  # of what is ranked: the usual lengths of a list
+
+
+def evaluate_item_rec(
+    scores: Any,
+    targets: sp.csr_matrix,
+    k: int | Sequence[int] | None = None,
+    *,
+    tie_orders: int = TIE_ORDERS,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Judge the k best items of each request.
+
+    Parameters
+    ----------
+    scores : ScoreOperator, or array of shape (n_requests, n_items)
+        Minus infinity where a pair may not be listed.
+    targets : bool csr_matrix of shape (n_requests, n_items)
+        See :meth:`makedo.data.interactions.Requests.targets`.
+    k : int or sequence of int, optional
+        Lengths of the lists.  Default: 0.5, 1 and 2 % of the items.
+    tie_orders : int, default=10
+    random_state : int, default=0
+
+    Returns
+    -------
+    DataFrame
+        A row per k: precision with its 95 % interval by bootstrap, recall over all
+        requests and over those with targets, NDCG over those with targets, perplexity and coverage
+        of the items, precision of random lists.
+
+    Raises
+    ------
+    MakedoInputError
+        Shapes that differ, or a k below 1 or above the number of items.
+    """
+    lengths = _lengths(k, targets.get_shape()[1], "k", "item")
+    ranked = rank(scores, targets, lengths[-1], "items", tie_orders, random_state)
+    return ranked.table(lengths).rename_axis("k").reset_index()
+
+
+def evaluate_user_rec(
+    scores: Any,
+    targets: sp.csr_matrix,
+    c: int | Sequence[int] | None = None,
+    *,
+    tie_orders: int = TIE_ORDERS,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Judge the c best requests of each item.
+
+    Parameters are those of :func:`evaluate_item_rec`, with ``c`` in place of ``k``; by default 0.5,
+    1 and 2 % of the requests.
+
+    Returns
+    -------
+    DataFrame
+        As there; perplexity and coverage are of the users.  The interval is mostly that over users:
+        the hits of all lists hang on the same few active ones.
+    """
+    lengths = _lengths(c, targets.get_shape()[0], "c", "user")
+    ranked = rank(scores, targets, lengths[-1], "users", tie_orders, random_state)
+    return ranked.table(lengths).rename_axis("c").reset_index()
+
+
+def _lengths(given: int | Sequence[int] | None, size: int, name: str, noun: str) -> list[int]:
+    if given is None:
+        return usual_lengths(size)
+    lengths = sorted({int(n) for n in np.atleast_1d(np.asarray(given))})
+    if not lengths or lengths[0] < 1 or lengths[-1] > size:
+        raise MakedoInputError(
+            f"{name} must be one or more numbers from 1 to the {count(size, noun)} that can be "
+            f"listed. Got {given!r}."
+        )
+    return lengths
+
+
+def usual_lengths(size: int) -> list[int]:
+    """0.5, 1 and 2 % of what is ranked, rounded up."""
+    return sorted({max(1, int(np.ceil(round(share * size, 6)))) for share in SHARES})
+
+
+# --- lists and their hits -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Lists in several orders of ties, with what came true.
+
+    Parameters
+    ----------
+    lists : int32 ndarray of shape (n_orders, n_lists, length)
+        Positions of what is listed, the best first; ``NOTHING`` where a list ends earlier.
+    hits : bool ndarray of the same shape
+    n_targets : int64 ndarray of shape (n_lists,)
+    n_listed : int
+        Size of the side that is listed.
+    """
+
+    lists: np.ndarray
+    hits: np.ndarray
+    n_targets: np.ndarray
+    n_listed: int
+
+    def table(self, lengths: Sequence[int]) -> pd.DataFrame:
+        """All figures, a row per length of list."""
+        return pd.DataFrame([self.figures(k) for k in lengths], index=list(lengths))
+
+    def figures(self, k: int) -> dict[str, float]:
+        """All figures of the lists cut at length k."""
+        asked = self.n_targets > 0
+        low, high = self.interval(k)
+        found = self.hits[:, :, :k].sum(2).mean(0)  # (n_lists,), mean over the orders of ties
+        recall = found / np.maximum(self.n_targets, 1)
+        named = [np.bincount(one[one != NOTHING], minlength=self.n_listed)
+                 for one in self.lists[:, :, :k]]  # fmt: skip
+        return {
+            "precision": float(self.by_list(k).mean()),
+            "low": low,
+            "high": high,
+            "recall": float(recall.mean()),
+            "recall with targets": float(recall[asked].mean()) if asked.any() else np.nan,
+            "ndcg": self.ndcg(k),
+            "perplexity": float(np.mean([perplexity(counts) for counts in named])),
+            "coverage": float(np.mean([(counts > 0).mean() for counts in named])),
+            "chance": float(self.n_targets.sum() / (len(self.n_targets) * self.n_listed)),
+        }
+
+    def by_list(self, k: int) -> np.ndarray:
+        """What each list adds to the precision, (n_lists,): the mean is the precision."""
+        found = self.hits[:, :, :k].sum(2).mean(0)
+        return found * len(found) / max(self._n_entries(k), 1)
+
+    def by_listed(self, k: int) -> np.ndarray:
+        """What each listed user (or item) adds to the precision, (n_listed,); same mean."""
+        inside = self.lists[:, :, :k][self.hits[:, :, :k]]
+        found = np.bincount(inside, minlength=self.n_listed) / len(self.lists)
+        return found * self.n_listed / max(self._n_entries(k), 1)
+
+    def interval(self, k: int) -> tuple[float, float]:
+        """95 % interval of the precision: the wider of those over lists and over what is listed."""
+        sides = [bootstrap_interval(part) for part in (self.by_list(k), self.by_listed(k))]
+        known = [side for side in sides if side is not None]
+        return max(known, key=lambda side: side[1] - side[0], default=(np.nan, np.nan))
+
+    def ndcg(self, k: int) -> float:
+        """Normalised discounted gain, mean over the lists with targets."""
+        asked = self.n_targets > 0
+        if not asked.any():
+            return float("nan")
+        length = self.hits[:, :, :k].shape[2]
+        discount = 1 / np.log2(np.arange(2, length + 2))
+        gain = (self.hits[:, asked, :k] * discount).sum(2).mean(0)
+        best = np.cumsum(discount)[np.minimum(self.n_targets[asked], length) - 1]
+        return float((gain / best).mean())
+
+    def _n_entries(self, k: int) -> float:
+        return float((self.lists[:, :, :k] != NOTHING).sum(2).mean(0).sum())
+
+
+def perplexity(counts: np.ndarray) -> float:
+    """As many equally frequent things are as varied: exp of the entropy of counts (n,)."""
+    total = counts.sum()
+    if not total:
+        return float("nan")
+    share = counts[counts > 0] / total
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def gain(ours: Ranked, reference: Ranked, k: int, names: tuple[str, str]) -> Difference:
+    """What ours gains in precision over the reference, on the same targets.
+
+    Paired over lists and over what is listed; the wider interval is given, since neither lists nor
+    users are independent of each other.
+    """
+    found = [
+        difference(a, b, names=names, group=f"at {k}", metric=PRECISION)
+        for a, b in (
+            (ours.by_list(k), reference.by_list(k)),
+            (ours.by_listed(k), reference.by_listed(k)),
+        )
+    ]
+    known = [one for one in found if one.interval is not None]
+    return max(known, key=lambda one: one.interval[1] - one.interval[0], default=found[0])
+
+
+# --- from scores to lists -------------------------------------------------------------------------
+
+
+def rank(
+    scores: Any,
+    targets: sp.csr_matrix,
+    most: int,
+    side: str,
+    tie_orders: int = TIE_ORDERS,
+    random_state: int = 0,
+) -> Ranked:
+    """List the best ``"items"`` of each request or the best ``"users"`` of each item.
+
+    Parameters
+    ----------
+    scores : ScoreOperator, or array of shape (n_requests, n_items)
+    targets : bool csr_matrix of shape (n_requests, n_items)
+    most : int
+        Length of the lists.
+    side : {"items", "users"}
+        What is listed.
+    tie_orders : int
+        In how many orders ties are broken; one where the second gives the same lists.
+    random_state : int
+    """
+    if tuple(scores.shape) != targets.get_shape():
+        raise MakedoInputError(
+            f"The scores have shape {tuple(scores.shape)}, the targets {targets.get_shape()}. Give "
+            "both for the same requests and candidate items."
+        )
+    truth: Any = targets if side == "items" else targets.T.tocsr()
+    orders: list[np.ndarray] = []
+    for i in range(tie_orders):
+        orders.append(_lists(scores, most, side, generator(random_state, "ties", i)))
+        if i == 1 and (orders[0] == orders[1]).all():
+            orders.pop()  # no ties
+            break
+    lists = np.stack(orders)
+    hits = np.stack([hits_of(one, truth) for one in orders])
+    return Ranked(lists, hits, np.diff(truth.indptr).astype(np.int64), truth.shape[1])
+
+
+def _lists(scores: Any, most: int, side: str, rng: np.random.Generator) -> np.ndarray:
+    """The ``most`` best of each row or column, (n_lists, most)."""
+    matrix = scores.toarray() if sp.issparse(scores) else np.asarray(scores)
+    return top_lists(matrix if side == "items" else matrix.T, most, rng.permutation)
+
+
+def top_lists(scores: np.ndarray, most: int, shuffle: Any = np.arange) -> np.ndarray:
+    """Positions of the best of each row of (n, m), best first; ``NOTHING`` for minus infinity.
+
+    Equal scores come in the order of ``shuffle(m)``.
+    """
+    order = shuffle(scores.shape[1])
+    mixed = scores[:, order]
+    best = np.argsort(-mixed, axis=1, kind="stable")[:, :most]
+    possible = np.take_along_axis(mixed, best, 1) > -np.inf
+    return np.where(possible, order[best], NOTHING).astype(np.int32)
+
+
+def hits_of(lists: np.ndarray, truth: sp.csr_matrix) -> np.ndarray:
+    """Which entries of lists (n, k) stand in the same row of a bool matrix."""
+    n, m = truth.get_shape()
+    row = np.repeat(np.arange(n), np.diff(truth.indptr))
+    pairs = np.sort(row * m + truth.indices)
+    asked = np.arange(n)[:, None] * m + lists
+    at = np.minimum(np.searchsorted(pairs, asked), max(len(pairs) - 1, 0))
+    return (lists != NOTHING) & (pairs[at] == asked) if len(pairs) else np.zeros(lists.shape, bool)
