@@ -88,7 +88,7 @@ class Columns:
         column = pd.Series(frame[found])
         missing = column.isna().to_numpy()
         if missing.any():
-            self._refuse(role, missing, "no value", "Drop those rows, or fill them")
+            self._refuse(role, missing, "no value", "Drop those rows, or fill them", self.n_rows)
         return column
 
     def _ids(self, column: pd.Series, role: str) -> pd.Series:
@@ -126,7 +126,7 @@ class Columns:
     def _from_floats(self, column: pd.Series) -> np.ndarray:
         values = column.to_numpy(np.float64)
         if not np.isfinite(values).all():
-            self._refuse("time", ~np.isfinite(values), "an infinite value", "Mend those rows")
+            self._refuse("time", ~np.isfinite(values), "an infinite value", "Mend it", self.n_rows)
         if str(column.dtype).lower() in FEW_BITS and np.abs(values).max(initial=0) > 2**24:
             raise MakedoInputError(
                 f"{self.where}: column {self.names['time']!r} holds times as 32-bit floats, which "
@@ -148,9 +148,9 @@ class Columns:
             )
         return column.to_numpy(np.float32)
 
-    def _refuse(self, role: str, bad: np.ndarray, what: str, fix: str) -> None:
-        n_bad = int(bad.sum())
-        row = self.n_rows + int(bad.argmax())
+    def _refuse(self, role: str, bad: np.ndarray, what: str, fix: str, begin: int = 0) -> None:
+        """Say in which of the rows looked at, the first of which is ``begin``, something is bad."""
+        n_bad, row = int(bad.sum()), begin + int(bad.argmax())
         raise MakedoInputError(
             f"{self.where}: column {self.names[role]!r} for {role} has {what} in {n_bad:,} of "
             f"{count(len(bad), 'row')} (first: row {row:,}). {fix}."

@@ -196,7 +196,9 @@ class Live:
         live.count, live.first, live.last = state["count"], state["first"], state["last"]
         live.sums = state["sums"]
         n = len(live.count)
-        if not (len(live.first) == len(live.last) == n and live.sums.shape == (n, len(live.decays))):
+        if not (
+            len(live.first) == len(live.last) == n and live.sums.shape == (n, len(live.decays))
+        ):
             raise ValueError("the sums of users have wrong sizes")
         return live
 
@@ -245,7 +247,7 @@ def _pieces(
     closes = np.r_[opens[1:], True]
     until = np.where(closes, cut_off[who], np.r_[when[1:], 0])
     length = (until - when) / horizon
-    since = (when - np.repeat(when[opens], np.diff(np.r_[np.flatnonzero(opens), len(when)])))
+    since = when - np.repeat(when[opens], np.diff(np.r_[np.flatnonzero(opens), len(when)]))
 
     step = np.r_[0.0, length[:-1]]  # from the distinct time before, of the same owner
     excited = decaying_sums(step, many - opens, opens, decays)

@@ -14,7 +14,7 @@ chance and not of a lucky order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, count
 from makedo.core.paired import Difference, Metric, bootstrap_interval, difference
-from makedo.core.seeds import generator
+from makedo.core.seeds import derive
+from makedo.methods.rim.scores import ScoreOperator
 
 NOTHING = -1  # an entry of a list that is shorter than the others
 TIE_ORDERS = 10
@@ -247,7 +248,7 @@ def rank(
     truth: Any = targets if side == "items" else targets.T.tocsr()
     orders: list[np.ndarray] = []
     for i in range(tie_orders):
-        orders.append(_lists(scores, most, side, generator(random_state, "ties", i)))
+        orders.append(_lists(scores, most, side, derive(random_state, "ties", i)))
         if i == 1 and (orders[0] == orders[1]).all():
             orders.pop()  # no ties
             break
@@ -256,18 +257,21 @@ def rank(
     return Ranked(lists, hits, np.diff(truth.indptr).astype(np.int64), truth.shape[1])
 
 
-def _lists(scores: Any, most: int, side: str, rng: np.random.Generator) -> np.ndarray:
+def _lists(scores: Any, most: int, side: str, seed: int) -> np.ndarray:
     """The ``most`` best of each row or column, (n_lists, most)."""
+    if isinstance(scores, ScoreOperator):
+        scores = replace(scores, tie_seed=seed)
+        return (scores.top_items if side == "items" else scores.top_users)(most).index
     matrix = scores.toarray() if sp.issparse(scores) else np.asarray(scores)
-    return top_lists(matrix if side == "items" else matrix.T, most, rng.permutation)
+    matrix = matrix if side == "items" else matrix.T
+    return top_lists(matrix, most, np.random.default_rng(seed).permutation(matrix.shape[1]))
 
 
-def top_lists(scores: np.ndarray, most: int, shuffle: Any = np.arange) -> np.ndarray:
+def top_lists(scores: np.ndarray, most: int, order: np.ndarray) -> np.ndarray:
     """Positions of the best of each row of (n, m), best first; ``NOTHING`` for minus infinity.
 
-    Equal scores come in the order of ``shuffle(m)``.
+    Equal scores come in the order of ``order`` (m,).
     """
-    order = shuffle(scores.shape[1])
     mixed = scores[:, order]
     best = np.argsort(-mixed, axis=1, kind="stable")[:, :most]
     possible = np.take_along_axis(mixed, best, 1) > -np.inf
