@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Either, MakedoInputError, Number
+from makedo.core.checks import MakedoInputError, Number
 from makedo.core.estimator import Estimator
 from makedo.data.interactions import Requests
 from makedo.methods.rim.scores import ScoreOperator
@@ -51,8 +51,13 @@ class Marks(Estimator):
     def _learn(self, train: Requests) -> None:
         """Learn what is more than popularity."""
 
+    @property
+    def n_items(self) -> int:
+        """Items that were there in training."""
+        return len(self.popularity_)
+
     def scores(self, requests: Requests) -> ScoreOperator:
-        """p(y|x) of each request and each item of the log."""
+        """p(y|x) of each request and each item that was there in training."""
         check_is_fitted(self)
         return self._scores(requests)
 
@@ -66,7 +71,7 @@ class ItemPopularity(Marks):
     def _scores(self, requests: Requests) -> ScoreOperator:
         n = len(requests)
         return ScoreOperator(
-            (n, len(self.popularity_)),
+            (n, self.n_items),
             user_floor=np.ones(n, np.float32),
             item_floor=self.popularity_,
         )
@@ -97,7 +102,7 @@ class PersonalRepeat(Marks):
         self.backoff = backoff
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        counts = histories(requests, self.scale * self.horizon_)
+        counts = histories(requests, self.n_items, self.scale * self.horizon_)
         total = np.asarray(counts.sum(1), np.float64).ravel() + self.backoff
         return ScoreOperator(
             counts.shape,
@@ -167,7 +172,7 @@ class EASE(_Positive):
         self.mixed = mixed
 
     def _learn(self, train: Requests) -> None:
-        X = histories(train)
+        X = histories(train, self.n_items)
         X = X[np.flatnonzero(np.diff(X.indptr))]
         if X.shape[0] < X.shape[1]:
             self._learn_dual(X)
@@ -194,7 +199,7 @@ class EASE(_Positive):
         self.remaining_ = c.astype(np.float32)
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        x = histories(requests)
+        x = histories(requests, self.n_items)
         if self.items_ is None:
             raw = ScoreOperator(x.shape, x, self.weights_.T, link="relu")
         else:
@@ -229,13 +234,13 @@ class ItemKNN(_Positive):
         self.mixed = mixed
 
     def _learn(self, train: Requests) -> None:
-        X = histories(train)
+        X = histories(train, self.n_items)
         norm = np.sqrt(np.asarray(X.sum(0), np.float32).ravel())
         X = sp.csr_matrix(X @ sp.diags_array(1 / np.where(norm > 0, norm, 1).astype(np.float32)))
         self.neighbors_ = _nearest(X, self.n_neighbors)
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        x = histories(requests)
+        x = histories(requests, self.n_items)
         return self._normalised(ScoreOperator(x.shape, x, self.neighbors_, link="relu"))
 
 
@@ -259,41 +264,39 @@ def _largest(part: sp.csr_matrix, k: int) -> sp.csr_matrix:
     return sp.csr_matrix((part.data[kept], (row[kept], part.indices[kept])), part.shape)
 
 
-class GivenScores(Marks):
-    """Take scores that another library made.
-
-    Parameters
-    ----------
-    link : {"auto", "identity", "relu", "softplus", "sigmoid", "exp"}, default="auto"
-        What makes them positive.  "auto": softplus of a product of factors; a matrix of scores is
-        taken as it is, and must not be negative.  "exp" for logits, normalised over items.
-    """
-
-    _constraints: ClassVar = {}
-
+NAMES: dict[str, type[Marks]] = {
+    "popularity": ItemPopularity,
+    "personal_repeat": PersonalRepeat,
+    "ease": EASE,
+    "item_knn": ItemKNN,
+}
 
 # --- histories as matrices -------------------------------------------------------------------------
 
 
-def histories(requests: Requests, scale: float | None = None) -> sp.csr_matrix:
+def histories(requests: Requests, n_items: int, scale: float | None = None) -> sp.csr_matrix:
     """Histories as a matrix, float32 (n, n_items).
 
     Parameters
     ----------
     requests : Requests
+    n_items : int
+        Items that came into the log later are left out.
     scale : float, optional
         Count every event, weighted by exp(−age / scale), in seconds.  Default: 1 for each item that
         is there.
     """
     indptr, events = requests.history()
     row = np.repeat(np.arange(len(requests)), np.diff(indptr))
-    shape = (len(requests), requests.log.n_items)
+    item = requests.log.item[events]
     if scale is None:
         weight = np.ones(len(events), np.float32)
     else:
         age = np.repeat(requests.time, np.diff(indptr)) - requests.log.time[events]
         weight = np.exp(-age / scale).astype(np.float32)
-    X = sp.csr_matrix((weight, (row, requests.log.item[events])), shape)  # repeats are summed
+    known = item < n_items
+    places = (row[known], item[known])
+    X = sp.csr_matrix((weight[known], places), (len(requests), n_items))  # repeats are summed
     if scale is None:
         X.data[:] = 1.0
     return X
