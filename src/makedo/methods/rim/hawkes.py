@@ -372,8 +372,9 @@ def maximise_poisson(
     features are scaled to one mean, as they differ by orders of magnitude.
     """
     total = max(float(weights.sum()), 1.0)
-    scale = np.where(m > 0, m, 1.0) / total
-    phi, m = phi / scale, m / scale
+    some = m > TINY * m.max()  # a scale that no gap comes near leaves nothing but underflow
+    scale = np.where(some, m, 1.0) / total
+    phi, m = np.where(some, phi / scale, 0.0), m / scale
     curved = penalty / scale**2
 
     def loss(v: np.ndarray) -> tuple[float, np.ndarray]:
