@@ -94,8 +94,9 @@ def test_the_log_is_the_same_from_whatever_holds_the_rows(kind, tmp_path):
 
 def test_a_duckdb_relation_is_read():
     duckdb = pytest.importorskip("duckdb")
-    table = frame()  # noqa: F841 the query names it
-    assert same(InteractionLog.read(duckdb.sql("select * from table")), InteractionLog.read(table))
+    events = frame()
+    relation = duckdb.sql("select * from events")
+    assert same(InteractionLog.read(relation), InteractionLog.read(events))
 
 
 @pytest.mark.parametrize(

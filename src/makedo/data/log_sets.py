@@ -15,7 +15,7 @@ from makedo.core.checks import MakedoInputError
 from makedo.data.interactions import InteractionLog
 
 CARRIED = Path(__file__).parent / "carried"
-START_OF_2013 = 1_356_998_400  # Unix seconds; hours of flights are counted from there
+FIRST_FLIGHT = 1_357_034_400  # Unix seconds of 2013-01-01T10:00Z; flights count hours from there
 RENAMED = {"USER_ID": "user_id", "ITEM_ID": "item_id", "TIMESTAMP": "timestamp"}
 
 
@@ -79,7 +79,7 @@ def load_flights(name: str, file: Path, licence: str, source: str) -> LogData:
         with np.load(file, allow_pickle=False) as archive:
             parts = {key: archive[key] for key in archive.files}
         count = parts["count"].astype(np.int64)  # events of each aircraft
-        since = parts["dh"].astype(np.int64)  # hours since its last one, the first since New Year
+        since = parts["dh"].astype(np.int64)  # hours since its last one
         total = np.cumsum(since)
         begin = np.cumsum(count) - count
         hour = total - np.repeat(total[begin] - since[begin], count)
@@ -88,7 +88,7 @@ def load_flights(name: str, file: Path, licence: str, source: str) -> LogData:
             {
                 "user_id": np.repeat(np.arange(len(count)), count),
                 "item_id": airports[parts["dest"]],
-                "timestamp": START_OF_2013 + 3600 * hour,
+                "timestamp": FIRST_FLIGHT + 3600 * hour,
             }
         )
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
