@@ -45,4 +45,15 @@ ROOMS: dict[str, dict[str, str]] = {
         "extra": "",
         "paper": "Dukler et al., DIVA: Dataset Derivative of a Learning Task, ICLR 2022",
     },
+    "rim": {
+        "title": "Recurrent intensity modelling",
+        "classes": "RIM",
+        "trouble": "who will act, and when, is not known: only who did what before",
+        "gives": "a log of events: user, item, time",
+        "gets": "items for each user, users for each item; whether activity is predictable",
+        "files": "log",
+        "extra": "",
+        "paper": "Ma et al., Bridging Recommendation and Marketing via Recurrent Intensity "
+        "Modeling, ICLR 2022",
+    },
 }
