@@ -220,7 +220,7 @@ def judged(found: Found) -> tuple[str, str]:
     most = np.inf if found.gain.interval is None else found.gain.interval[1]
     if found.gain.clear < 0 or most < LITTLE:
         return "does not apply", (
-            f"Users ranked without λ are as good ({said}): take the marks alone, intensity=constant."
+            f"Users ranked without λ are as good ({said}): take intensity=constant."
         )
     return "may help", (
         f"λ goes with the events to come, but whether it helps to rank users is not clear ({said})."
