@@ -48,9 +48,11 @@ ROOMS: dict[str, dict[str, str]] = {
     "rim": {
         "title": "Recurrent intensity modelling",
         "classes": "RIM",
-        "trouble": "who will act, and when, is not known: only who did what before",
+        "trouble": "who will act, and when: a recommender ranks items for a user, not users for an "
+        "item",
         "gives": "a log of events: user, item, time",
-        "gets": "items for each user, users for each item; whether activity is predictable",
+        "gets": "items for users and users for an item, by how active each user will be; whether "
+        "activity is predictable",
         "files": "log",
         "extra": "",
         "paper": "Ma et al., Bridging Recommendation and Marketing via Recurrent Intensity "

@@ -236,7 +236,7 @@ class RIM(Estimator):
 
     # --- using ------------------------------------------------------------------------------------
 
-    def scores(self, X: Any = None, *, at: Any = None) -> ScoreOperator:
+    def scores(self, X: Any = None, *, at: Any = None, active: bool = True) -> ScoreOperator:
         """λ(x, y) of all requests and candidate items, as something to rank; no matrix.
 
         Parameters
@@ -245,9 +245,11 @@ class RIM(Estimator):
             Default: all users.
         at : float, date or text, optional
             The time of the requests, unless X has it.  Default: just after the last event.
+        active : bool, default=True
+            False: p(y|x) alone, without λ(x).
         """
         check_is_fitted(self)
-        return self._scores(self._requests(X, at))
+        return self._scores(self._requests(X, at), active)
 
     def recommend_items(self, X: Any = None, *, top_k: int = 10, at: Any = None) -> pd.DataFrame:
         """List what each user will turn to.
@@ -338,14 +340,16 @@ class RIM(Estimator):
             raise MakedoInputError(
                 f"RIM.predict: pairs have no column {first(lacking)}. Give user_id and item_id."
             )
-        timed = frame["timestamp"] if "timestamp" in frame else self.now_
-        asked = pd.DataFrame({"user": frame["user_id"].to_numpy(), "time": seconds(timed)})
+        when = seconds(frame["timestamp"] if "timestamp" in frame else self.now_)
+        when = np.broadcast_to(when, len(frame))
+        asked = pd.DataFrame({"user": frame["user_id"].to_numpy(), "time": when})
         requests = self._requests(*_distinct(asked))
         places = self.log_.item_positions(frame["item_id"])
         found = np.zeros(len(frame), np.float32)
         known = np.flatnonzero(places < self.marks_.n_items)  # nothing is expected of later ones
         rows = asked.groupby(["user", "time"], sort=False).ngroup().to_numpy()
-        found[known] = self._scores(requests).of_pairs(rows[known], places[known])
+        pairs = self.marks_.scores(requests).scaled(self.rate(requests))
+        found[known] = pairs.of_pairs(rows[known], places[known])
         return found
 
     def evaluate(self, X: Any, y: Any = None, *, top_k: Any = None) -> pd.DataFrame:
@@ -438,12 +442,13 @@ class RIM(Estimator):
             )
         return X
 
-    def _scores(self, requests: Requests) -> ScoreOperator:
-        items = self._known(requests.candidates)
-        found = self.marks_.scores(requests).scaled(self.rate(requests))
+    def _scores(self, requests: Requests, active: bool = True) -> ScoreOperator:
+        found = self.marks_.scores(requests)
+        if active:
+            found = found.scaled(self.rate(requests))
         if self.exclude_seen:
             found = found.without(histories(requests, self.marks_.n_items))
-        return found if len(items) == self.marks_.n_items and requests.items is None else found.take(items=items)
+        return found if requests.items is None else found.take(items=self._known(requests.items))
 
     def rate(self, requests: Requests) -> np.ndarray:
         """λ(x) of requests, (n,)."""

@@ -137,7 +137,7 @@ class Live:
         """Take in events: positions (n,) of users, new ones included, and Unix seconds (n,)."""
         if not len(user):
             return self
-        self._grow(int(user.max()) + 1)
+        self.grow(int(user.max()) + 1)
         order = np.lexsort((time, user))
         user, time = np.asarray(user)[order], np.asarray(time, np.int64)[order]
         begin = np.flatnonzero(np.r_[True, user[1:] != user[:-1]])
@@ -177,7 +177,8 @@ class Live:
         """exp(−d_j t), (n, J)."""
         return np.exp(-(seconds / self.horizon)[:, None] * self.decays)
 
-    def _grow(self, n_users: int) -> None:
+    def grow(self, n_users: int) -> None:
+        """Have room for so many users, the new ones without events."""
         more = n_users - len(self)
         if more > 0:
             self.count = np.r_[self.count, np.zeros(more, np.int64)]
@@ -369,12 +370,13 @@ def maximise_poisson(
     """w ≥ 0 (n_features,) that minimises mᵀ w − Σ_i weights_i log(φ_i w + ε) + Σ penalty w² / 2.
 
     The likelihood of a Hawkes process (m = ∫ φ) and of Poisson counts (m = Σ_i φ_i) alike.  Convex;
-    features are scaled to one mean, as they differ by orders of magnitude.
+    features are scaled, as they differ by orders of magnitude, so that each one's slope and curvature
+    are about 1.
     """
     total = max(float(weights.sum()), 1.0)
-    some = m > TINY * m.max()  # a scale that no gap comes near leaves nothing but underflow
-    scale = np.where(some, m, 1.0) / total
-    phi, m = np.where(some, phi / scale, 0.0), m / scale
+    scale = np.sqrt((m / total) ** 2 + penalty / total)
+    scale = np.where(scale > 1e-100, scale, 1.0)  # a feature that is always 0
+    phi, m = phi / scale, m / scale
     curved = penalty / scale**2
 
     def loss(v: np.ndarray) -> tuple[float, np.ndarray]:

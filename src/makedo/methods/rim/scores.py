@@ -103,10 +103,6 @@ class ScoreOperator:
         """The same scores, but some pairs (csr of bool, (n, m)) are never ranked."""
         return replace(self, excluded=sp.csr_matrix(excluded))
 
-    def with_ties(self, seed: int | None) -> ScoreOperator:
-        """The same scores, equal ones in a random order (None: in that of positions)."""
-        return replace(self, tie_seed=seed)
-
     def take(self, rows: Any = None, items: Any = None) -> ScoreOperator:
         """The scores of some requests and some items, by position, in the order given."""
         rows = slice(None) if rows is None else rows
