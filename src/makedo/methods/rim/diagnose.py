@@ -25,7 +25,8 @@ FEWEST_USERS, FEWEST_EVENTS = 30, 200  # below which nothing can be measured
 MOST_USERS = 5_000  # looked at
 ONE_TIME = 0.8  # share of users with all their events at one time: such times were not the events'
 LITTLE = 0.002  # of precision, not worth a model of activity
-LOG = "needs a log of events with true times"
+DAY = 86_400.0
+USUAL = tuple(n * DAY for n in (1 / 24, 0.25, 1, 3, 7, 14, 28, 91))
 COMMAND = "makedo rim fit --log LOG --out model"
 WITH, WITHOUT = "with λ", "without λ"
 
@@ -57,7 +58,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
         )
     H = X.horizon if isinstance(X, Split) else model._horizon(log)
     figures["horizon"] = in_words(H)
-    figures["time in which half of the users come back"] = in_words(usual_return(log))
+    figures["shortest in which half of the active users come back"] = suggested_horizon(log)
     end = float(log.time.max()) + 1
     if end - (2 + model.n_valid) * H <= float(log.time.min()):
         return answer(
@@ -113,16 +114,19 @@ def described(log: InteractionLog) -> dict[str, Any]:
     }
 
 
-def usual_return(log: InteractionLog) -> float:
-    """Seconds within which half of the users come back, seen from each of their active times."""
-    gap = np.diff(log.time)[log.user[1:] == log.user[:-1]]
-    user = log.user[1:][log.user[1:] == log.user[:-1]]
-    user, gap = user[gap > 0], gap[gap > 0]
-    if not len(gap):
-        return float(log.time.max() - log.time.min()) or 1.0
-    order = np.lexsort((gap, user))
-    users, begin, n = np.unique(user[order], return_index=True, return_counts=True)
-    return float(np.median(gap[order][begin + n // 2]))  # median over users of their median
+def suggested_horizon(log: InteractionLog) -> str:
+    """The shortest usual length of time in which half of those active before are so again."""
+    end = float(log.time.max()) + 1
+    for length in USUAL:
+        if end - 2 * length < float(log.time.min()):
+            break
+        before, after = (
+            np.unique(log.user[(log.time >= T) & (log.time < T + length)])
+            for T in (end - 2 * length, end - length)
+        )
+        if len(before) >= FEWEST_USERS and np.isin(before, after).mean() >= 0.5:
+            return in_words(length)
+    return "none: few users come back"
 
 
 def sampled(log: InteractionLog) -> InteractionLog:
