@@ -50,8 +50,9 @@ ROOMS: dict[str, dict[str, str]] = {
         "classes": "RIM",
         "trouble": "who will act, and when: a recommender ranks items for a user, not users for an "
         "item",
-        "gives": "an interaction log: user, item, time",
-        "gets": "items for users and users for an item, by how active each user will be",
+        "gives": "a log of events: user, item, time",
+        "gets": "items for users and users for an item, by how active each user will be; whether "
+        "activity is predictable",
         "files": "log",
         "extra": "",
         "paper": "Ma et al., Bridging Recommendation and Marketing via Recurrent Intensity "

@@ -56,9 +56,9 @@ def evaluate_item_rec(
     Returns
     -------
     DataFrame
-        A row per k: precision with its 95 % interval by bootstrap, recall over all
-        requests and over those with targets, NDCG over those with targets, perplexity and coverage
-        of the items, precision of random lists.
+        A row per k: precision with its 95 % interval by bootstrap over users, and over items;
+        recall over all requests and over those with targets, NDCG over those with targets,
+        perplexity and coverage of the items, precision of random lists.
 
     Raises
     ------
@@ -86,8 +86,8 @@ def evaluate_user_rec(
     Returns
     -------
     DataFrame
-        As there; perplexity and coverage are of the users.  The interval is mostly that over users:
-        the hits of all lists hang on the same few active ones.
+        As there; perplexity and coverage are of the users.  The interval over users is the one to
+        look at: the hits of all lists hang on the same few active ones.
     """
     lengths = _lengths(c, targets.get_shape()[0], "c", "user")
     ranked = rank(scores, targets, lengths[-1], "users", tie_orders, random_state)
@@ -126,12 +126,15 @@ class Ranked:
     n_targets : int64 ndarray of shape (n_lists,)
     n_listed : int
         Size of the side that is listed.
+    side : {"items", "users"}
+        What is listed.
     """
 
     lists: np.ndarray
     hits: np.ndarray
     n_targets: np.ndarray
     n_listed: int
+    side: str
 
     def table(self, lengths: Sequence[int]) -> pd.DataFrame:
         """All figures, a row per length of list."""
@@ -140,15 +143,17 @@ class Ranked:
     def figures(self, k: int) -> dict[str, float]:
         """All figures of the lists cut at length k."""
         asked = self.n_targets > 0
-        low, high = self.interval(k)
+        over_users, over_items = self.interval(k), self.interval(k, "items")
         found = self.hits[:, :, :k].sum(2).mean(0)  # (n_lists,), mean over the orders of ties
         recall = found / np.maximum(self.n_targets, 1)
         named = [np.bincount(one[one != NOTHING], minlength=self.n_listed)
                  for one in self.lists[:, :, :k]]  # fmt: skip
         return {
-            "precision": float(self.by_list(k).mean()),
-            "low": low,
-            "high": high,
+            "precision": self.precision(k),
+            "low": over_users[0],
+            "high": over_users[1],
+            "low over items": over_items[0],
+            "high over items": over_items[1],
             "recall": float(recall.mean()),
             "recall with targets": float(recall[asked].mean()) if asked.any() else np.nan,
             "ndcg": self.ndcg(k),
@@ -157,22 +162,26 @@ class Ranked:
             "chance": float(self.n_targets.sum() / (len(self.n_targets) * self.n_listed)),
         }
 
-    def by_list(self, k: int) -> np.ndarray:
-        """What each list adds to the precision, (n_lists,): the mean is the precision."""
-        found = self.hits[:, :, :k].sum(2).mean(0)
-        return found * len(found) / max(self._n_entries(k), 1)
+    def by(self, over: str, k: int) -> np.ndarray:
+        """What each of the ``"users"`` (or ``"items"``) adds to the precision, which is the mean.
 
-    def by_listed(self, k: int) -> np.ndarray:
-        """What each listed user (or item) adds to the precision, (n_listed,); same mean."""
-        inside = self.lists[:, :, :k][self.hits[:, :, :k]]
-        found = np.bincount(inside, minlength=self.n_listed) / len(self.lists)
-        return found * self.n_listed / max(self._n_entries(k), 1)
+        Lists stay as they are: a user who is listed for many items counts for all of them.
+        """
+        hits, n_entries = self.hits[:, :, :k], (self.lists[:, :, :k] != NOTHING).sum()
+        if over == self.side:
+            listed = self.lists[:, :, :k][hits]
+            found = np.bincount(listed, minlength=self.n_listed)
+        else:
+            found = hits.sum((0, 2))  # of each list
+        return found * len(found) / max(n_entries, 1)
 
-    def interval(self, k: int) -> tuple[float, float]:
-        """95 % interval of the precision: the wider of those over lists and over what is listed."""
-        sides = [bootstrap_interval(part) for part in (self.by_list(k), self.by_listed(k))]
-        known = [side for side in sides if side is not None]
-        return max(known, key=lambda side: side[1] - side[0], default=(np.nan, np.nan))
+    def precision(self, k: int) -> float:
+        """Hits over entries of the lists cut at length k."""
+        return float(self.by(self.side, k).mean())
+
+    def interval(self, k: int, over: str = "users") -> tuple[float, float]:
+        """95 % interval of the precision, by bootstrap over ``"users"`` or ``"items"``."""
+        return bootstrap_interval(self.by(over, k)) or (np.nan, np.nan)
 
     def ndcg(self, k: int) -> float:
         """Normalised discounted gain, mean over the lists with targets."""
@@ -185,9 +194,6 @@ class Ranked:
         best = np.cumsum(discount)[np.minimum(self.n_targets[asked], length) - 1]
         return float((gain / best).mean())
 
-    def _n_entries(self, k: int) -> float:
-        return float((self.lists[:, :, :k] != NOTHING).sum(2).mean(0).sum())
-
 
 def perplexity(counts: np.ndarray) -> float:
     """As many equally frequent things are as varied: exp of the entropy of counts (n,)."""
@@ -198,21 +204,12 @@ def perplexity(counts: np.ndarray) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def gain(ours: Ranked, reference: Ranked, k: int, names: tuple[str, str]) -> Difference:
-    """What ours gains in precision over the reference, on the same targets.
-
-    Paired over lists and over what is listed; the wider interval is given, since neither lists nor
-    users are independent of each other.
-    """
-    found = [
-        difference(a, b, names=names, group=f"at {k}", metric=PRECISION)
-        for a, b in (
-            (ours.by_list(k), reference.by_list(k)),
-            (ours.by_listed(k), reference.by_listed(k)),
-        )
-    ]
-    known = [one for one in found if one.interval is not None]
-    return max(known, key=lambda one: one.interval[1] - one.interval[0], default=found[0])
+def gain(
+    ours: Ranked, reference: Ranked, k: int, names: tuple[str, str], over: str = "users"
+) -> Difference:
+    """What ours gains in precision over the reference on the same targets, paired by user."""
+    pair = (one.by(over, k) for one in (ours, reference))
+    return difference(*pair, names=names, group=f"at {k}", metric=PRECISION)
 
 
 # --- from scores to lists -------------------------------------------------------------------------
@@ -254,7 +251,7 @@ def rank(
             break
     lists = np.stack(orders)
     hits = np.stack([hits_of(one, truth) for one in orders])
-    return Ranked(lists, hits, np.diff(truth.indptr).astype(np.int64), truth.shape[1])
+    return Ranked(lists, hits, np.diff(truth.indptr).astype(np.int64), truth.shape[1], side)
 
 
 def _lists(scores: Any, most: int, side: str, seed: int) -> np.ndarray:

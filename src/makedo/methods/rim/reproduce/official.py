@@ -46,6 +46,6 @@ def compute(name: str) -> list[Record]:
     records = []
     for (group, side, length), official in zip(TASKS, FIGURES[name], strict=True):
         found = rank(scores, targets, length, side)
-        value, interval = float(found.by_list(length).mean()), found.interval(length)
+        value, interval = found.precision(length), found.interval(length)
         records.append(measured(PRECISION, group, [value], paper=official, interval=interval))
     return records

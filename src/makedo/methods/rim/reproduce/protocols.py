@@ -12,7 +12,7 @@ import pandas as pd
 
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split, user_split
-from makedo.data.interactions import InteractionLog
+from makedo.data.interactions import InteractionLog, seconds
 from makedo.methods.rim.intensities import (
     EMA,
     ConstantIntensity,
@@ -112,7 +112,7 @@ def complete_journey() -> Protocol:
     named = (kind.notna() & (kind != "GASOLINE-REG UNLEADED")).to_numpy()
     events = data.events.assign(item_id=kind.to_numpy())[named]
     events = events.drop_duplicates(["user_id", "item_id", "timestamp"])
-    cut = pd.Timestamp("2017-11-30", tz="UTC").timestamp()
+    cut = float(seconds("2017-11-30"))
     before = events[events["timestamp"] < cut]
     buyers = before.drop_duplicates(["user_id", "item_id"])["item_id"].value_counts()
     known = events["item_id"].isin(buyers.index[buyers >= 20])

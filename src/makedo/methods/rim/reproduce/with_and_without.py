@@ -45,7 +45,7 @@ def precision(data: str, mark: str, rate: str) -> list[Record]:
         measured(
             PRECISION,
             f"{task}@{length}",
-            [float(found.by_list(length).mean())],
+            [found.precision(length)],
             interval=found.interval(length),
         )
         for task, side, lengths in sides
