@@ -1,4 +1,4 @@
-"""Rankings of an operator against those of the dense matrix: masks, ties, links, blocks, threads."""
+"""Rankings of an operator against those of the dense matrix: masks, ties, links, threads."""
 
 from __future__ import annotations
 
