@@ -326,7 +326,7 @@ def calibration_section(table: pd.DataFrame, where: str) -> Section:
         ),
         caption=f"Mean expected and observed events of users, {where}, from the least to the most "
         "active tenth. λ(x, y) is in events only as far as these two agree.",
-        table=table.rename_axis("tenth"),
+        table=table.set_axis(pd.RangeIndex(1, len(table) + 1, name="tenth")),
     )
 
 
