@@ -120,7 +120,7 @@ def page(model: RIM, split: Split, weeks: pd.DataFrame) -> Report:
     found.verdict = (
         f"Where an aircraft goes, its own history says: {means[OURS, 'items']:.0f} % of {AIRPORTS} "
         f"airports come true, with or without λ. Who comes to an airport, λ says: with it "
-        f"{means[OURS, 'users']:.0f} % of {AIRCRAFT} aircraft, without {means[ALONE, 'users']:.0f} %."
+        f"{means[OURS, 'users']:.0f} % of {AIRCRAFT} aircraft, without {means[ALONE, 'users']:.0f}."
         if gain.clear > 0
         else f"Own history names airports and aircraft; that λ helps is not clear here: {gain}."
     )
@@ -146,8 +146,9 @@ def weeks_section(weeks: pd.DataFrame) -> Section:
             low, high = one.interval or (np.nan, np.nan)
             lines.append((OURS, other, f"{question}, {length} each", one.gain, low, high))
     table = pd.DataFrame(lines, columns=["ours", "reference", "group", "gain", "low", "high"])
+    short = {"items": "airports", "users": "aircraft"}
     shown = weeks.copy()
-    shown.columns = [f"{name}: {QUESTIONS[side][0]}" for name, side in weeks.columns]
+    shown.columns = [f"{short[side]}, {name}" for name, side in weeks.columns]
     return Section(
         "What λ gains, over eight weeks",
         figure=figures.paired_differences(table, label="gain in precision, points", digits=1),

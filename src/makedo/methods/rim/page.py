@@ -294,7 +294,10 @@ def gains_section(judged: Judged) -> Section:
         ),
         caption=f"Over {count(len(wanted), 'item')} with targets: who was going to come, found "
         "among the first so many of the list. These come anyway: it is no effect of the contact.",
-        table=table.rename(columns={"x": "contacted, %", "mean": "reached, %"}),
+        table=table.pivot(index="x", columns="candidate", values="mean")
+        .reindex(columns=list(judged.scores))
+        .rename_axis(index="contacted, %", columns=None),
+        table_caption="Reached, %.",
     )
 
 
