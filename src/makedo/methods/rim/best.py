@@ -6,7 +6,10 @@ is sorting by score and then by rank.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+from threadpoolctl import threadpool_info
 
 GROUP = 32  # columns of a row that share a maximum
 ROWS = 16  # rows of a column that share one
@@ -17,9 +20,12 @@ SIGN = np.uint32(0x80000000)
 
 def pack(scores: np.ndarray, rank: np.ndarray) -> np.ndarray:
     """Integers (…) uint64 in the order of scores (float32), and of falling rank among equals."""
-    bits = np.ascontiguousarray(scores + np.float32(0)).view(np.uint32)  # no -0
-    bits = np.where(bits & SIGN, ~bits, bits | SIGN)
-    return (bits.astype(np.uint64) << np.uint64(32)) | (LAST - rank.astype(np.uint32))
+    bits = np.add(scores, np.float32(0), order="C").view(np.uint32)  # no -0
+    np.bitwise_xor(bits, (bits.view(np.int32) >> 31).view(np.uint32) | SIGN, out=bits)
+    keys = bits.astype(np.uint64)
+    keys <<= np.uint64(32)
+    keys |= LAST - rank
+    return keys
 
 
 def unpack(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +58,18 @@ def positions(rank: np.ndarray | None) -> np.ndarray | None:
     return place
 
 
+def even_parts(n: int, parts: int) -> list[range]:
+    """0..n in ranges of one size, give or take one; none is empty."""
+    ends = np.linspace(0, n, min(parts, n) + 1).astype(int).tolist()
+    return [range(a, b) for a, b in itertools.pairwise(ends)]
+
+
+def n_threads() -> int:
+    """As many threads as the products of numpy use."""
+    pools = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+    return max(pools, default=1)
+
+
 class Scan:
     """A buffer for blocks of scores, with columns of -inf up to a whole number of groups."""
 
@@ -82,28 +100,30 @@ def best_of_rows(
     rank : uint32 ndarray (m,) or None
         Of each column among equals; None: its position.
     """
-    found, columns = _reaching(scores, k)
-    if rank is not None:
-        columns = np.r_[rank, np.full(scores.shape[1] - len(rank), LAST)][columns]
-    keys = pack(found, columns)
+    reached = np.flatnonzero(scores >= _bound(scores, k))
+    row, column = np.divmod(reached, scores.shape[1])
+    if rank is None:
+        order = column.astype(np.uint32)
+    else:
+        order = np.r_[rank, np.full(scores.shape[1] - len(rank), LAST)][column]
+    many = np.bincount(row, minlength=len(scores))  # k, and some more
+    keys = np.zeros((len(scores), max(int(many.max(initial=0)), k)), np.uint64)
+    slot = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
+    keys[row, slot] = pack(scores.ravel()[reached], order)
     keys = np.partition(keys, keys.shape[1] - k, axis=1)[:, keys.shape[1] - k :]
     return _lists(keys, positions(rank))
 
 
-def _reaching(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (b, n) that may be among the k largest, and their columns (b, n) or (1, n)."""
+def _bound(scores: np.ndarray, k: int) -> np.ndarray:
+    """What at least k scores of each row reach, (b, 1): the k-th largest maximum of a group."""
     b, width = scores.shape
     n_groups = width // GROUP
-    if k < n_groups // 2:
-        grouped = scores.reshape(b, n_groups, GROUP)
-        tops = grouped.max(2)  # (b, n_groups)
-        bound = np.partition(tops, n_groups - k, axis=1)[:, n_groups - k, None]
-        n_open = int((tops >= bound).sum(1).max())  # k, and more where some are equal
-        if n_open <= n_groups // 2:
-            groups = np.argpartition(tops, n_groups - n_open, axis=1)[:, n_groups - n_open :]
-            found = grouped[np.arange(b)[:, None], groups].reshape(b, -1)
-            return found, (groups[:, :, None] * GROUP + np.arange(GROUP)).reshape(b, -1)
-    return scores, np.arange(width)[None]
+    if k > n_groups // 2:
+        return np.full((b, 1), -np.inf, np.float32)
+    tops = scores.reshape(b, GROUP, n_groups).max(
+        1
+    )  # columns far apart share a group: read in order
+    return np.partition(tops, n_groups - k, axis=1)[:, n_groups - k, None]
 
 
 class BestOfColumns:
@@ -111,13 +131,15 @@ class BestOfColumns:
 
     Parameters
     ----------
-    n_columns, c : int
+    columns : range
+    c : int
     rank : uint32 ndarray (n_rows,) or None
         Of each row among equals; None: its position.
     """
 
-    def __init__(self, n_columns: int, c: int, rank: np.ndarray | None):
-        self.c, self.rank = c, rank
+    def __init__(self, columns: range, c: int, rank: np.ndarray | None):
+        self._columns, self.rank = slice(columns.start, columns.stop), rank
+        n_columns = len(columns)
         # SPARE further candidates, then the c largest; 0 is none
         self._keys = np.zeros((n_columns, SPARE + c), np.uint64)
         self._used = np.zeros(n_columns, np.int64)
@@ -125,7 +147,8 @@ class BestOfColumns:
         self._bound = np.full(n_columns, -np.inf, np.float32)  # its score
 
     def add(self, scores: np.ndarray, rows: np.ndarray) -> None:
-        """Take in the scores (b, n_columns) of the rows at these positions (b,)."""
+        """Take in the scores (b, width) of all columns, of the rows at these positions (b,)."""
+        scores = scores[:, self._columns]
         rank = rows.astype(np.uint32) if self.rank is None else self.rank[rows]
         whole = len(scores) // ROWS * ROWS
         if whole:

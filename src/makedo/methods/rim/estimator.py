@@ -3,8 +3,8 @@
 Y. Ma, G. Liu, A. Deoras, "Bridging Recommendation and Marketing via Recurrent Intensity Modeling",
 ICLR 2022, https://openreview.net/forum?id=TZeArecH2Nf.
 
-A log of events is a marked point process.  A pair of a user x at a time T and an item y is scored by
-the events to be expected within the horizon,
+A log of events is a marked point process.  A pair of a user x at a time T and an item y is scored
+by the events to be expected within the horizon,
 
     λ(x, y) = λ(x) · p(y|x),
 
@@ -18,7 +18,7 @@ sums that it is made of, :mod:`.marks` p(y|x), :mod:`.scores` the product, never
 What differs from the paper, and why:
 
 * Marks that need no training of a network come first: with the true activity they go far.
-* Tied times are not taken for excitation, and scales below the resolution of the times are not used.
+* Tied times are not taken for excitation, and no scale is below the resolution of the times.
 * λ is kept up to date event by event; equal scores have a stated order.
 """
 
@@ -224,7 +224,9 @@ class RIM(Estimator):
             Names of columns, as there.
         """
         check_is_fitted(self)
-        new = events if isinstance(events, InteractionLog) else InteractionLog.read(events, **columns)
+        new = (
+            events if isinstance(events, InteractionLog) else InteractionLog.read(events, **columns)
+        )
         joined = self.log_.append(new)
         if len(joined) == len(self.log_) + len(new):
             self.live_.add(joined.user_positions(new.users)[new.user], new.time)
@@ -488,7 +490,7 @@ RESTORED = {
 }
 
 
-# --- small parts of fit ----------------------------------------------------------------------------
+# --- small parts of fit ---------------------------------------------------------------------------
 
 
 def _made(given: Any, names: Mapping[str, type]) -> Any:

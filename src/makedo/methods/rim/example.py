@@ -1,4 +1,4 @@
-"""A small log for the contract tests: users who differ in how active they are and what they like."""
+"""A small log for the contract tests: users differ in how active they are and what they like."""
 
 from __future__ import annotations
 

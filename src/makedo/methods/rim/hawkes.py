@@ -100,7 +100,7 @@ def _sum_by(rows: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return sums
 
 
-# --- kept up to date -------------------------------------------------------------------------------
+# --- kept up to date ------------------------------------------------------------------------------
 
 
 class Live:
@@ -204,7 +204,7 @@ class Live:
         return live
 
 
-# --- the two objectives ----------------------------------------------------------------------------
+# --- the two objectives ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -367,11 +367,11 @@ def maximise_poisson(
     start: np.ndarray,
     penalty: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """w ≥ 0 (n_features,) that minimises mᵀ w − Σ_i weights_i log(φ_i w + ε) + Σ penalty w² / 2.
+    """Weights w ≥ 0 that minimise mᵀ w − Σ_i weights_i log(φ_i w + ε) + Σ penalty w² / 2.
 
     The likelihood of a Hawkes process (m = ∫ φ) and of Poisson counts (m = Σ_i φ_i) alike.  Convex;
-    features are scaled, as they differ by orders of magnitude, so that each one's slope and curvature
-    are about 1.
+    features are scaled, as they differ by orders of magnitude, so that slopes and curvatures are
+    about 1.
     """
     total = max(float(weights.sum()), 1.0)
     scale = np.sqrt((m / total) ** 2 + penalty / total)

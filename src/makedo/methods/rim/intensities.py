@@ -189,8 +189,8 @@ class Hawkes(_Exponentials):
         observed = requests.take(np.isfinite(requests.time))
         if not observed.lengths.any():
             raise MakedoInputError(
-                "Hawkes: no user with events has a finite cut-off, so nothing says how long nothing "
-                "happened. Give a split by time, or a cut-off to some users."
+                "Hawkes: no user with events has a finite cut-off, so nothing says for how long "
+                "nothing happened. Give a split by time, or a cut-off to some users."
             )
         self.decays_ = self._decays(observed)
         found = contrast(observed, self.decays_, self.horizon_)

@@ -144,8 +144,8 @@ class EASE(_Positive):
     r"""Choose by a linear map from the history to all items, in closed form.
 
     With X the binary histories, :math:`P = (X^\top X + \lambda I)^{-1}` and
-    :math:`B = I - P\,\mathrm{diag}(P)^{-1}`, scores are X B.  Where there are fewer users than items P
-    is never formed: with :math:`K = X X^\top` and :math:`c_y = 1 - x_y^\top (K + \lambda I)^{-1} x_y`,
+    :math:`B = I - P\,\mathrm{diag}(P)^{-1}`, scores are X B.  Where there are fewer users than items
+    P is never formed: with :math:`K = X X^\top`, :math:`c_y = 1 - x_y^\top (K + \lambda I)^{-1} x_y`,
 
     .. math:: x B = x (1 - 1/c) + (x X^\top (K + \lambda I)^{-1} X) / c .
 
@@ -193,7 +193,7 @@ class EASE(_Positive):
         gram = (X @ X.T).toarray().astype(np.float64)
         gram[np.diag_indices_from(gram)] += self.penalty
         inverse = _inverse(gram)  # (K + λ I)⁻¹
-        c = 1 - np.asarray(X.multiply((inverse @ X)).sum(0), np.float64).ravel()
+        c = 1 - np.asarray(X.multiply(inverse @ X).sum(0), np.float64).ravel()
         self.weights_ = inverse.astype(np.float32)
         self.items_ = sp.csr_matrix(X)
         self.remaining_ = c.astype(np.float32)
@@ -271,7 +271,7 @@ NAMES: dict[str, type[Marks]] = {
     "item_knn": ItemKNN,
 }
 
-# --- histories as matrices -------------------------------------------------------------------------
+# --- histories as matrices ------------------------------------------------------------------------
 
 
 def histories(requests: Requests, n_items: int, scale: float | None = None) -> sp.csr_matrix:

@@ -2,14 +2,14 @@
 
     S = exp(r_x) · (g(U_x · V_y + b_y + A_xy) + f_x h_y)
 
-with U (n, d) and V (m, d) dense or sparse, A sparse, g a link, and r_x the logarithm of what a whole
-row is multiplied by: λ(x), and one over the sum of a row where p(y|x) must sum to one.  It is
+with U (n, d) and V (m, d) dense or sparse, A sparse, g a link, and r_x the logarithm of what a
+whole row is multiplied by: λ(x), and one over the sum of a row where p(y|x) must sum to one.  It is
 computed block by block; the largest of each row, of each column, or of both come from one pass.
 
-**Exact.**  A row is cut into groups of some columns.  The k-th largest of their maxima is a bound
-that k scores reach, so only groups whose maximum reaches it can hold one of the k largest.  A column
-keeps its best so far; of further rows only groups whose maximum reaches the last of these are looked
-into.  The bound rises quickly, so hardly any group of a later block does.
+**Exact.**  A row is cut into groups of columns.  The k-th largest of their maxima is a bound that k
+scores reach, so only what reaches it can be among the k largest: hardly more than k scores.  A
+column keeps its best so far; of further rows only groups whose maximum reaches the last of these
+are looked into.  That bound rises quickly, so hardly any group of a later block does.
 
 **Order.**  Rows are ranked before they are multiplied by exp(r_x), so no λ changes a ranking of
 items by a rounding.  Where g is exp, ranking is done in logarithms.  Scores are ranked as float32;
@@ -19,6 +19,7 @@ equal ones in the order of positions, or in a random order drawn from a seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from makedo.core.seeds import generator
-from makedo.methods.rim.best import BestOfColumns, Scan, best_of_rows
+from makedo.methods.rim.best import BestOfColumns, Scan, best_of_rows, even_parts, n_threads
 
 BLOCK_BYTES = 1 << 26  # of scores that are worked on at once
 LINKS = ("identity", "relu", "softplus", "sigmoid", "exp")
@@ -170,11 +171,11 @@ class ScoreOperator:
 
     def top_items(self, k: int) -> Lists:
         """The k items with the largest scores of each request, (n, k)."""
-        return self._collected(k, None)[0]
+        return self._collected(k, [])
 
     def top_users(self, c: int) -> Lists:
         """The c requests with the largest scores of each item, (m, c)."""
-        found = BestOfColumns(self.shape[1], min(c, self.shape[0]), self._ties("users"))
+        found = self._columns(c)
         for _ in self._scan(None, found):
             pass
         return self._column_lists(found)
@@ -193,42 +194,60 @@ class ScoreOperator:
         -------
         (Lists of items (n, k) or None, Lists of requests (m, c))
         """
-        found = BestOfColumns(self.shape[1], min(c, self.shape[0]), self._ties("users"))
+        found = self._columns(c)
         if write is None:
-            by_row, _ = self._collected(k, found)
+            by_row = self._collected(k, found)
         else:
             by_row = None
             for rows, lists in self._scan(k, found):
                 write(rows, *lists)
         return by_row, self._column_lists(found)
 
-    def _collected(self, k: int, found: BestOfColumns | None) -> tuple[Lists, None]:
+    def _collected(self, k: int, columns: list[BestOfColumns]) -> Lists:
         shape = (self.shape[0], min(k, self.shape[1]))
         whole = Lists(np.empty(shape, np.int32), np.empty(shape, np.float32))
-        for rows, lists in self._scan(k, found):
+        for rows, lists in self._scan(k, columns):
             whole.index[rows], whole.score[rows] = lists
-        return whole, None
+        return whole
+
+    def _columns(self, c: int) -> list[BestOfColumns]:
+        """What keeps the best of the columns, a part of them for each thread."""
+        n, m = self.shape
+        rank = self._ties("users")
+        return [BestOfColumns(part, min(c, n), rank) for part in even_parts(m, n_threads())]
 
     def _scan(
-        self, k: int | None, columns: BestOfColumns | None
+        self, k: int | None, columns: list[BestOfColumns]
     ) -> Iterator[tuple[np.ndarray, Lists]]:
-        """All blocks of rows, those with a large factor first: columns then fill up for good."""
+        """All blocks of rows, those with a large factor first: columns then fill up for good.
+
+        The product runs on the threads of its library; what follows on as many of ours, first with
+        some rows each, then with some columns each.
+        """
         n, m = self.shape
         order = np.arange(n)
-        if columns is not None and self.log_scale is not None:
+        if columns and self.log_scale is not None:
             order = np.argsort(-self.log_scale, kind="stable")
-        ties, scan = self._ties("items"), Scan(m)
-        for part in self._row_blocks(n):
-            rows = order[part]
-            whole = scan.block(len(rows))  # (b, m and some columns of -inf)
-            scores = whole[:, :m]
-            self._fill(rows, scores)
-            lists = Lists(*best_of_rows(whole, min(k, m), ties)) if k is not None else None
-            if columns is not None:
-                self._scale(rows, scores)
-                columns.add(scores, rows)
-            if lists is not None:
-                yield rows, Lists(lists.index, self._scaled(rows, lists.score))
+        ties, scan, size = self._ties("items"), Scan(m), n_threads()
+        with ThreadPoolExecutor(size) as pool:
+            for part in self._row_blocks(n):
+                rows = order[part]
+                whole = scan.block(len(rows))  # (b, m and some columns of -inf)
+                self._product(rows, whole[:, :m])
+
+                def finish(some: range, rows: Any = rows, whole: Any = whole) -> Lists | None:
+                    own = slice(some.start, some.stop)
+                    scores = whole[own, :m]
+                    self._shape(rows[own], scores)
+                    best = None if k is None else best_of_rows(whole[own], min(k, m), ties)
+                    if columns:
+                        self._scale(rows[own], scores)
+                    return best and Lists(best[0], self._scaled(rows[own], best[1]))
+
+                lists = list(pool.map(finish, even_parts(len(rows), size)))
+                list(pool.map(lambda one, w=whole, r=rows: one.add(w, r), columns))
+                if k is not None:
+                    yield rows, Lists(*(np.concatenate(both) for both in zip(*lists, strict=True)))
 
     def _row_blocks(self, n: int) -> Iterator[slice]:
         size = max(BLOCK_BYTES // (4 * max(self.shape[1], 1)), 16)
@@ -236,8 +255,10 @@ class ScoreOperator:
         for begin in range(0, n, size):
             yield slice(begin, min(begin + size, n))
 
-    def _column_lists(self, found: BestOfColumns) -> Lists:
-        index, score = found.lists()
+    def _column_lists(self, found: list[BestOfColumns]) -> Lists:
+        index, score = (
+            np.concatenate(both) for both in zip(*(one.lists() for one in found), strict=True)
+        )
         return Lists(index, np.exp(score) if self.link == "exp" else score)
 
     def _ties(self, axis: str) -> np.ndarray | None:
@@ -252,6 +273,10 @@ class ScoreOperator:
     def _fill(self, rows: Any, out: np.ndarray) -> None:
         """What rows are ranked by: g(U V + b + A) + f h, or its logarithm where g is exp."""
         self._product(rows, out)
+        self._shape(rows, out)
+
+    def _shape(self, rows: Any, out: np.ndarray) -> None:
+        """All but the product U V, in place."""
         if self.item_term is not None:
             out += self.item_term
         if self.pairs is not None:
