@@ -294,7 +294,10 @@ def gains_section(judged: Judged) -> Section:
         ),
         caption=f"Over {count(len(wanted), 'item')} with targets: who was going to come, found "
         "among the first so many of the list. These come anyway: it is no effect of the contact.",
-        table=table.rename(columns={"x": "contacted, %", "mean": "reached, %"}),
+        table=table.pivot(index="x", columns="candidate", values="mean")
+        .reindex(columns=list(judged.scores))
+        .rename_axis(index="contacted, %", columns=None),
+        table_caption="Reached, %.",
     )
 
 
@@ -326,7 +329,7 @@ def calibration_section(table: pd.DataFrame, where: str) -> Section:
         ),
         caption=f"Mean expected and observed events of users, {where}, from the least to the most "
         "active tenth. λ(x, y) is in events only as far as these two agree.",
-        table=table.rename_axis("tenth"),
+        table=table.set_axis(pd.RangeIndex(1, len(table) + 1, name="tenth")),
     )
 
 
