@@ -122,7 +122,7 @@ class _Positive(Marks):
     mixed: float
 
     def _normalised(self, raw: ScoreOperator) -> ScoreOperator:
-        total = raw.row_sums()
+        total = np.exp(raw.log_sums())
         some = total > 0
         floor = np.where(some, self.mixed / (1 - self.mixed) * total, 1.0)
         return ScoreOperator(
