@@ -35,7 +35,7 @@ def unpack(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bits.view(np.float32), LAST - (keys & np.uint64(LAST)).astype(np.uint32)
 
 
-NOTHING = pack(np.float32([-np.inf]), np.uint32([0]))[0]  # keys up to this one are no candidates
+NOTHING = pack(np.array([-np.inf], np.float32), np.array([0], np.uint32))[0]  # keys up to this one are no candidates
 
 
 def _lists(keys: np.ndarray, position: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
