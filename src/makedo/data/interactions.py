@@ -180,6 +180,11 @@ class InteractionLog:
 
     # --- looking things up ------------------------------------------------------------------------
 
+    def matrix(self) -> sp.csr_matrix:
+        """How many events each user has with each item, float32 (n_users, n_items)."""
+        shape = (self.n_users, self.n_items)
+        return sp.csr_matrix((np.ones(len(self), np.float32), (self.user, self.item)), shape)
+
     def user_positions(self, ids: Any) -> np.ndarray:
         """Positions (n,) int32 of users; ``NOBODY`` for those that the log does not know."""
         return self.users.get_indexer(pd.Index(ids, tupleize_cols=False)).astype(np.int32)

@@ -54,7 +54,7 @@ def rate_at(times, T, theta):
     return float(np.r_[DECAYS * R, DECAYS * E, 1.0] @ theta)
 
 
-# --- sums ------------------------------------------------------------------------------------------
+# --- sums -------------------------------------------------------------------------------------
 
 
 def test_sums_at_requests_are_those_of_a_double_loop(crowd):
@@ -96,7 +96,7 @@ def test_doubling_equals_the_recursion():
     np.testing.assert_allclose(decaying_sums(step, added, opens, DECAYS), expected, rtol=1e-12)
 
 
-# --- kept up to date -------------------------------------------------------------------------------
+# --- kept up to date --------------------------------------------------------------------------
 
 
 def same(live, log, T=1000.0):
@@ -132,7 +132,7 @@ def test_sums_are_those_of_now_only_after_the_last_event():
     assert live.at(np.full(3, 11.0), who).count.tolist() == [1, 0, 0]
 
 
-# --- objectives ------------------------------------------------------------------------------------
+# --- objectives -------------------------------------------------------------------------------
 
 SIX = [0, 3, 7, 7, 12, 18]  # one tie
 THETA = np.array([0.2, 0.1, 0.05, 0.3, 0.2, 0.1, 0.4])
@@ -219,11 +219,11 @@ def test_without_excitation_the_rate_is_events_over_time(objective):
     assert model.weights_[-1] == pytest.approx(4.0, rel=0.1) and model.kernel_norm < 0.05
 
 
-# --- recovery --------------------------------------------------------------------------------------
+# --- recovery ---------------------------------------------------------------------------------
 
 
 def simulate(n_users, span, decays, theta, seed):
-    """Branching: a first event at 0, its offspring and immigrants, and theirs (times in horizons)."""
+    """Branching: a first event at 0, its offspring, immigrants, and theirs; times in horizons."""
     rng = np.random.default_rng(seed)
     J = len(decays)
     a, c, mu = theta[:J], theta[J:-1], theta[-1]
@@ -275,7 +275,7 @@ def standard_errors(requests, decays, horizon, theta, objective):
     return np.sqrt(np.diag(inverse @ spread @ inverse))
 
 
-# --- the unit of time, and what cannot be learnt ---------------------------------------------------
+# --- the unit of time, and what cannot be learnt ----------------------------------------------
 
 
 def test_no_scale_is_below_the_resolution_of_the_times():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from makedo.data.interactions import InteractionLog as InteractionLog
     from makedo.data.interactions import Requests as Requests
     from makedo.methods.rim.estimator import RIM as RIM
+    from makedo.methods.rim.given import GivenScores as GivenScores
     from makedo.methods.rim.intensities import EMA as EMA
     from makedo.methods.rim.intensities import ConstantIntensity as ConstantIntensity
     from makedo.methods.rim.intensities import Hawkes as Hawkes
@@ -30,6 +31,7 @@ HOMES = {
     "ConstantIntensity": f"{ROOM}.intensities",
     "EASE": f"{ROOM}.marks",
     "EMA": f"{ROOM}.intensities",
+    "GivenScores": f"{ROOM}.given",
     "Hawkes": f"{ROOM}.intensities",
     "HawkesPoisson": f"{ROOM}.intensities",
     "InteractionLog": "makedo.data.interactions",
@@ -51,6 +53,7 @@ __all__ = [
     "EMA",
     "RIM",
     "ConstantIntensity",
+    "GivenScores",
     "Hawkes",
     "HawkesPoisson",
     "InteractionLog",

@@ -41,14 +41,16 @@ from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests, duration, seconds
 from makedo.data.table import as_frame
 from makedo.methods.rim import intensities, marks
+from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
-from makedo.methods.rim.marks import histories
+from makedo.methods.rim.marks import Marks, histories
 from makedo.methods.rim.scores import ScoreOperator
 
 if TYPE_CHECKING:
     from makedo.report import Report
 
+MARKS: dict[str, type[Marks]] = {**marks.NAMES, "given": GivenScores}
 SPANS = 13  # horizons in the log where none is given: a year has 28 days
 
 
@@ -63,8 +65,9 @@ class RIM(Estimator):
     Parameters
     ----------
     marks : str or model, default="ease"
-        p(y|x): "popularity", "personal_repeat", "ease", "item_knn", or a model of
-        :mod:`makedo.methods.rim`, such as ``EASE(penalty=50)``.
+        p(y|x): "popularity", "personal_repeat", "ease", "item_knn"; "given" for scores of another
+        library, handed to ``fit``; or a model of :mod:`makedo.methods.rim`, such as
+        ``EASE(penalty=50)``.
     intensity : str or model, default="hawkes_poisson"
         λ(x): "constant" (a plain recommender), "user_popularity", "ema", "hawkes",
         "hawkes_poisson", or a model, such as ``Hawkes(objective="likelihood")``.
@@ -131,7 +134,7 @@ class RIM(Estimator):
     """
 
     _constraints: ClassVar = {
-        "marks": Either((Choice(tuple(marks.NAMES)), Having("scores", "a model such as EASE()"))),
+        "marks": Either((Choice(tuple(MARKS)), Having("scores", "a model such as EASE()"))),
         "intensity": Either(
             (Choice(tuple(intensities.NAMES)), Having("rate", "a model such as Hawkes()"))
         ),
@@ -143,7 +146,7 @@ class RIM(Estimator):
         "random_state": Number(0, integer=True),
     }
     _parts: ClassVar[Mapping[str, type]] = {
-        cls.__name__: cls for cls in [*intensities.NAMES.values(), *marks.NAMES.values()]
+        cls.__name__: cls for cls in [*intensities.NAMES.values(), *MARKS.values()]
     }
 
     def __init__(
@@ -175,7 +178,7 @@ class RIM(Estimator):
 
     # --- fitting ----------------------------------------------------------------------------------
 
-    def fit(self, X: Any) -> RIM:
+    def fit(self, X: Any, *, scores: Any = None) -> RIM:
         """Learn what is chosen from all histories, and how active users are from the windows.
 
         Parameters
@@ -183,6 +186,8 @@ class RIM(Estimator):
         X : InteractionLog, Split, or what :meth:`InteractionLog.read` takes
             A table has the columns user_id, item_id and timestamp.  Of a split only what lies
             before its cut-offs is learnt from.
+        scores : model, pair of factors, or matrix, optional
+            With ``marks="given"``: see :meth:`GivenScores.fit`.
 
         Raises
         ------
@@ -196,7 +201,7 @@ class RIM(Estimator):
 
         started = time.perf_counter()
         self.horizon_, self.now_ = split.horizon, _now(split)
-        self.marks_ = _made(self.marks, marks.NAMES).fit(split.train, self.horizon_)
+        self.marks_ = self._learn_marks(split.train, scores)
         learnt = time.perf_counter()
         rate = _made(self.intensity, intensities.NAMES)
         if rate.needs_counts:
@@ -253,13 +258,16 @@ class RIM(Estimator):
         check_is_fitted(self)
         return self._scores(self._requests(X, at), active)
 
-    def recommend_items(self, X: Any = None, *, top_k: int = 10, at: Any = None) -> pd.DataFrame:
+    def recommend_items(
+        self, X: Any = None, *, top_k: int | None = None, at: Any = None
+    ) -> pd.DataFrame:
         """List what each user will turn to.
 
         Parameters
         ----------
         X, at : as in :meth:`scores`
-        top_k : int, default=10
+        top_k : int, optional
+            Length of each list.  Default: 10, or all items where there are fewer.
 
         Returns
         -------
@@ -270,7 +278,7 @@ class RIM(Estimator):
         check_is_fitted(self)
         requests = self._requests(X, at)
         n_candidates = len(self._known(requests.candidates))
-        _check_length(top_k, n_candidates, "candidate item")
+        top_k = _length(top_k, 10, n_candidates, "candidate item")
         lists = self._scores(requests).top_items(top_k)
         row, rank = np.nonzero(lists.index >= 0)
         item = self._known(requests.candidates)[lists.index[row, rank]]
@@ -285,14 +293,15 @@ class RIM(Estimator):
         )
 
     def recommend_users(
-        self, items: Any, *, top_k: int = 100, X: Any = None, at: Any = None
+        self, items: Any, *, top_k: int | None = None, X: Any = None, at: Any = None
     ) -> pd.DataFrame:
         """List who will turn to each item.
 
         Parameters
         ----------
         items : sequence of item ids
-        top_k : int, default=100
+        top_k : int, optional
+            Length of each list.  Default: 100, or all users where there are fewer.
         X, at : as in :meth:`scores`
             Whom to choose among.
 
@@ -315,7 +324,7 @@ class RIM(Estimator):
                 f"{first(items[late])}), so nothing was learnt of them. Call fit again."
             )
         requests = self._requests(X, at).restricted(places)
-        _check_length(top_k, len(requests), "user")
+        top_k = _length(top_k, 100, len(requests), "user")
         lists = self._scores(requests).top_users(top_k)
         row, rank = np.nonzero(lists.index >= 0)
         who = lists.index[row, rank]
@@ -405,6 +414,14 @@ class RIM(Estimator):
         return report(self, X, show_rows=show_rows)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _learn_marks(self, train: Requests, scores: Any) -> Marks:
+        model = _made(self.marks, MARKS)
+        if isinstance(model, GivenScores):
+            return model.fit(train, self.horizon_, scores)
+        if scores is not None:
+            raise MakedoInputError('RIM.fit: scores are for marks="given". Leave one of them out.')
+        return model.fit(train, self.horizon_)
 
     def _split(self, X: Any) -> Split:
         if isinstance(X, Split):
@@ -536,12 +553,15 @@ def _distinct(asked: pd.DataFrame) -> tuple[Any, Any]:
     return once["user"], once["time"].to_numpy()
 
 
-def _check_length(top_k: Any, n: int, noun: str) -> None:
+def _length(top_k: int | None, usual: int, n: int, noun: str) -> int:
+    if top_k is None:
+        return min(usual, n)
     if not Number(1, integer=True).accepts(top_k) or top_k > n:
         raise MakedoInputError(
             f"RIM: top_k must be an integer from 1 to the {count(n, noun)} that can be listed. Got "
             f"{top_k!r}."
         )
+    return int(top_k)
 
 
 def calibration(expected: np.ndarray, observed: np.ndarray, parts: int = 10) -> pd.DataFrame:

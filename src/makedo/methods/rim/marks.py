@@ -122,7 +122,7 @@ class _Positive(Marks):
     mixed: float
 
     def _normalised(self, raw: ScoreOperator) -> ScoreOperator:
-        total = raw.row_sums()
+        total = np.exp(raw.log_sums())
         some = total > 0
         floor = np.where(some, self.mixed / (1 - self.mixed) * total, 1.0)
         return ScoreOperator(
@@ -144,8 +144,8 @@ class EASE(_Positive):
     r"""Choose by a linear map from the history to all items, in closed form.
 
     With X the binary histories, :math:`P = (X^\top X + \lambda I)^{-1}` and
-    :math:`B = I - P\,\mathrm{diag}(P)^{-1}`, scores are X B.  Where there are fewer users than items
-    P is never formed: with :math:`K = X X^\top`, :math:`c_y = 1 - x_y^\top (K + \lambda I)^{-1} x_y`,
+    :math:`B = I - P\,\mathrm{diag}(P)^{-1}`, scores are X B.  Where users are fewer than items P is
+    never formed: with :math:`K = X X^\top` and :math:`c_y = 1 - x_y^\top (K + \lambda I)^{-1} x_y`
 
     .. math:: x B = x (1 - 1/c) + (x X^\top (K + \lambda I)^{-1} X) / c .
 

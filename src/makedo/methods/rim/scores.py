@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import logsumexp
 
 from makedo.core.seeds import generator
 from makedo.methods.rim.best import BestOfColumns, Scan, best_of_rows, even_parts, n_threads
@@ -101,8 +102,9 @@ class ScoreOperator:
         return replace(self, log_scale=more if self.log_scale is None else self.log_scale + more)
 
     def without(self, excluded: Any) -> ScoreOperator:
-        """The same scores, but some pairs (csr of bool, (n, m)) are never ranked."""
-        return replace(self, excluded=sp.csr_matrix(excluded))
+        """The same scores, but further pairs (csr of bool, (n, m)) are never ranked."""
+        more = sp.csr_matrix(excluded)
+        return replace(self, excluded=more if self.excluded is None else self.excluded + more)
 
     def take(self, rows: Any = None, items: Any = None) -> ScoreOperator:
         """The scores of some requests and some items, by position, in the order given."""
@@ -158,13 +160,17 @@ class ScoreOperator:
             found[inside] = scores[place[inside] - part.start, items[inside]]
         return found
 
-    def row_sums(self) -> np.ndarray:
-        """Sums of rows (n,) float64, before they are scaled."""
+    def log_sums(self) -> np.ndarray:
+        """Logarithms of the sums of rows (n,), float64, before they are scaled."""
         sums = np.empty(self.shape[0])
         for rows in self._row_blocks(self.shape[0]):
             scores = np.empty((rows.stop - rows.start, self.shape[1]), np.float32)
             self._fill(rows, scores)
-            sums[rows] = scores.sum(1, dtype=np.float64)
+            if self.link == "exp":
+                sums[rows] = logsumexp(scores.astype(np.float64), axis=1)
+            else:
+                with np.errstate(divide="ignore"):  # a row of zeros
+                    sums[rows] = np.log(scores.sum(1, dtype=np.float64))
         return sums
 
     # --- rankings ---------------------------------------------------------------------------------
