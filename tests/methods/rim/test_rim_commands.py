@@ -30,10 +30,11 @@ def test_items_are_listed_for_all_users_or_for_some(rim):
     model = makedo.load("model")
     assert listed["user_id"].nunique() == model.log_.n_users
     assert (listed.groupby("user_id").size() == 3).all()
-    code, out, _ = rim("recommend-items", "model", "--users", "u3,u5", "--top", 3, "--json")
+    a, b = model.log_.users[[7, 3]]
+    code, out, _ = rim("recommend-items", "model", "--users", f"{a},{b}", "--top", 3, "--json")
     some = pd.DataFrame(json.loads(out))
-    assert code == 0 and some["user_id"].tolist() == ["u3"] * 3 + ["u5"] * 3
-    expected = listed.set_index("user_id").loc[["u3", "u5"], "item_id"].tolist()
+    assert code == 0 and some["user_id"].tolist() == [a] * 3 + [b] * 3
+    expected = listed.set_index("user_id").loc[[a, b], "item_id"].tolist()
     assert some["item_id"].tolist() == expected
 
 
@@ -43,20 +44,20 @@ def test_users_are_listed_for_some_items_or_for_all(rim):
     assert code == 0 and some["item_id"].tolist() == ["i3"] * 4 + ["i5"] * 4
     assert (some.groupby("item_id")["score"].diff().dropna() <= 0).all()
     assert rim("recommend-users", "model", "--top", 2, "--out", "all.parquet")[0] == 0
-    assert pd.read_parquet("all.parquet")["item_id"].nunique() == 20
+    assert pd.read_parquet("all.parquet")["item_id"].nunique() == 60
 
 
 def test_later_events_count_in_the_lists(rim, table):
     quiet = table[table["timestamp"] < START + 53 * DAY].groupby("user_id")["timestamp"].max()
-    sleeper = quiet.idxmin()
-    new = pd.DataFrame(
-        {"user_id": sleeper, "item_id": "i1", "timestamp": START + 53 * DAY + np.arange(30) * 600}
-    )
-    new.to_csv("new.csv", index=False)
-    line = ["recommend-users", "model", "--items", "i1", "--top", 1, "--json"]
-    before = json.loads(rim(*line)[1])[0]["user_id"]
-    after = json.loads(rim(*line, "--later", "new.csv")[1])[0]["user_id"]
-    assert before != sleeper and after == sleeper
+    sleeper, items = quiet.idxmin(), [f"i{4 * i + 1}" for i in range(1, 11)]
+    times = START + 53 * DAY + np.arange(30) * 600
+    pd.DataFrame({"user_id": sleeper, "item_id": items * 3, "timestamp": times}).to_csv("new.csv")
+    line = ["recommend-users", "model", "--items", "i1", "--top", 190, "--json"]
+    ranks = []
+    for more in ([], ["--later", "new.csv"]):
+        listed = pd.DataFrame(json.loads(rim(*line, *more)[1]))
+        ranks.append(int(listed.set_index("user_id")["rank"].get(sleeper, 999)))
+    assert ranks[0] > 100 and ranks[1] <= 5
 
 
 def test_evaluate_compares_both_rankings_and_items_stay_as_they_are(rim):
@@ -100,7 +101,7 @@ def test_the_names_of_columns_are_free(rim, table):
     odd.to_csv("odd.csv", index=False)
     names = ["--user", "who", "--item", "what", "--time", "when"]
     assert rim("fit", "--log", "odd.csv", *names, *WEEK, "--out", "odd")[0] == 0
-    assert makedo.load("odd").log_.n_items == 20
+    assert makedo.load("odd").log_.n_items == 60
 
 
 # --- bad files ------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ BAD = {
     "unknown item": (nothing, ["recommend-users", "model", "--items", "i3,zzz", "--out", "x.csv"],
                      "1 item not in the log (first: 'zzz')"),
     "too many items": (nothing, ["recommend-items", "model", "--top", "99", "--out", "x.csv"],
-                       "from 1 to the 20"),
+                       "from 1 to the 60"),
     "top 0": (nothing, ["recommend-users", "model", "--top", "0", "--out", "x.csv"], "top_k"),
     "no such time": (nothing, ["recommend-items", "model", "--at", "soon", "--out", "x.csv"],
                      "is no time"),
@@ -172,8 +173,8 @@ BAD = {
                         ""),
     "no number": (nothing, ["evaluate", "model", "--log", "later.parquet", "--top-k", "few",
                             "--out", "x.csv"], "no whole number"),
-    "long lists": (nothing, ["evaluate", "model", "--log", "later.parquet", "--top-k", "21",
-                             "--out", "x.csv"], "from 1 to the 20 items"),
+    "long lists": (nothing, ["evaluate", "model", "--log", "later.parquet", "--top-k", "61",
+                             "--out", "x.csv"], "from 1 to the 60 items"),
 }  # fmt: skip
 
 
