@@ -55,6 +55,8 @@ class Columns:
     def add(self, frame: pd.DataFrame) -> None:
         """Take the rows of a frame."""
         found = {role: self._column(frame, role) for role in self.names}
+        if not len(frame):
+            return
         for role in ("user", "item"):
             column = self._ids(found[role], role)
             self.parts[role].append(getattr(self, f"{role}s").codes(column))

@@ -480,7 +480,7 @@ def seconds(time: Any) -> np.ndarray:
     MakedoInputError
         It is no time.
     """
-    values = np.asarray(time)
+    values = np.asarray(float(time) if _is_number(time) else time)
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
     try:
@@ -502,7 +502,8 @@ def duration(length: Any) -> float:
         It is none, or not positive.
     """
     try:
-        found = float(length) if isinstance(length, (int, float)) else _timedelta(length)
+        number = isinstance(length, (int, float)) or _is_number(length)
+        found = float(length) if number else pd.Timedelta(length).total_seconds()
     except (ValueError, TypeError) as error:
         raise MakedoInputError(
             f"{length!r} is no length of time. Accepted: seconds, or text such as 28D or 12h."
@@ -512,9 +513,6 @@ def duration(length: Any) -> float:
     return found
 
 
-def _timedelta(text: Any) -> float:
-    return (
-        float(text)
-        if str(text).replace(".", "", 1).isdigit()
-        else (pd.Timedelta(text).total_seconds())
-    )
+def _is_number(text: Any) -> bool:
+    """Whether it is text that is written as a plain number, as on a command line."""
+    return isinstance(text, str) and text.strip().replace(".", "", 1).isdigit()

@@ -24,7 +24,7 @@ HELP = {
     "items": "ids of items, separated by commas (default: all that fit saw)",
     "at": "time to rank for (default: just after the last event)",
     "top": "how many to list for each",
-    "top_k": "lengths of lists, separated by commas (default: 0.5, 1 and 2 %)",
+    "top_k": "lengths of lists, separated by commas (default: 0.5, 1 and 2 %, at least 5, 10, 20)",
     "test_start": "first time of the part to test on",
     "horizon": "length of that part, such as 28D",
     "part": "which rows to write; without it all, with a column that says which they are",
@@ -101,7 +101,7 @@ def recommend_items(
     """List what each user will turn to within the horizon."""
     _update(model, later, user, item, time)
     ids = model.log_.users if users is None else _ids(model.log_.users, users)
-    return _blocks(model, ids, _time(at), top)
+    return _blocks(model, ids, at, top)
 
 
 def recommend_users(
@@ -119,7 +119,7 @@ def recommend_users(
     _update(model, later, user, item, time)
     known = model.log_.items[: model.marks_.n_items]
     ids = known if items is None else _ids(known, items)
-    return model.recommend_users(ids, top_k=top, at=_time(at))
+    return model.recommend_users(ids, top_k=top, at=at)
 
 
 def evaluate(
@@ -191,12 +191,6 @@ def _ids(known: pd.Index, texts: list[str]) -> pd.Index:
             "by whole numbers."
         )
     return pd.Index([int(text) for text in texts])
-
-
-def _time(at: str | None) -> Any:
-    if at is None:
-        return None
-    return float(at) if at.replace(".", "", 1).isdigit() else at
 
 
 def _lengths(texts: list[str] | None) -> list[int] | None:

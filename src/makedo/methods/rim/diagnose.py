@@ -159,7 +159,8 @@ def last_horizon(model: RIM, log: InteractionLog, T: float, H: float) -> Found:
     fitted = fresh.set_params(horizon=H).fit(split)
     test = split.test
     targets = test.targets(H, exclude_seen=model.exclude_seen)
-    length = max(1, usual_lengths(len(test))[1])
+    lengths = usual_lengths(len(test))
+    length = lengths[len(lengths) // 2]
     scores = {WITH: fitted.scores(test), WITHOUT: fitted.scores(test, active=False)}
     ranked = {name: rank(one, targets, length, "users") for name, one in scores.items()}
     found = gain(ranked[WITH], ranked[WITHOUT], length, (WITH, WITHOUT))

@@ -29,7 +29,7 @@ from makedo.methods.rim.scores import ScoreOperator
 NOTHING = -1  # an entry of a list that is shorter than the others
 TIE_ORDERS = 10
 PRECISION = Metric("precision", decimals=4)
-SHARES = (0.005, 0.01, 0.02)  # of what is ranked: the usual lengths of a list
+SHARES, FEWEST = (0.005, 0.01, 0.02), (5, 10, 20)  # of what is ranked: usual lengths of lists
 
 
 def evaluate_item_rec(
@@ -49,7 +49,7 @@ def evaluate_item_rec(
     targets : bool csr_matrix of shape (n_requests, n_items)
         See :meth:`makedo.data.interactions.Requests.targets`.
     k : int or sequence of int, optional
-        Lengths of the lists.  Default: 0.5, 1 and 2 % of the items.
+        Lengths of the lists.  Default: 0.5, 1 and 2 % of the items, at least 5, 10 and 20.
     tie_orders : int, default=10
     random_state : int, default=0
 
@@ -80,8 +80,8 @@ def evaluate_user_rec(
 ) -> pd.DataFrame:
     """Judge the c best requests of each item.
 
-    Parameters are those of :func:`evaluate_item_rec`, with ``c`` in place of ``k``; by default 0.5,
-    1 and 2 % of the requests.
+    Parameters are those of :func:`evaluate_item_rec`, with ``c`` in place of ``k``; the default is
+    taken of the requests.
 
     Returns
     -------
@@ -107,8 +107,12 @@ def _lengths(given: int | Sequence[int] | None, size: int, name: str, noun: str)
 
 
 def usual_lengths(size: int) -> list[int]:
-    """0.5, 1 and 2 % of what is ranked, rounded up."""
-    return sorted({max(1, int(np.ceil(round(share * size, 6)))) for share in SHARES})
+    """0.5, 1 and 2 % of what is ranked, rounded up; at least 5, 10 and 20, as far as there are."""
+    wanted = (
+        max(int(np.ceil(round(share * size, 6))), fewest)
+        for share, fewest in zip(SHARES, FEWEST, strict=True)
+    )
+    return sorted({min(length, size) for length in wanted})
 
 
 # --- lists and their hits -------------------------------------------------------------------------
