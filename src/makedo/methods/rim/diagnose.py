@@ -16,6 +16,7 @@ from makedo.core.seeds import generator
 from makedo.data.interaction_splits import Split, in_words, temporal_split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.methods.rim.intensities import EMA
+from makedo.methods.rim.marks import PersonalRepeat
 from makedo.methods.rim.ranking import gain, rank, usual_lengths
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 FEWEST_USERS, FEWEST_EVENTS = 30, 200  # below which nothing can be measured
 MOST_USERS = 5_000  # looked at
+REPEATED = 0.2  # share of events, from which on what a user had before is worth listing
 ONE_TIME = 0.8  # share of users with all their events at one time: such times were not the events'
 LITTLE = 0.002  # of precision, not worth a model of activity
 DAY = 86_400.0
@@ -69,6 +71,8 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
     found = last_horizon(model, sampled(log), end - H, H)
     figures |= found.figures
     verdict, advice = judged(found)
+    if figures["events that repeat a pair, %"] > 100 * REPEATED and not _repeats(model.marks):
+        advice += " Users come back to the same items: try marks=personal_repeat."
     interval = found.gain.interval
     return answer(
         verdict,
@@ -83,6 +87,11 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
 def as_log(X: Any) -> InteractionLog:
     """The log of what ``fit`` takes."""
     return X if isinstance(X, InteractionLog) else InteractionLog.read(X)
+
+
+def _repeats(marks: Any) -> bool:
+    """Whether the marks know that users come back to the same items."""
+    return marks == "personal_repeat" or isinstance(marks, PersonalRepeat)
 
 
 # --- what the log is like -------------------------------------------------------------------------
