@@ -22,6 +22,7 @@ from makedo.methods.rim.intensities import (
     UserPopularity,
 )
 from makedo.methods.rim.marks import EASE, ItemKNN, ItemPopularity, Marks, PersonalRepeat
+from makedo.methods.rim.reproduce.factors import SETTINGS, marks_of
 from makedo.methods.rim.scores import ScoreOperator
 
 NO_LAMBDA = "no λ"
@@ -39,14 +40,15 @@ class Protocol:
         Whether what a user had before is neither listed nor wanted.
     k, c : tuple of int
         Lengths of lists of items and of users.
-    marks, intensities : dict of str to callable () -> model
+    marks : dict of str to callable (split) -> fitted marks
+    intensities : dict of str to callable () -> intensity
     """
 
     split: Split
     exclude_seen: bool
     k: tuple[int, ...]
     c: tuple[int, ...]
-    marks: dict[str, Callable[[], Marks]]
+    marks: dict[str, Callable[[Split], Marks]]
     intensities: dict[str, Callable[[], Intensity]]
 
     @property
@@ -58,8 +60,7 @@ class Protocol:
     def scores(self, mark: str) -> ScoreOperator:
         """p(y|x) of the test requests and the candidates."""
         split = self.split
-        fitted = self.marks[mark]().fit(split.train, split.horizon)
-        found = fitted.scores(split.test).take(items=split.test.candidates)
+        found = self.marks[mark](split).scores(split.test).take(items=split.test.candidates)
         return found.without(split.test.seen()) if self.exclude_seen else found
 
     def rate(self, intensity: str) -> np.ndarray:
@@ -71,6 +72,20 @@ class Protocol:
         else:
             model.fit(split.train, None, split.horizon)
         return model.predict(split.test)
+
+
+def _learnt(kind: type[Marks]) -> Callable[[Split], Marks]:
+    return lambda split: kind().fit(split.train, split.horizon)
+
+
+FACTORS = tuple(SETTINGS)
+MARKS: dict[str, Callable[[Split], Marks]] = {
+    "ItemPop": _learnt(ItemPopularity),
+    **{name: marks_of(name) for name in FACTORS},
+    "ItemKNN": _learnt(ItemKNN),
+    "EASE": _learnt(EASE),
+    "PersonalRepeat": _learnt(PersonalRepeat),
+}
 
 
 def intensities(n_scales: int, shortest: float) -> dict[str, Callable[[], Intensity]]:
@@ -98,7 +113,7 @@ def movielens(min_item_len: int) -> Protocol:
     log = InteractionLog.read(events[place >= 0.5])
     half = pd.DataFrame(index=log.users).sample(frac=0.5, random_state=888).index
     split = user_split(log, train_users=half, min_item_len=min_item_len)
-    marks = {"ItemPop": ItemPopularity, "ItemKNN": ItemKNN, "EASE": EASE}
+    marks = {name: MARKS[name] for name in ("ItemPop", *FACTORS, "ItemKNN", "EASE")}
     k, c = ((16, 32, 8), (5, 10, 20)) if min_item_len else ((17, 34, 9), (5, 10, 20))
     return Protocol(split, True, tuple(sorted(k)), c, marks, intensities(50, 1e-6))
 
@@ -117,13 +132,7 @@ def complete_journey() -> Protocol:
     buyers = before.drop_duplicates(["user_id", "item_id"])["item_id"].value_counts()
     known = events["item_id"].isin(buyers.index[buyers >= 20])
     split = temporal_split(InteractionLog.read(events[known]), cut, 28 * DAY)
-    marks = {
-        "ItemPop": ItemPopularity,
-        "ItemKNN": ItemKNN,
-        "EASE": EASE,
-        "PersonalRepeat": PersonalRepeat,
-    }
-    return Protocol(split, False, (5, 15, 30), (12, 25, 50), marks, intensities(25, 1e-3))
+    return Protocol(split, False, (5, 15, 30), (12, 25, 50), MARKS, intensities(25, 1e-3))
 
 
 PROTOCOLS: dict[str, Callable[[], Protocol]] = {
