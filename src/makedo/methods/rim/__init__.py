@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from makedo.data.interactions import InteractionLog as InteractionLog
     from makedo.data.interactions import Requests as Requests
     from makedo.methods.rim.estimator import RIM as RIM
+    from makedo.methods.rim.factorised import ALS as ALS
+    from makedo.methods.rim.factorised import BPR as BPR
+    from makedo.methods.rim.factorised import LogisticMF as LogisticMF
     from makedo.methods.rim.given import GivenScores as GivenScores
     from makedo.methods.rim.intensities import EMA as EMA
     from makedo.methods.rim.intensities import ConstantIntensity as ConstantIntensity
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 ROOM = "makedo.methods.rim"
 HOMES = {
+    "ALS": f"{ROOM}.factorised",
+    "BPR": f"{ROOM}.factorised",
     "ConstantIntensity": f"{ROOM}.intensities",
     "EASE": f"{ROOM}.marks",
     "EMA": f"{ROOM}.intensities",
@@ -37,6 +42,7 @@ HOMES = {
     "InteractionLog": "makedo.data.interactions",
     "ItemKNN": f"{ROOM}.marks",
     "ItemPopularity": f"{ROOM}.marks",
+    "LogisticMF": f"{ROOM}.factorised",
     "PersonalRepeat": f"{ROOM}.marks",
     "RIM": f"{ROOM}.estimator",
     "Requests": "makedo.data.interactions",
@@ -49,6 +55,8 @@ HOMES = {
     "user_split": "makedo.data.interaction_splits",
 }
 __all__ = [
+    "ALS",
+    "BPR",
     "EASE",
     "EMA",
     "RIM",
@@ -59,6 +67,7 @@ __all__ = [
     "InteractionLog",
     "ItemKNN",
     "ItemPopularity",
+    "LogisticMF",
     "PersonalRepeat",
     "Requests",
     "ScoreOperator",

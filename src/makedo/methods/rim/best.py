@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 GROUP = 32  # columns of a row that share a maximum
 ROWS = 16  # rows of a column that share one
@@ -35,7 +34,8 @@ def unpack(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bits.view(np.float32), LAST - (keys & np.uint64(LAST)).astype(np.uint32)
 
 
-NOTHING = pack(np.float32([-np.inf]), np.uint32([0]))[0]  # keys up to this one are no candidates
+# keys up to this one are no candidates
+NOTHING = pack(np.array([-np.inf], np.float32), np.array([0], np.uint32))[0]
 
 
 def _lists(keys: np.ndarray, position: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +66,8 @@ def even_parts(n: int, parts: int) -> list[range]:
 
 def n_threads() -> int:
     """As many threads as the products of numpy use."""
+    from threadpoolctl import threadpool_info  # comes with scikit-learn
+
     pools = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
     return max(pools, default=1)
 

@@ -40,7 +40,7 @@ from makedo.core.persistence import fingerprint
 from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests, duration, seconds
 from makedo.data.table import as_frame
-from makedo.methods.rim import intensities, marks
+from makedo.methods.rim import factorised, intensities, marks
 from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
@@ -50,7 +50,11 @@ from makedo.methods.rim.scores import ScoreOperator
 if TYPE_CHECKING:
     from makedo.report import Report
 
-MARKS: dict[str, type[Marks]] = {**marks.NAMES, "given": GivenScores}
+MARKS: dict[str, type[Marks]] = {
+    **marks.NAMES,
+    **factorised.NAMES,  # trained by implicit
+    "given": GivenScores,
+}
 SPANS = 13  # horizons in the log where none is given: a year has 28 days
 
 
@@ -65,9 +69,9 @@ class RIM(Estimator):
     Parameters
     ----------
     marks : str or model, default="ease"
-        p(y|x): "popularity", "personal_repeat", "ease", "item_knn"; "given" for scores of another
-        library, handed to ``fit``; or a model of :mod:`makedo.methods.rim`, such as
-        ``EASE(penalty=50)``.
+        p(y|x): "popularity", "personal_repeat", "ease", "item_knn"; "als", "bpr", "logistic_mf",
+        which need implicit; "given" for scores of another library, handed to ``fit``; or a model of
+        :mod:`makedo.methods.rim`, such as ``EASE(penalty=50)``.
     intensity : str or model, default="hawkes_poisson"
         λ(x): "constant" (a plain recommender), "user_popularity", "ema", "hawkes",
         "hawkes_poisson", or a model, such as ``Hawkes(objective="likelihood")``.
@@ -80,7 +84,7 @@ class RIM(Estimator):
     exclude_seen : bool, default=False
         Never list what the user had before.
     random_state : int, default=0
-        Only some marks draw random numbers.
+        Of marks that are given by name; "als", "bpr" and "logistic_mf" draw random numbers.
 
     Attributes
     ----------
@@ -417,6 +421,8 @@ class RIM(Estimator):
 
     def _learn_marks(self, train: Requests, scores: Any) -> Marks:
         model = _made(self.marks, MARKS)
+        if isinstance(self.marks, str) and "random_state" in model.get_params():
+            model.set_params(random_state=self.random_state)
         if isinstance(model, GivenScores):
             return model.fit(train, self.horizon_, scores)
         if scores is not None:

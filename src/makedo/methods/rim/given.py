@@ -82,7 +82,7 @@ class GivenScores(Marks):
         return self
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        held = self.matrix_ if self.users_ is None else self.users_
+        held: Any = self.matrix_ if self.users_ is None else self.users_
         known = (requests.user >= 0) & (requests.user < held.shape[0])
         rows = held[np.where(known, requests.user, 0)]
         shape = (len(requests), self.n_items)
@@ -168,7 +168,7 @@ def _places(given: pd.Index, ids: pd.Index, what: str, noun: str) -> np.ndarray:
 
 
 def _check_positive(model: GivenScores) -> None:
-    held = model.matrix_ if model.users_ is None else None
+    held: Any = model.matrix_ if model.users_ is None else None
     values = held.data if sp.issparse(held) else held
     if values is not None and (np.asarray(values) < 0).any():
         raise MakedoInputError(

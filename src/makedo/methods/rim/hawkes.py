@@ -382,7 +382,7 @@ def maximise_poisson(
     def loss(v: np.ndarray) -> tuple[float, np.ndarray]:
         rate = phi @ v + TINY
         value = m @ v - weights @ np.log(rate) + 0.5 * (curved * v) @ v
-        return value / total, (m - phi.T @ (weights / rate) + curved * v) / total
+        return float(value) / total, (m - phi.T @ (weights / rate) + curved * v) / total
 
     limits = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-14, "gtol": 1e-9}
     first = np.maximum(start * scale, 0.0)

@@ -112,6 +112,7 @@ class _Exponentials(Intensity):
     shortest: float
     longest: float
     penalty: float
+    weights_: np.ndarray
 
     def _decays(self, requests: Requests) -> np.ndarray:
         """1 / scale; no scale is below the resolution of the times, where rates would explode."""
@@ -154,8 +155,9 @@ class Hawkes(_Exponentials):
     horizon_ : float, in seconds
     """
 
-    _constraints: ClassVar = _Exponentials._constraints | {
-        "objective": Choice(("contrast", "likelihood"))
+    _constraints: ClassVar = {
+        **_Exponentials._constraints,
+        "objective": Choice(("contrast", "likelihood")),
     }
 
     def __init__(

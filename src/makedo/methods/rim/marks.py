@@ -102,7 +102,7 @@ class PersonalRepeat(Marks):
         self.backoff = backoff
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        counts = histories(requests, self.n_items, self.scale * self.horizon_)
+        counts: Any = histories(requests, self.n_items, self.scale * self.horizon_)
         total = np.asarray(counts.sum(1), np.float64).ravel() + self.backoff
         return ScoreOperator(
             counts.shape,
@@ -199,11 +199,11 @@ class EASE(_Positive):
         self.remaining_ = c.astype(np.float32)
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        x = histories(requests, self.n_items)
+        x: Any = histories(requests, self.n_items)
         if self.items_ is None:
             raw = ScoreOperator(x.shape, x, self.weights_.T, link="relu")
         else:
-            c = self.remaining_
+            c: Any = self.remaining_
             users = np.asarray((x @ self.items_.T) @ self.weights_, np.float32)  # (n, n_users)
             items = sp.csr_matrix(sp.diags_array(1 / c) @ self.items_.T)  # (m, n_users)
             own = sp.csr_matrix(x @ sp.diags_array(1 - 1 / c))
@@ -240,22 +240,22 @@ class ItemKNN(_Positive):
         self.neighbors_ = _nearest(X, self.n_neighbors)
 
     def _scores(self, requests: Requests) -> ScoreOperator:
-        x = histories(requests, self.n_items)
+        x: Any = histories(requests, self.n_items)
         return self._normalised(ScoreOperator(x.shape, x, self.neighbors_, link="relu"))
 
 
 def _nearest(X: Any, k: int, block: int = 1024) -> sp.csr_matrix:
     """The k largest cosines of each column of X with the others, (m, m); rows are neighbours."""
     rows = []
-    across = sp.csr_matrix(X.T)
+    across: Any = sp.csr_matrix(X.T)
     for begin in range(0, X.shape[1], block):
-        part = sp.csr_matrix(across[begin : begin + block] @ X)  # cosines (block, m)
+        part: Any = sp.csr_matrix(across[begin : begin + block] @ X)  # cosines (block, m)
         part.setdiag(0, k=begin)
         rows.append(_largest(part, k))
     return sp.csr_matrix(sp.vstack(rows))
 
 
-def _largest(part: sp.csr_matrix, k: int) -> sp.csr_matrix:
+def _largest(part: Any, k: int) -> sp.csr_matrix:
     """Only the k largest of each row; the first of equals."""
     row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
     order = np.lexsort((part.indices, -part.data, row))
