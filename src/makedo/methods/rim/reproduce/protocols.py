@@ -13,6 +13,7 @@ import pandas as pd
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split, user_split
 from makedo.data.interactions import InteractionLog, seconds
+from makedo.methods.rim.factorised import ALS, BPR, LogisticMF
 from makedo.methods.rim.intensities import (
     EMA,
     ConstantIntensity,
@@ -22,7 +23,6 @@ from makedo.methods.rim.intensities import (
     UserPopularity,
 )
 from makedo.methods.rim.marks import EASE, ItemKNN, ItemPopularity, Marks, PersonalRepeat
-from makedo.methods.rim.reproduce.factors import SETTINGS, marks_of
 from makedo.methods.rim.scores import ScoreOperator
 
 NO_LAMBDA = "no λ"
@@ -40,15 +40,14 @@ class Protocol:
         Whether what a user had before is neither listed nor wanted.
     k, c : tuple of int
         Lengths of lists of items and of users.
-    marks : dict of str to callable (split) -> fitted marks
-    intensities : dict of str to callable () -> intensity
+    marks, intensities : dict of str to callable () -> model
     """
 
     split: Split
     exclude_seen: bool
     k: tuple[int, ...]
     c: tuple[int, ...]
-    marks: dict[str, Callable[[Split], Marks]]
+    marks: dict[str, Callable[[], Marks]]
     intensities: dict[str, Callable[[], Intensity]]
 
     @property
@@ -60,7 +59,8 @@ class Protocol:
     def scores(self, mark: str) -> ScoreOperator:
         """p(y|x) of the test requests and the candidates."""
         split = self.split
-        found = self.marks[mark](split).scores(split.test).take(items=split.test.candidates)
+        fitted = self.marks[mark]().fit(split.train, split.horizon)
+        found = fitted.scores(split.test).take(items=split.test.candidates)
         return found.without(split.test.seen()) if self.exclude_seen else found
 
     def rate(self, intensity: str) -> np.ndarray:
@@ -74,17 +74,14 @@ class Protocol:
         return model.predict(split.test)
 
 
-def _learnt(kind: type[Marks]) -> Callable[[Split], Marks]:
-    return lambda split: kind().fit(split.train, split.horizon)
-
-
-FACTORS = tuple(SETTINGS)
-MARKS: dict[str, Callable[[Split], Marks]] = {
-    "ItemPop": _learnt(ItemPopularity),
-    **{name: marks_of(name) for name in FACTORS},
-    "ItemKNN": _learnt(ItemKNN),
-    "EASE": _learnt(EASE),
-    "PersonalRepeat": _learnt(PersonalRepeat),
+MARKS: dict[str, Callable[[], Marks]] = {
+    "ItemPop": ItemPopularity,
+    "ALS": ALS,
+    "LogisticMF": LogisticMF,
+    "BPR": BPR,
+    "ItemKNN": ItemKNN,
+    "EASE": EASE,
+    "PersonalRepeat": PersonalRepeat,
 }
 
 
@@ -113,7 +110,7 @@ def movielens(min_item_len: int) -> Protocol:
     log = InteractionLog.read(events[place >= 0.5])
     half = pd.DataFrame(index=log.users).sample(frac=0.5, random_state=888).index
     split = user_split(log, train_users=half, min_item_len=min_item_len)
-    marks = {name: MARKS[name] for name in ("ItemPop", *FACTORS, "ItemKNN", "EASE")}
+    marks = {name: made for name, made in MARKS.items() if name != "PersonalRepeat"}
     k, c = ((16, 32, 8), (5, 10, 20)) if min_item_len else ((17, 34, 9), (5, 10, 20))
     return Protocol(split, True, tuple(sorted(k)), c, marks, intensities(50, 1e-6))
 
