@@ -228,6 +228,16 @@ def test_appended_events_that_are_there_already_are_left_out_and_other_ids_refus
         log.append(table.assign(item_id="x")[:1])
 
 
+def test_the_matrix_of_users_and_items_counts_events():
+    table = frame()
+    log = InteractionLog.read(table)
+    sums = table.groupby(["user_id", "item_id"]).size()
+    for (user, item), total in sums.items():
+        row, column = log.user_positions([user])[0], log.item_positions([item])[0]
+        assert log.matrix()[row, column] == total
+    assert log.matrix().nnz == len(sums)
+
+
 def test_a_log_survives_a_model_directory():
     from makedo.core.persistence import pack, unpack
 

@@ -13,6 +13,7 @@ import pandas as pd
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split, user_split
 from makedo.data.interactions import InteractionLog, seconds
+from makedo.methods.rim.factorised import ALS, BPR, LogisticMF
 from makedo.methods.rim.intensities import (
     EMA,
     ConstantIntensity,
@@ -73,6 +74,17 @@ class Protocol:
         return model.predict(split.test)
 
 
+MARKS: dict[str, Callable[[], Marks]] = {
+    "ItemPop": ItemPopularity,
+    "ALS": ALS,
+    "LogisticMF": LogisticMF,
+    "BPR": BPR,
+    "ItemKNN": ItemKNN,
+    "EASE": EASE,
+    "PersonalRepeat": PersonalRepeat,
+}
+
+
 def intensities(n_scales: int, shortest: float) -> dict[str, Callable[[], Intensity]]:
     """λ by name, from none to the paper's best; time scales up to ten horizons."""
     scales = {"n_scales": n_scales, "shortest": shortest, "longest": 10.0}
@@ -98,7 +110,7 @@ def movielens(min_item_len: int) -> Protocol:
     log = InteractionLog.read(events[place >= 0.5])
     half = pd.DataFrame(index=log.users).sample(frac=0.5, random_state=888).index
     split = user_split(log, train_users=half, min_item_len=min_item_len)
-    marks = {"ItemPop": ItemPopularity, "ItemKNN": ItemKNN, "EASE": EASE}
+    marks = {name: made for name, made in MARKS.items() if name != "PersonalRepeat"}
     k, c = ((16, 32, 8), (5, 10, 20)) if min_item_len else ((17, 34, 9), (5, 10, 20))
     return Protocol(split, True, tuple(sorted(k)), c, marks, intensities(50, 1e-6))
 
@@ -117,13 +129,7 @@ def complete_journey() -> Protocol:
     buyers = before.drop_duplicates(["user_id", "item_id"])["item_id"].value_counts()
     known = events["item_id"].isin(buyers.index[buyers >= 20])
     split = temporal_split(InteractionLog.read(events[known]), cut, 28 * DAY)
-    marks = {
-        "ItemPop": ItemPopularity,
-        "ItemKNN": ItemKNN,
-        "EASE": EASE,
-        "PersonalRepeat": PersonalRepeat,
-    }
-    return Protocol(split, False, (5, 15, 30), (12, 25, 50), marks, intensities(25, 1e-3))
+    return Protocol(split, False, (5, 15, 30), (12, 25, 50), MARKS, intensities(25, 1e-3))
 
 
 PROTOCOLS: dict[str, Callable[[], Protocol]] = {

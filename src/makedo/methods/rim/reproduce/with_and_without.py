@@ -8,14 +8,14 @@ from makedo.core.paired import Metric
 from makedo.core.results import Record, measured
 from makedo.core.tables import Row
 from makedo.methods.rim.ranking import PRECISION, Ranked, gain, rank
-from makedo.methods.rim.reproduce.protocols import NO_LAMBDA, PROTOCOLS
+from makedo.methods.rim.reproduce.protocols import MARKS, NO_LAMBDA, PROTOCOLS
 
 TITLE = "Items for users (ItemRec) and users for items (UserRec), with and without λ"
 GAIN = "What λ adds to UserRec"
 GAINED = Metric("gain in precision", decimals=4)
-NAMES = {  # marks × intensities that a row is measured for; a mark that needs no data set's own
-    "ml-100k": ("ItemPop", "ItemKNN", "EASE"),
-    "completejourney": ("ItemPop", "ItemKNN", "EASE", "PersonalRepeat"),
+NAMES = {
+    "ml-100k": tuple(name for name in MARKS if name != "PersonalRepeat"),  # seen pairs are excluded
+    "completejourney": tuple(MARKS),
 }
 INTENSITIES = (NO_LAMBDA, "UserPop", "EMA", "Hawkes", "HP")
 
