@@ -223,9 +223,10 @@ class RIM(Estimator):
         self.intensity_ = rate
         self.log_ = split.train_log
         self.live_ = rate.live(split.train)
-        self.calibration_ = calibration(rate.predict(windows), counts)
-        seconds = [learnt - started, time.perf_counter() - learnt]
-        self.history_ = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": seconds})
+        expected = rate.predict(windows) * (split.valid_horizon / split.horizon)
+        self.calibration_ = calibration(expected, counts)
+        spent = [learnt - started, time.perf_counter() - learnt]
+        self.history_ = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
         self.fingerprint_ = fingerprint(self.log_.user, self.log_.item, self.log_.time)
         return self
 
@@ -436,6 +437,11 @@ class RIM(Estimator):
             raise MakedoInputError(
                 f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} s. "
                 'Leave the model\'s at "auto".'
+            )
+        if not X.valid:
+            raise MakedoInputError(
+                "RIM: the split has no windows of validation to calibrate activity in. Make it "
+                "with n_valid=1 or more."
             )
         return X
 
