@@ -144,10 +144,24 @@ class Having:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A parameter that must be text of some ``form``, which whoever uses it checks further."""
+
+    form: str  # in words
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value is text."""
+        return isinstance(value, str)
+
+    def __str__(self) -> str:
+        return self.form
+
+
+@dataclass(frozen=True)
 class Either:
     """A parameter that must satisfy one of several constraints."""
 
-    options: tuple[Number | Choice | Function | Having, ...]
+    options: tuple[Number | Choice | Function | Having | Text, ...]
 
     def accepts(self, value: Any) -> bool:
         """Whether one of the constraints accepts the value."""

@@ -23,6 +23,7 @@ class Estimator(BaseEstimator):
     """
 
     _constraints: ClassVar[Mapping[str, Number | Choice | Either]] = {}
+    _parts: ClassVar[Mapping[str, type]] = {}  # estimators that a parameter may hold, by name
 
     @property
     def room(self) -> str:
@@ -52,6 +53,19 @@ class Estimator(BaseEstimator):
                     "learns."
                 )
             setattr(self, name, value)
+
+    def to_state(self) -> dict[str, Any]:
+        """What a model directory holds of an estimator that is part of another one."""
+        parameters = self.get_params(deep=False)
+        return {"class": type(self).__name__, "parameters": parameters, "state": self._state()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Any:
+        """The inverse of :meth:`to_state`; the caller finds the class by its name."""
+        part = cls(**state["parameters"])
+        part._check_parameters()
+        part._restore(dict(state["state"]))
+        return part
 
     def _card(self) -> str:
         """What only this class can tell the model card: its use, and which files hold user rows."""

@@ -20,8 +20,12 @@ class Example:
         The keyword arguments of its ``fit``, ``X`` and (where it takes one) ``y`` among them.
     new : rows that were not among those of ``fit``, at least five
         What ``predict`` takes.
+    judged : dict or None
+        The keyword arguments of ``evaluate`` and ``report``, where those are not such rows with
+        their labels: ``{"X": later_events}``.
     """
 
     estimator: Any
     fit: dict[str, Any]
     new: Any
+    judged: dict[str, Any] | None = None

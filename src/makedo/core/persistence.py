@@ -283,6 +283,12 @@ def _plain(model: Estimator, name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, tuple):
         value = list(value)
+    if type(value) is model._parts.get(type(value).__name__):
+        given = value.get_params(deep=False)
+        return {
+            "$part": type(value).__name__,
+            "parameters": {key: _plain(value, key, one) for key, one in given.items()},
+        }
     if callable(value):  # the caller hands it back to ``load``
         return {"$function": getattr(value, "__qualname__", type(value).__name__)}
     try:
@@ -323,10 +329,7 @@ def load_model(
     if not isinstance(parameters, dict):
         raise MakedoInputError(f"{path}: model.json holds no parameters. Save the model again.")
     try:
-        parameters = {
-            key: unpack(value, {}, {}) if isinstance(value, dict) and "$float" in value else value
-            for key, value in parameters.items()
-        } | objects
+        parameters = {key: _given(cls, value) for key, value in parameters.items()} | objects
     except (ValueError, TypeError) as error:
         raise MakedoInputError(
             f"{path}: model.json has a parameter that is no number ({_one_line(error)})."
@@ -357,6 +360,18 @@ def load_model(
     if document.get("fingerprint"):
         model.fingerprint_ = str(document["fingerprint"])
     return model
+
+
+def _given(cls: Any, value: Any) -> Any:
+    """A parameter as the constructor of ``cls`` took it; the inverse of :func:`_plain`."""
+    if isinstance(value, dict) and "$float" in value:
+        return unpack(value, {}, {})
+    if isinstance(value, dict) and "$part" in value:
+        part = cls._parts.get(value["$part"])
+        if part is None:
+            raise ValueError(f"no part {value['$part']!s:.40}")
+        return part(**{key: _given(part, one) for key, one in value["parameters"].items()})
+    return value
 
 
 def _read_document(path: Path) -> dict[str, Any]:

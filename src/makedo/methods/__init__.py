@@ -45,4 +45,17 @@ ROOMS: dict[str, dict[str, str]] = {
         "extra": "",
         "paper": "Dukler et al., DIVA: Dataset Derivative of a Learning Task, ICLR 2022",
     },
+    "rim": {
+        "title": "Recurrent intensity modelling",
+        "classes": "RIM",
+        "trouble": "who will act, and when: a recommender ranks items for a user, not users for an "
+        "item",
+        "gives": "a log of events: user, item, time",
+        "gets": "items for users and users for an item, by how active each user will be; whether "
+        "activity is predictable",
+        "files": "log",
+        "extra": "",
+        "paper": "Ma et al., Bridging Recommendation and Marketing via Recurrent Intensity "
+        "Modeling, ICLR 2022",
+    },
 }

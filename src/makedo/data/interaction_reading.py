@@ -1,0 +1,292 @@
+"""Columns of an interaction log from any source, batch by batch: ids as codes, times as seconds.
+
+What is repaired, with a warning: times in milli-, micro- or nanoseconds.  What is refused: missing
+ids, times or values, ids of two kinds or with a decimal point, times before 1970, in two units or
+in 32-bit floats.
+"""
+
+from __future__ import annotations
+
+import glob
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api import types
+
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.data.files import read_batches
+from makedo.data.kinds import frame_from_arrow
+from makedo.data.reading import Source
+from makedo.data.table import as_frame
+
+BATCH = 1 << 20  # rows of a Parquet file that are looked at together
+# Whole seconds stay below 1e11 until the year 5138; the same moment in finer units is above.
+UNITS = ((1e17, "nanoseconds", 10**9), (1e14, "microseconds", 10**6), (1e11, "milliseconds", 1000))
+FEW_BITS = ("float16", "float32", "float[pyarrow]")  # of a float, for Unix seconds
+A_DAY = 86_400
+
+
+class Columns:
+    """The columns of a log while they are read.
+
+    Parameters
+    ----------
+    user, item, time : str
+        Names of columns; upper and lower case are alike.
+    value : str or None
+    where : str
+        What messages call the source.
+    """
+
+    def __init__(self, user: str, item: str, time: str, value: str | None, where: str):
+        self.names = {"user": user, "item": item, "time": time}
+        if value is not None:
+            self.names["value"] = value
+        self.where = where
+        self.users, self.items = Ids(), Ids()
+        self.parts: dict[str, list[np.ndarray]] = {"user": [], "item": [], "time": [], "value": []}
+        self.n_rows = 0
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Take the rows of a frame."""
+        found = {role: self._column(frame, role) for role in self.names}
+        if not len(frame):
+            return
+        for role in ("user", "item"):
+            column = self._ids(found[role], role)
+            self.parts[role].append(getattr(self, f"{role}s").codes(column))
+        self.parts["time"].append(self._times(found["time"]))
+        values = np.ones(len(frame), np.float32)
+        if "value" in found:
+            values = self._values(found["value"])
+        self.parts["value"].append(values)
+        self.n_rows += len(frame)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """User and item codes (n,), times in whole seconds (n,), values (n,), in row order."""
+        if not self.n_rows:
+            raise MakedoInputError(f"{self.where}: there are no rows. Give at least one event.")
+        user, item, time, value = (np.concatenate(part) for part in self.parts.values())
+        return user, item, self._seconds(time), value
+
+    # --- one column at a time ---------------------------------------------------------------------
+
+    def _column(self, frame: pd.DataFrame, role: str) -> pd.Series:
+        wanted = self.names[role]
+        found = wanted if wanted in frame else None
+        if found is None:
+            alike = [name for name in frame if str(name).lower() == wanted.lower()]
+            found = alike[0] if len(alike) == 1 else None
+        if found is None:
+            raise MakedoInputError(
+                f"{self.where}: no column {wanted!r} for {role}. There are "
+                f"{first(frame.columns, 12)}. Name the right one with {role}=."
+            )
+        column = pd.Series(frame[found])
+        missing = column.isna().to_numpy()
+        if missing.any():
+            self._refuse(role, missing, "no value", "Drop those rows, or fill them", self.n_rows)
+        return column
+
+    def _ids(self, column: pd.Series, role: str) -> pd.Series:
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype)
+        if types.is_float_dtype(column.dtype):
+            raise MakedoInputError(
+                f"{self.where}: column {self.names[role]!r} holds ids with a decimal point (first: "
+                f"{first(column)}). Ids are whole numbers or text: convert them first."
+            )
+        if types.is_integer_dtype(column.dtype):
+            return column.astype(np.int64)
+        if column.dtype == object and types.infer_dtype(column) not in ("string", "integer"):
+            raise MakedoInputError(
+                f"{self.where}: column {self.names[role]!r} holds ids of kind "
+                f"{types.infer_dtype(column)} (first: {first(column)}). Ids are whole numbers or "
+                "text, all of one kind."
+            )
+        return column
+
+    def _times(self, column: pd.Series) -> np.ndarray:
+        """Numbers as they come, (n,) int64; dates in seconds."""
+        if types.is_bool_dtype(column.dtype):
+            raise self._no_time(column)
+        if types.is_integer_dtype(column.dtype):
+            return column.to_numpy(np.int64)
+        if types.is_float_dtype(column.dtype):
+            return self._from_floats(column)
+        try:
+            stamps: Any = pd.to_datetime(column, utc=True, format="ISO8601")
+        except (ValueError, TypeError, OverflowError) as error:
+            raise self._no_time(column) from error
+        return stamps.dt.tz_localize(None).astype("datetime64[s]").astype(np.int64).to_numpy()
+
+    def _from_floats(self, column: pd.Series) -> np.ndarray:
+        values = column.to_numpy(np.float64)
+        if not np.isfinite(values).all():
+            self._refuse("time", ~np.isfinite(values), "an infinite value", "Mend it", self.n_rows)
+        if str(column.dtype).lower() in FEW_BITS and np.abs(values).max(initial=0) > 2**24:
+            raise MakedoInputError(
+                f"{self.where}: column {self.names['time']!r} holds times as 32-bit floats, which "
+                "round Unix seconds by up to two minutes. Give them as 64-bit integers."
+            )
+        return np.floor(values).astype(np.int64)
+
+    def _no_time(self, column: pd.Series) -> MakedoInputError:
+        return MakedoInputError(
+            f"{self.where}: column {self.names['time']!r} holds no times (first: {first(column)}). "
+            "Accepted: Unix seconds, dates, and text such as 2017-11-30T12:00:00Z."
+        )
+
+    def _values(self, column: pd.Series) -> np.ndarray:
+        if not types.is_numeric_dtype(column.dtype):
+            raise MakedoInputError(
+                f"{self.where}: column {self.names['value']!r} for value holds no numbers (first: "
+                f"{first(column)})."
+            )
+        return column.to_numpy(np.float32)
+
+    def _refuse(self, role: str, bad: np.ndarray, what: str, fix: str, begin: int = 0) -> None:
+        """Say in which of the rows looked at, the first of which is ``begin``, something is bad."""
+        n_bad, row = int(bad.sum()), begin + int(bad.argmax())
+        raise MakedoInputError(
+            f"{self.where}: column {self.names[role]!r} for {role} has {what} in {n_bad:,} of "
+            f"{count(len(bad), 'row')} (first: row {row:,}). {fix}."
+        )
+
+    # --- times of the whole log -------------------------------------------------------------------
+
+    def _seconds(self, time: np.ndarray) -> np.ndarray:
+        """Times in whole seconds; a finer unit is told by its size."""
+        if time.min() < 0:
+            self._refuse("time", time < 0, "a time before 1970", "Give seconds since 1970")
+        low, high = _unit(float(time[time > 0].min(initial=time.max()))), _unit(float(time.max()))
+        if low != high:
+            raise MakedoInputError(
+                f"{self.where}: column {self.names['time']!r} mixes {low[0]} and {high[0]} (first: "
+                f"{first([time[time > 0].min(), time.max()])}). Give all times in seconds."
+            )
+        name, per_second = high
+        if per_second > 1:
+            warnings.warn(
+                f"{self.where}: times look like {name} and are divided by {per_second:,}.",
+                MakedoWarning,
+                stacklevel=4,
+            )
+            time = time // per_second
+        self._warn_of_the_future(time)
+        return time
+
+    def _warn_of_the_future(self, time: np.ndarray) -> None:
+        now = pd.Timestamp.now("UTC").timestamp()
+        late = time > now + A_DAY  # clocks and time zones differ
+        if late.any():
+            last = pd.to_datetime(int(time.max()), unit="s", errors="coerce")
+            warnings.warn(
+                f"{self.where}: {count(int(late.sum()), 'event')} of {len(time):,} lie in the "
+                f"future (last: {last}). They are kept; check the unit of {self.names['time']!r}.",
+                MakedoWarning,
+                stacklevel=5,
+            )
+
+
+def _unit(value: float) -> tuple[str, int]:
+    """What a time of this size is given in, and how many of it make a second."""
+    return next(((name, n) for low, name, n in UNITS if value >= low), ("seconds", 1))
+
+
+class Ids:
+    """Ids in the order in which they first come, and the code of each."""
+
+    def __init__(self) -> None:
+        self.index: pd.Index | None = None
+
+    def codes(self, values: pd.Series) -> np.ndarray:
+        """Codes (n,) int32 of values; new ones are added."""
+        inside, found = pd.factorize(values)
+        found = pd.Index(found, tupleize_cols=False)
+        if self.index is None:
+            self.index = found
+            return inside.astype(np.int32)
+        at = self.index.get_indexer(found)
+        new = at < 0
+        at[new] = len(self.index) + np.arange(new.sum())
+        if new.any():
+            self.index = self.index.append(found[new])
+        return at[inside].astype(np.int32)
+
+    def in_order(self, where: str, name: str) -> tuple[pd.Index, np.ndarray]:
+        """The ids sorted, and for each code its place among them."""
+        assert self.index is not None
+        try:
+            order = self.index.argsort()
+        except TypeError as error:
+            raise MakedoInputError(
+                f"{where}: column {name!r} mixes ids that are numbers and ids that are text. Give "
+                "all as text."
+            ) from error
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return self.index[order], place
+
+
+# --- sources --------------------------------------------------------------------------------------
+
+
+def batches_of(source: Any, columns: Columns) -> Iterator[pd.DataFrame]:
+    """The rows of a table, file, glob of files or stream of frames, in frames."""
+    if isinstance(source, (str, Path)):
+        for path in _paths(source):
+            yield from _file_batches(path, columns)
+    elif isinstance(source, pd.DataFrame) or _is_table(source):
+        yield from _table_batches(source)
+    elif isinstance(source, Iterable):
+        yield from (as_frame(frame, columns.where) for frame in source)
+    else:
+        yield as_frame(source, columns.where)  # which refuses it
+
+
+def name_of(source: Any) -> str:
+    """What messages call a source."""
+    if isinstance(source, (str, Path)):
+        return Path(source).name or str(source)
+    return str(getattr(source, "name", None) or "the log")
+
+
+def _paths(source: str | Path) -> list[Path]:
+    if not glob.has_magic(str(source)) or Path(source).exists():
+        return [Path(source)]
+    found = sorted(glob.glob(str(source)))
+    if not found:
+        raise MakedoInputError(f"{source}: no file has such a name.")
+    return [Path(name) for name in found]
+
+
+def _file_batches(path: Path, columns: Columns) -> Iterator[pd.DataFrame]:
+    if path.suffix.lower() != ".parquet":
+        yield from read_batches(path)
+        return
+    source = Source(path)
+    wanted = {name.lower() for name in columns.names.values()}
+    names = [name for name in source.names if name.lower() in wanted]
+    for table in source.chunks(BATCH):
+        yield frame_from_arrow(table.select(names) if len(names) == len(wanted) else table)
+
+
+def _is_table(source: Any) -> bool:
+    return any(
+        hasattr(source, name) for name in ("__arrow_c_stream__", "__dataframe__", "collect_schema")
+    )
+
+
+def _table_batches(table: Any) -> Iterator[pd.DataFrame]:
+    """A pandas frame whole; what streams Arrow batch by batch, such as a DuckDB relation."""
+    if isinstance(table, pd.DataFrame) or not hasattr(table, "__arrow_c_stream__"):
+        yield as_frame(table, "the log")
+        return
+    for batch in pa.RecordBatchReader.from_stream(table):
+        yield frame_from_arrow(pa.Table.from_batches([batch]))

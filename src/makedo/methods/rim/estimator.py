@@ -1,0 +1,504 @@
+"""Items for a user and users for an item, from one model of when and what.
+
+Y. Ma, G. Liu, A. Deoras, "Bridging Recommendation and Marketing via Recurrent Intensity Modeling",
+ICLR 2022, https://openreview.net/forum?id=TZeArecH2Nf.
+
+A log of events is a marked point process.  A pair of a user x at a time T and an item y is scored
+by the events to be expected within the horizon,
+
+    λ(x, y) = λ(x) · p(y|x),
+
+λ(x) how active the user will be, p(y|x) what an event will be about.  A positive factor of the row
+changes no ranking of items for a user (ItemRec); it gives users of one item (UserRec) the common
+scale that p(y|x), which sums to one for each user, lacks.
+
+Symbols: x request, T its time, y item, H horizon.  :mod:`.intensities` has λ(x), :mod:`.hawkes` the
+sums that it is made of, :mod:`.marks` p(y|x), :mod:`.scores` the product, never written down.
+
+What differs from the paper, and why:
+
+* Marks that need no training of a network come first: with the true activity they go far.
+* Tied times are not taken for excitation, and no scale is below the resolution of the times.
+* λ is kept up to date event by event; equal scores have a stated order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from makedo.core.checks import Choice, Either, Having, MakedoInputError, Number, Text, count, first
+from makedo.core.diagnosis import Diagnosis
+from makedo.core.estimator import Estimator
+from makedo.core.persistence import fingerprint
+from makedo.data.interaction_splits import Split
+from makedo.data.interactions import InteractionLog, Requests, duration, seconds
+from makedo.data.table import as_frame
+from makedo.methods.rim import factorised, intensities, marks
+from makedo.methods.rim.given import GivenScores
+from makedo.methods.rim.hawkes import Live
+from makedo.methods.rim.intensities import HawkesPoisson
+from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
+from makedo.methods.rim.marks import Marks, histories
+from makedo.methods.rim.scores import ScoreOperator
+from makedo.methods.rim.windows import (
+    calibration,
+    everybody,
+    latest,
+    together,
+    usual_horizon,
+    windows_before_end,
+)
+
+if TYPE_CHECKING:
+    from makedo.report import Report
+
+MARKS: dict[str, type[Marks]] = {
+    **marks.NAMES,
+    **factorised.NAMES,  # trained by implicit
+    "given": GivenScores,
+}
+
+
+class RIM(Estimator):
+    r"""Recommend items to users, and find the users for an item, by how active each one will be.
+
+    .. math:: \lambda(x, y) = \lambda(x)\, p(y|x)
+
+    events of user x with item y that are expected within the horizon: activity, learnt from when
+    events came, times choice, learnt from what they were about [1]_.
+
+    Parameters
+    ----------
+    marks : str or model, default="ease"
+        p(y|x): "popularity", "personal_repeat", "ease", "item_knn"; "als", "bpr", "logistic_mf",
+        which need implicit; "given" for scores of another library, handed to ``fit``; or a model of
+        :mod:`makedo.methods.rim`, such as ``EASE(penalty=50)``.
+    intensity : str or model, default="hawkes_poisson"
+        λ(x): "constant" (a plain recommender), "user_popularity", "ema", "hawkes",
+        "hawkes_poisson", or a model, such as ``Hawkes(objective="likelihood")``.
+    horizon : float or str, default="auto"
+        H, how far ahead: seconds, or text such as "28D".  "auto": a thirteenth of the time between
+        the first and the last event (28 days of a year); of a split its own.
+    n_valid : int, default=1
+        Windows of one horizon before the end of the log in which λ(x) is calibrated; a split brings
+        its own.
+    exclude_seen : bool, default=False
+        Never list what the user had before.
+    random_state : int, default=0
+        Of marks that are given by name; "als", "bpr" and "logistic_mf" draw random numbers.
+
+    Attributes
+    ----------
+    marks_ : model, p(y|x)
+    intensity_ : model, λ(x)
+    horizon_ : float, H in seconds
+    now_ : float, the time for which is ranked unless another is asked for, Unix seconds
+    log_ : InteractionLog, the events that were learnt from, and those of ``update``
+    live_ : the sums of all users as of their last event
+    calibration_ : DataFrame, expected and observed events by tenths of λ(x), in the windows
+    history_ : DataFrame, seconds of each phase
+
+    Shapes
+    ------
+    X: a log of n_events · recommend_items -> (n_users · top_k) rows · recommend_users ->
+    (n_items · top_k) rows · scores -> n_requests × n_items, never written down
+
+    Cost
+    ----
+    λ(x): O(n_events · J) for J scales.  Lists: O(n_users · n_items · d) products for marks of rank
+    d, and memory for the lists alone.  ``benchmarks/rim_topk.py`` has a million users.
+
+    Requirements
+    ------------
+    True times of events.  To rank users for an item, users whose activity differs and lasts; to
+    learn λ(x), some events within the last horizon.
+
+    Relations
+    ---------
+    For items alone λ(x) changes nothing: any recommender does.  λ(x, y) predicts who *will* act,
+    not whom contact would move: for that take an uplift model.
+
+    References
+    ----------
+    .. [1] Ma et al., "Bridging Recommendation and Marketing via Recurrent Intensity Modeling",
+       ICLR 2022.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from makedo import RIM
+    >>> log = pd.DataFrame({
+    ...     "user_id": ["ann"] * 5 + ["bob"] * 5,
+    ...     "item_id": ["tea"] * 5 + ["tea", "jam", "tea", "tea", "jam"],
+    ...     "timestamp": [6, 7, 8, 9, 10, 0, 1, 2, 3, 4]})
+    >>> model = RIM("personal_repeat", intensity="ema", horizon=4).fit(log)
+    >>> model.recommend_users(["tea"], top_k=1)["user_id"].tolist()      # who came lately
+    ['ann']
+    >>> model.recommend_items(["bob"], top_k=2)["item_id"].tolist()
+    ['tea', 'jam']
+    """
+
+    _constraints: ClassVar = {
+        "marks": Either((Choice(tuple(MARKS)), Having("scores", "a model such as EASE()"))),
+        "intensity": Either(
+            (Choice(tuple(intensities.NAMES)), Having("rate", "a model such as Hawkes()"))
+        ),
+        "horizon": Either(
+            (Number(0.0, open_low=True), Text('"auto", or a length of time such as "28D"'))
+        ),
+        "n_valid": Number(1, integer=True),
+        "exclude_seen": Choice((True, False)),
+        "random_state": Number(0, integer=True),
+    }
+    _parts: ClassVar[Mapping[str, type]] = {
+        cls.__name__: cls for cls in [*intensities.NAMES.values(), *MARKS.values()]
+    }
+
+    def __init__(
+        self,
+        marks: str | Any = "ease",
+        *,
+        intensity: str | Any = "hawkes_poisson",
+        horizon: float | str = "auto",
+        n_valid: int = 1,
+        exclude_seen: bool = False,
+        random_state: int = 0,
+    ):
+        self.marks = marks
+        self.intensity = intensity
+        self.horizon = horizon
+        self.n_valid = n_valid
+        self.exclude_seen = exclude_seen
+        self.random_state = random_state
+
+    @classmethod
+    def from_paper(cls, **changes: Any) -> RIM:
+        """The best of the paper without a network: popularity × Hawkes-Poisson, 50 scales.
+
+        The paper's scales begin at a millionth of the horizon; here none is below the resolution of
+        the times.
+        """
+        rate = HawkesPoisson(50, shortest=1e-6)
+        return cls(**({"marks": "popularity", "intensity": rate} | changes))
+
+    # --- fitting ----------------------------------------------------------------------------------
+
+    def fit(self, X: Any, *, scores: Any = None) -> RIM:
+        """Learn what is chosen from all histories, and how active users are from the windows.
+
+        Parameters
+        ----------
+        X : InteractionLog, Split, or what :meth:`InteractionLog.read` takes
+            A table has the columns user_id, item_id and timestamp.  Of a split only what lies
+            before its cut-offs is learnt from.
+        scores : model, pair of factors, or matrix, optional
+            With ``marks="given"``: see :meth:`GivenScores.fit`.
+
+        Raises
+        ------
+        MakedoInputError
+            The log cannot be read, no event lies in the windows, no user has two distinct times.
+        """
+        self._check_parameters()
+        split = self._split(X)
+        windows = together(split.valid)
+        counts = windows.counts(split.valid_horizon)
+
+        started = time.perf_counter()
+        self.horizon_, self.now_ = split.horizon, latest(split)
+        self.marks_ = self._learn_marks(split.train, scores)
+        learnt = time.perf_counter()
+        rate = _made(self.intensity, intensities.NAMES)
+        if rate.needs_counts:
+            rate.fit(windows, counts * (split.horizon / split.valid_horizon), self.horizon_)
+        else:
+            rate.fit(split.train, None, self.horizon_)
+        self.intensity_ = rate
+        self.log_ = split.train_log
+        self.live_ = rate.live(split.train)
+        expected = rate.predict(windows) * (split.valid_horizon / split.horizon)
+        self.calibration_ = calibration(expected, counts)
+        spent = [learnt - started, time.perf_counter() - learnt]
+        self.history_ = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
+        self.fingerprint_ = fingerprint(self.log_.user, self.log_.item, self.log_.time)
+        return self
+
+    def update(self, events: Any, **columns: Any) -> RIM:
+        """Take in new events, late ones too: O(J) each for λ(x); p(y|x) sees the new histories.
+
+        What was learnt stays as it is; items that ``fit`` did not see are not listed.
+
+        Parameters
+        ----------
+        events : InteractionLog, or what :meth:`InteractionLog.read` takes
+        **columns
+            Names of columns, as there.
+        """
+        check_is_fitted(self)
+        new = (
+            events if isinstance(events, InteractionLog) else InteractionLog.read(events, **columns)
+        )
+        joined = self.log_.append(new)
+        if len(joined) == len(self.log_) + len(new):
+            self.live_.add(joined.user_positions(new.users)[new.user], new.time)
+        else:  # some were there already
+            self.live_ = self.intensity_.live(everybody(joined, np.inf))
+        self.live_.grow(joined.n_users)
+        self.log_, self.now_ = joined, max(self.now_, float(new.time.max()) + 1)
+        return self
+
+    # --- using ------------------------------------------------------------------------------------
+
+    def scores(self, X: Any = None, *, at: Any = None, active: bool = True) -> ScoreOperator:
+        """λ(x, y) of all requests and candidate items, as something to rank; no matrix.
+
+        Parameters
+        ----------
+        X : Requests or sequence of user ids, optional
+            Default: all users.
+        at : float, date or text, optional
+            The time of the requests, unless X has it.  Default: just after the last event.
+        active : bool, default=True
+            False: p(y|x) alone, without λ(x).
+        """
+        check_is_fitted(self)
+        return self._scores(self._requests(X, at), active)
+
+    def rate(self, requests: Requests) -> np.ndarray:
+        """λ(x): events expected of each request's user within the horizon, (n,)."""
+        check_is_fitted(self)
+        live = self.live_
+        if requests.log is self.log_ and live.knows(requests.time, requests.user):
+            return self.intensity_.rate(live.at(requests.time, requests.user))
+        return self.intensity_.predict(requests)
+
+    def recommend_items(
+        self, X: Any = None, *, top_k: int | None = None, at: Any = None
+    ) -> pd.DataFrame:
+        """List what each user will turn to.
+
+        Parameters
+        ----------
+        X, at : as in :meth:`scores`
+        top_k : int, optional
+            Length of each list.  Default: 10, or all items where there are fewer.
+
+        Returns
+        -------
+        DataFrame
+            user_id, timestamp (of the request, Unix seconds), item_id, rank (from 1), score (events
+            expected within the horizon).  Fewer than ``top_k`` rows where fewer may be listed.
+        """
+        check_is_fitted(self)
+        requests = self._requests(X, at)
+        items = self._known(requests.candidates)
+        top_k = length_of_lists(top_k, 10, len(items), "candidate item")
+        return items_of_users(self._scores(requests).top_items(top_k), requests, items)
+
+    def recommend_users(
+        self, items: Any, *, top_k: int | None = None, X: Any = None, at: Any = None
+    ) -> pd.DataFrame:
+        """List who will turn to each item.
+
+        Parameters
+        ----------
+        items : sequence of item ids
+        top_k : int, optional
+            Length of each list.  Default: 100, or all users where there are fewer.
+        X, at : as in :meth:`scores`
+            Whom to choose among.
+
+        Returns
+        -------
+        DataFrame
+            item_id, user_id, timestamp, rank, score, as in :meth:`recommend_items`.
+
+        Raises
+        ------
+        MakedoInputError
+            An item that the log does not know, or that ``fit`` did not see.
+        """
+        check_is_fitted(self)
+        items = pd.Index([items] if isinstance(items, str) else items, tupleize_cols=False)
+        places = self.log_.item_positions(items)
+        if (late := places >= self.marks_.n_items).any():
+            raise MakedoInputError(
+                f"recommend_users: {count(int(late.sum()), 'item')} came after fit (first: "
+                f"{first(items[late])}), so nothing was learnt of them. Call fit again."
+            )
+        requests = self._requests(X, at).restricted(places)
+        top_k = length_of_lists(top_k, 100, len(requests), "user")
+        return users_of_items(self._scores(requests).top_users(top_k), requests, items)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """λ(x, y) of single pairs: events expected within the horizon, (n_pairs,).
+
+        Parameters
+        ----------
+        X : table with the columns user_id and item_id, and timestamp if not for now
+        """
+        check_is_fitted(self)
+        frame = as_frame(X, "pairs")
+        if lacking := [name for name in ("user_id", "item_id") if name not in frame]:
+            raise MakedoInputError(
+                f"RIM.predict: pairs have no column {first(lacking)}. Give user_id and item_id."
+            )
+        when = seconds(frame["timestamp"] if "timestamp" in frame else self.now_)
+        when = np.broadcast_to(when, len(frame))
+        asked = pd.DataFrame({"user": frame["user_id"].to_numpy(), "time": when})
+        once = asked.drop_duplicates()
+        requests = self._requests(once["user"], once["time"].to_numpy())
+        places = self.log_.item_positions(frame["item_id"])
+        found = np.zeros(len(frame), np.float32)
+        known = np.flatnonzero(places < self.marks_.n_items)  # nothing is expected of later ones
+        rows = asked.groupby(["user", "time"], sort=False).ngroup().to_numpy()
+        pairs = self.marks_.scores(requests).scaled(self.rate(requests))
+        found[known] = pairs.of_pairs(rows[known], places[known])
+        return found
+
+    def evaluate(self, X: Any, y: Any = None, *, top_k: Any = None) -> pd.DataFrame:
+        """Judge both rankings on what came true, beside plain popularity and the marks alone.
+
+        Parameters
+        ----------
+        X : Split, Requests, or later events in a form that ``fit`` takes
+            The test of a split; or requests whose log has what came after; or events that came
+            after the fit.
+        y : bool csr_matrix (n_requests, n_candidates), optional
+            What came true.  Default: looked up in the log of the requests.
+        top_k : int or sequence of int, optional
+            Lengths of lists.  Default: 0.5, 1 and 2 % of what is ranked.
+
+        Returns
+        -------
+        DataFrame
+            A row per ranking ("items" for a user, "users" for an item), candidate and length, with
+            the figures of :mod:`makedo.methods.rim.ranking`.
+        """
+        check_is_fitted(self)
+        from makedo.methods.rim.judging import evaluate
+
+        return evaluate(self, X, y, top_k)
+
+    def diagnose(self, X: Any, **more: Any) -> Diagnosis:
+        """Say whether activity is predictable in this log, and what λ(x) would gain.
+
+        Parameters
+        ----------
+        X : as in :meth:`fit`
+        """
+        from makedo.methods.rim.diagnose import diagnose
+
+        return diagnose(self, X, **more)
+
+    def report(self, X: Any = None, *, show_rows: bool = False) -> Report:
+        """Show what ``fit`` found, and on what came after whether λ(x) pays.
+
+        Parameters
+        ----------
+        X : optional
+            As in :meth:`evaluate`.
+        show_rows : bool, default=False
+            Whether ids may stand in the report.
+        """
+        check_is_fitted(self)
+        from makedo.methods.rim.page import report
+
+        return report(self, X, show_rows=show_rows)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _learn_marks(self, train: Requests, scores: Any) -> Marks:
+        model = _made(self.marks, MARKS)
+        if isinstance(self.marks, str) and "random_state" in model.get_params():
+            model.set_params(random_state=self.random_state)
+        if isinstance(model, GivenScores):
+            return model.fit(train, self.horizon_, scores)
+        if scores is not None:
+            raise MakedoInputError('RIM.fit: scores are for marks="given". Leave one of them out.')
+        return model.fit(train, self.horizon_)
+
+    def _horizon(self, log: InteractionLog) -> float:
+        return usual_horizon(log) if self.horizon == "auto" else duration(self.horizon)
+
+    def _split(self, X: Any) -> Split:
+        if not isinstance(X, Split):
+            log = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
+            return windows_before_end(log, self._horizon(log), self.n_valid)
+        given = X.horizon if self.horizon == "auto" else duration(self.horizon)
+        if given != X.horizon:
+            raise MakedoInputError(
+                f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} s. "
+                'Leave the model\'s at "auto".'
+            )
+        if not X.valid:
+            raise MakedoInputError(
+                "RIM: the split has no windows of validation to calibrate activity in. Make it "
+                "with n_valid=1 or more."
+            )
+        return X
+
+    def _requests(self, X: Any, at: Any) -> Requests:
+        if not isinstance(X, Requests):
+            return Requests.at(self.log_, self.now_ if at is None else at, X)
+        if at is not None:
+            raise MakedoInputError("RIM: requests have their own times. Leave at= out.")
+        same = X.log.items is self.log_.items or X.log.items[: len(self.log_.items)].equals(
+            self.log_.items[: len(X.log.items)]
+        )
+        if not same:
+            raise MakedoInputError(
+                "RIM: these requests are of another log, in which items have other places. Make "
+                "them from the log that was fitted, from a split of it, or by log.append(…)."
+            )
+        return X
+
+    def _scores(self, requests: Requests, active: bool = True) -> ScoreOperator:
+        found = self.marks_.scores(requests)
+        if active:
+            found = found.scaled(self.rate(requests))
+        if self.exclude_seen:
+            found = found.without(histories(requests, self.marks_.n_items))
+        return found if requests.items is None else found.take(items=self._known(requests.items))
+
+    def _known(self, items: np.ndarray) -> np.ndarray:
+        """Of positions of items those that ``fit`` saw."""
+        return items[items < self.marks_.n_items]
+
+    def _card(self) -> str:
+        return (
+            f"Recommends items to users and users for items; learnt from {self.log_!r}.\n\n"
+            "weights.safetensors holds every event of the log (user, item and time by number) and "
+            "tables.parquet the ids of users and items: keep this directory as private as the log."
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, build in RESTORED.items():
+            state[name] = build(state[name])
+        super()._restore(state)
+        if self.log_.n_items < self.marks_.n_items or self.log_.n_users != len(self.live_):
+            raise ValueError("the log and what was learnt have different sizes")
+
+
+def _part(state: Mapping[str, Any]) -> Any:
+    return RIM._parts[state["class"]].from_state(state)
+
+
+RESTORED = {
+    "marks_": _part,
+    "intensity_": _part,
+    "live_": Live.from_state,
+    "log_": InteractionLog.from_state,
+}
+
+
+def _made(given: Any, names: Mapping[str, type]) -> Any:
+    """A fresh model of what the constructor was given."""
+    return names[given]() if isinstance(given, str) else clone(given)

@@ -1,0 +1,115 @@
+"""The diagnosis tells logs apart in which λ helps, does not, or cannot."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from makedo import RIM
+from makedo.data.interactions import InteractionLog
+from makedo.methods.rim.diagnose import described, lost_share, spearman, suggested_horizon
+
+DAY, START = 86_400, 1_500_000_000
+
+
+def steady(seed=0, users=150, items=20, days=60, rate=0.7):
+    """Users who are all equally active, at random times, on random items."""
+    rng = np.random.default_rng(seed)
+    n = rng.poisson(rate * days, users)
+    user = np.repeat(np.arange(users), n)
+    return pd.DataFrame(
+        {
+            "user_id": user,
+            "item_id": rng.integers(items, size=len(user)),
+            "timestamp": START + rng.integers(days * DAY, size=len(user)),
+        }
+    ).drop_duplicates()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_all_are_equally_active_lambda_is_not_said_to_help(seed):
+    found = RIM(horizon="7D").diagnose(steady(seed))
+    assert found.verdict in ("does not apply", "may help")
+    low, high = found.interval
+    assert low <= 0 <= high
+
+
+def test_where_activity_differs_it_applies(table):
+    found = RIM(horizon="7D").diagnose(table)
+    assert found.verdict == "applies" and found.interval[0] > 0 and "precision" in found.unit
+    assert "λ helps to say who" in found.advice
+
+
+def test_times_of_an_import_are_told():
+    log = steady()
+    log["timestamp"] = START + log["user_id"] * 1000
+    found = RIM(horizon="7D").diagnose(log.drop_duplicates())
+    assert found.verdict == "does not apply" and "import" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (lambda: steady(users=5), "too few"),
+        (lambda: steady(days=10, rate=3.0), "shorter than"),
+    ],
+)
+def test_too_little_cannot_tell(log, words):
+    found = RIM(horizon="7D").diagnose(log())
+    assert found.verdict == "cannot tell" and words in found.advice
+    assert found.expected_gain is None
+
+
+def test_users_who_come_back_to_the_same_items_are_pointed_out():
+    log = steady()
+    log["item_id"] = log["user_id"] % 20
+    assert "personal_repeat" in RIM(horizon="7D").diagnose(log).advice
+    assert "personal_repeat" not in RIM("personal_repeat", horizon="7D").diagnose(log).advice
+
+
+def test_the_figures_are_those_of_counting_by_hand():
+    table = pd.DataFrame(
+        {
+            "user_id": [1, 1, 1, 1, 2, 2, 3],
+            "item_id": [1, 2, 1, 3, 1, 2, 1],
+            "timestamp": [100, 100, 160, 400, 100, 100, 7],
+        }
+    )
+    found = described(InteractionLog.read(table))
+    assert (found["events"], found["users"], found["items"]) == (7, 3, 3)
+    assert found["events at the time of another of the user, %"] == pytest.approx(100 * 4 / 7)
+    assert found["users with all events at one time, %"] == 50  # of two with several events
+    assert found["events that repeat a pair, %"] == pytest.approx(100 / 7)
+    assert found["resolution of the times"] == "1 minute"
+
+
+def test_lost_are_events_of_users_or_items_without_a_history():
+    from makedo.data.interaction_splits import temporal_split
+
+    table = pd.DataFrame(
+        {
+            "user_id": [1, 2, 1, 2, 9, 1],
+            "item_id": [1, 2, 2, 8, 1, 1],
+            "timestamp": [10, 11, 50, 51, 52, 53],
+        }
+    )
+    log = InteractionLog.read(table)
+    test = temporal_split(log, 40, 100, n_valid=0).test
+    assert lost_share(log, test, 40, 100) == pytest.approx(2 / 4)
+
+
+def test_the_rank_correlation_is_that_of_scipy_and_its_interval_covers_it():
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=200)
+    b = np.round(a + rng.normal(size=200))
+    r, low, high = spearman(a, b)
+    assert r == pytest.approx(spearmanr(a, b).statistic)
+    assert low < r < high and high - low < 0.25
+    assert spearman(np.ones(50), b[:50]) == (0.0, -1.0, 1.0)
+
+
+def test_a_horizon_is_suggested_in_which_people_come_back():
+    assert suggested_horizon(InteractionLog.read(steady(rate=0.3))) == "3 days"  # 59 % by chance
+    once = steady(users=400, rate=0.02)
+    assert suggested_horizon(InteractionLog.read(once)) == "none: few users come back"
