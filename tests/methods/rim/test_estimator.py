@@ -373,3 +373,5 @@ def test_bad_logs_and_horizons_are_refused(events):
     split = temporal_split(InteractionLog.read(events), START + 80 * DAY, 7 * DAY)
     with pytest.raises(MakedoInputError, match="the split has a horizon of 604800 s"):
         RIM(horizon="3D").fit(split)
+    with pytest.raises(MakedoInputError, match="no windows of validation"):
+        RIM().fit(temporal_split(InteractionLog.read(events), START + 80 * DAY, 7 * DAY, n_valid=0))

@@ -44,8 +44,17 @@ from makedo.methods.rim import factorised, intensities, marks
 from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
+from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
 from makedo.methods.rim.marks import Marks, histories
 from makedo.methods.rim.scores import ScoreOperator
+from makedo.methods.rim.windows import (
+    calibration,
+    everybody,
+    latest,
+    together,
+    usual_horizon,
+    windows_before_end,
+)
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -55,7 +64,6 @@ MARKS: dict[str, type[Marks]] = {
     **factorised.NAMES,  # trained by implicit
     "given": GivenScores,
 }
-SPANS = 13  # horizons in the log where none is given: a year has 28 days
 
 
 class RIM(Estimator):
@@ -200,11 +208,11 @@ class RIM(Estimator):
         """
         self._check_parameters()
         split = self._split(X)
-        windows = _together(split.valid)
+        windows = together(split.valid)
         counts = windows.counts(split.valid_horizon)
 
         started = time.perf_counter()
-        self.horizon_, self.now_ = split.horizon, _now(split)
+        self.horizon_, self.now_ = split.horizon, latest(split)
         self.marks_ = self._learn_marks(split.train, scores)
         learnt = time.perf_counter()
         rate = _made(self.intensity, intensities.NAMES)
@@ -215,9 +223,10 @@ class RIM(Estimator):
         self.intensity_ = rate
         self.log_ = split.train_log
         self.live_ = rate.live(split.train)
-        self.calibration_ = calibration(rate.predict(windows), counts)
-        seconds = [learnt - started, time.perf_counter() - learnt]
-        self.history_ = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": seconds})
+        expected = rate.predict(windows) * (split.valid_horizon / split.horizon)
+        self.calibration_ = calibration(expected, counts)
+        spent = [learnt - started, time.perf_counter() - learnt]
+        self.history_ = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
         self.fingerprint_ = fingerprint(self.log_.user, self.log_.item, self.log_.time)
         return self
 
@@ -240,7 +249,7 @@ class RIM(Estimator):
         if len(joined) == len(self.log_) + len(new):
             self.live_.add(joined.user_positions(new.users)[new.user], new.time)
         else:  # some were there already
-            self.live_ = self.intensity_.live(_everybody(joined, np.inf))
+            self.live_ = self.intensity_.live(everybody(joined, np.inf))
         self.live_.grow(joined.n_users)
         self.log_, self.now_ = joined, max(self.now_, float(new.time.max()) + 1)
         return self
@@ -262,6 +271,14 @@ class RIM(Estimator):
         check_is_fitted(self)
         return self._scores(self._requests(X, at), active)
 
+    def rate(self, requests: Requests) -> np.ndarray:
+        """λ(x): events expected of each request's user within the horizon, (n,)."""
+        check_is_fitted(self)
+        live = self.live_
+        if requests.log is self.log_ and live.knows(requests.time, requests.user):
+            return self.intensity_.rate(live.at(requests.time, requests.user))
+        return self.intensity_.predict(requests)
+
     def recommend_items(
         self, X: Any = None, *, top_k: int | None = None, at: Any = None
     ) -> pd.DataFrame:
@@ -281,20 +298,9 @@ class RIM(Estimator):
         """
         check_is_fitted(self)
         requests = self._requests(X, at)
-        n_candidates = len(self._known(requests.candidates))
-        top_k = _length(top_k, 10, n_candidates, "candidate item")
-        lists = self._scores(requests).top_items(top_k)
-        row, rank = np.nonzero(lists.index >= 0)
-        item = self._known(requests.candidates)[lists.index[row, rank]]
-        return pd.DataFrame(
-            {
-                "user_id": requests.user_ids[row],
-                "timestamp": requests.time[row].astype(np.int64),
-                "item_id": self.log_.items[item],
-                "rank": rank + 1,
-                "score": lists.score[row, rank],
-            }
-        )
+        items = self._known(requests.candidates)
+        top_k = length_of_lists(top_k, 10, len(items), "candidate item")
+        return items_of_users(self._scores(requests).top_items(top_k), requests, items)
 
     def recommend_users(
         self, items: Any, *, top_k: int | None = None, X: Any = None, at: Any = None
@@ -328,19 +334,8 @@ class RIM(Estimator):
                 f"{first(items[late])}), so nothing was learnt of them. Call fit again."
             )
         requests = self._requests(X, at).restricted(places)
-        top_k = _length(top_k, 100, len(requests), "user")
-        lists = self._scores(requests).top_users(top_k)
-        row, rank = np.nonzero(lists.index >= 0)
-        who = lists.index[row, rank]
-        return pd.DataFrame(
-            {
-                "item_id": items[row],
-                "user_id": requests.user_ids[who],
-                "timestamp": requests.time[who].astype(np.int64),
-                "rank": rank + 1,
-                "score": lists.score[row, rank],
-            }
-        )
+        top_k = length_of_lists(top_k, 100, len(requests), "user")
+        return users_of_items(self._scores(requests).top_users(top_k), requests, items)
 
     def predict(self, X: Any) -> np.ndarray:
         """λ(x, y) of single pairs: events expected within the horizon, (n_pairs,).
@@ -358,7 +353,8 @@ class RIM(Estimator):
         when = seconds(frame["timestamp"] if "timestamp" in frame else self.now_)
         when = np.broadcast_to(when, len(frame))
         asked = pd.DataFrame({"user": frame["user_id"].to_numpy(), "time": when})
-        requests = self._requests(*_distinct(asked))
+        once = asked.drop_duplicates()
+        requests = self._requests(once["user"], once["time"].to_numpy())
         places = self.log_.item_positions(frame["item_id"])
         found = np.zeros(len(frame), np.float32)
         known = np.flatnonzero(places < self.marks_.n_items)  # nothing is expected of later ones
@@ -429,28 +425,25 @@ class RIM(Estimator):
             raise MakedoInputError('RIM.fit: scores are for marks="given". Leave one of them out.')
         return model.fit(train, self.horizon_)
 
-    def _split(self, X: Any) -> Split:
-        if isinstance(X, Split):
-            given = X.horizon if self.horizon == "auto" else duration(self.horizon)
-            if given != X.horizon:
-                raise MakedoInputError(
-                    f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} "
-                    's. Leave the model\'s at "auto".'
-                )
-            return X
-        log = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
-        return windows_before_end(log, self._horizon(log), self.n_valid)
-
     def _horizon(self, log: InteractionLog) -> float:
-        if self.horizon != "auto":
-            return duration(self.horizon)
-        span = float(log.time.max() - log.time.min())
-        if not span:
+        return usual_horizon(log) if self.horizon == "auto" else duration(self.horizon)
+
+    def _split(self, X: Any) -> Split:
+        if not isinstance(X, Split):
+            log = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
+            return windows_before_end(log, self._horizon(log), self.n_valid)
+        given = X.horizon if self.horizon == "auto" else duration(self.horizon)
+        if given != X.horizon:
             raise MakedoInputError(
-                "RIM: all events have one time, so nothing can be learnt about when. Give the log "
-                "its true times."
+                f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} s. "
+                'Leave the model\'s at "auto".'
             )
-        return span / SPANS
+        if not X.valid:
+            raise MakedoInputError(
+                "RIM: the split has no windows of validation to calibrate activity in. Make it "
+                "with n_valid=1 or more."
+            )
+        return X
 
     def _requests(self, X: Any, at: Any) -> Requests:
         if not isinstance(X, Requests):
@@ -474,13 +467,6 @@ class RIM(Estimator):
         if self.exclude_seen:
             found = found.without(histories(requests, self.marks_.n_items))
         return found if requests.items is None else found.take(items=self._known(requests.items))
-
-    def rate(self, requests: Requests) -> np.ndarray:
-        """λ(x) of requests, (n,)."""
-        live = self.live_
-        if requests.log is self.log_ and live.knows(requests.time, requests.user):
-            return self.intensity_.rate(live.at(requests.time, requests.user))
-        return self.intensity_.predict(requests)
 
     def _known(self, items: np.ndarray) -> np.ndarray:
         """Of positions of items those that ``fit`` saw."""
@@ -513,74 +499,6 @@ RESTORED = {
 }
 
 
-# --- small parts of fit ---------------------------------------------------------------------------
-
-
 def _made(given: Any, names: Mapping[str, type]) -> Any:
     """A fresh model of what the constructor was given."""
     return names[given]() if isinstance(given, str) else clone(given)
-
-
-def windows_before_end(log: InteractionLog, horizon: float, n_valid: int) -> Split:
-    """The whole log to learn from, and windows before its end to calibrate activity in."""
-    end = float(log.time.max()) + 1
-    starts = [end - (j + 1) * horizon for j in range(n_valid)]
-    valid = [_everybody(log, T) for T in starts]
-    valid = [one.take(np.flatnonzero(one.lengths)) for one in valid]
-    if not len(valid[-1]):
-        raise MakedoInputError(
-            f"RIM: no user has an event before the last {count(n_valid, 'horizon')} of "
-            f"{horizon:g} s. Take a shorter horizon, or fewer windows."
-        )
-    now = _everybody(log, end)
-    return Split(log, now, now, valid, horizon, horizon)
-
-
-def _everybody(log: InteractionLog, T: float) -> Requests:
-    return Requests(log, np.arange(log.n_users, dtype=np.int32), np.full(log.n_users, float(T)))
-
-
-def _together(requests: list[Requests]) -> Requests:
-    """Windows one after another."""
-    user = np.concatenate([one.user for one in requests])
-    return Requests(requests[0].log, user, np.concatenate([one.time for one in requests]))
-
-
-def _now(split: Split) -> float:
-    """The latest time up to which the training may look."""
-    _, events = split.train.history()
-    finite = split.train.time[np.isfinite(split.train.time)]
-    last = float(split.log.time[events].max()) + 1
-    return max(last, float(finite.max())) if len(finite) else last
-
-
-def _distinct(asked: pd.DataFrame) -> tuple[Any, Any]:
-    once = asked.drop_duplicates()
-    return once["user"], once["time"].to_numpy()
-
-
-def _length(top_k: int | None, usual: int, n: int, noun: str) -> int:
-    if top_k is None:
-        return min(usual, n)
-    if not Number(1, integer=True).accepts(top_k) or top_k > n:
-        raise MakedoInputError(
-            f"RIM: top_k must be an integer from 1 to the {count(n, noun)} that can be listed. Got "
-            f"{top_k!r}."
-        )
-    return int(top_k)
-
-
-def calibration(expected: np.ndarray, observed: np.ndarray, parts: int = 10) -> pd.DataFrame:
-    """Mean expected and observed events by tenths of the expected ones.
-
-    Parameters
-    ----------
-    expected, observed : ndarray (n,)
-    parts : int, default=10
-    """
-    order = np.argsort(expected, kind="stable")
-    tenths = [part for part in np.array_split(order, parts) if len(part)]
-    return pd.DataFrame(
-        [(len(part), expected[part].mean(), observed[part].mean()) for part in tenths],
-        columns=["requests", "expected", "observed"],
-    )

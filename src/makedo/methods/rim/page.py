@@ -12,9 +12,9 @@ from makedo.core.compare import Comparison, compare_rows
 from makedo.core.paired import Metric
 from makedo.core.seeds import generator
 from makedo.data.interaction_splits import date, in_words
-from makedo.methods.rim.estimator import calibration
 from makedo.methods.rim.judging import asked, candidates
 from makedo.methods.rim.ranking import Ranked, rank, usual_lengths
+from makedo.methods.rim.windows import calibration
 
 if TYPE_CHECKING:
     from makedo.methods.rim.estimator import RIM
