@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import makedo
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.methods.diva.estimator import DatasetDerivative
-from makedo.methods.diva.held_out import errors
+from makedo.methods.diva.held_out import errors, gain_of
 from makedo.methods.diva.reweighter import DivaReweighter
 from makedo.methods.diva.weights import Problem, descend, nearest_with_sum, splits
 
@@ -252,6 +252,15 @@ def test_errors_of_several_labels_are_the_share_that_is_wrong():
     said, truth = np.array([[1, 0, 1], [0, 0, 1]]), np.array([[1, 1, 0], [0, 0, 1]])
     np.testing.assert_allclose(errors(said, truth, "multilabel"), [2 / 3, 0])
     np.testing.assert_allclose(errors(["a", "b"], ["a", "a"], "classes"), [0, 1])
+
+
+def test_samples_of_a_group_count_once():
+    """Ten copies of each sample are not ten times as sure."""
+    draws = np.random.default_rng(0).random((2, 30)) < [[0.5], [0.3]]
+    alone = gain_of(draws.astype(float), 1, None)
+    copies = gain_of(np.repeat(draws.astype(float), 10, axis=1), 1, np.repeat(np.arange(30), 10))
+    assert copies.n == alone.n == 30 and copies.gain == pytest.approx(alone.gain)
+    assert copies.interval == pytest.approx(alone.interval, rel=0.1)
 
 
 def test_too_few_samples_are_not_judged():
