@@ -11,7 +11,7 @@ from makedo import GRDAClassifier, GRDARegressor
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.domains import DomainGraph
 from makedo.data.spiral import make_domain_graph_spiral
-from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop, row_losses
+from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop, log_losses
 from makedo.methods.grda.relevance import domain_distances, graph_relevance
 from makedo.methods.grda.reproduce.counties import made
 from makedo.methods.grda.selection import choose, extend, hidden_sources, source_groups
@@ -265,7 +265,7 @@ def test_chances_tell_apart_candidates_that_make_no_mistake_near_the_sources():
     data = make_domain_graph_spiral(15, preset="shipped", random_state=7)
     model = GRDAClassifier(hidden=8, max_epochs=2)
     model.fit(data.X, data.y, domain=data.domain, graph=data.graph, sources=data.sources)
-    error = model.hidden_losses_.groupby("candidate")["error"].mean()
+    error = model.hidden_losses_.groupby("candidate")["loss"].mean()
     assert error["source only"] < 0.05 and error["self-training along hops"] < 0.05
     assert model.served_ == "self-training along hops"
     assert model.score(data.X, data.y, domain=data.domain) > 0.95
@@ -276,9 +276,21 @@ def test_losses_are_those_of_scikit_learn():
     outputs, y = rng.normal(size=(50, 3)), rng.integers(0, 3, 50)
     task = Classification(np.arange(3))
     expected = log_loss(y, task.answer(outputs), labels=[0, 1, 2])
-    assert row_losses(task, outputs, y).mean() == pytest.approx(expected)
+    assert log_losses(task, outputs, y).mean() == pytest.approx(expected)
     sure = np.array([[50.0, 0.0, 0.0]])
-    assert row_losses(task, sure, np.array([1]))[0] == pytest.approx(-np.log(1e-3))
-    numbers = Regression(np.zeros(2), np.ones(2))
-    losses = row_losses(numbers, outputs[:, :2], outputs[:, 1:])
-    np.testing.assert_allclose(losses, ((outputs[:, :2] - outputs[:, 1:]) ** 2).mean(1))
+    assert log_losses(task, sure, np.array([1]))[0] == pytest.approx(-np.log(1e-3))
+
+
+def test_log_losses_decide_only_between_candidates_of_one_kind_that_are_equally_good():
+    lines = [
+        ("plain", 0.0, 0.3), ("passed on", 0.0, 0.1), ("network", 0.0, 0.01), ("bad", 0.4, 0.0),
+    ]  # fmt: skip
+    losses = pd.DataFrame(
+        [(name, fold, f"d{fold}", 1, loss, log + 0.01 * fold)
+         for name, loss, log in lines for fold in range(4)],
+        columns=["candidate", "fold", "domain", "hop", "loss", "log_loss"],
+    )  # fmt: skip
+    found = choose(losses, 2.0, alike=("plain", "passed on", "bad"))
+    assert found.best == "passed on" and len(found.table) == 4
+    assert choose(losses.drop(columns="log_loss"), 2.0).best == "plain"
+    assert choose(losses, 2.0, alike=("plain", "bad")).best == "plain"

@@ -20,8 +20,8 @@ from makedo.methods.grda.linear import (
     fit_base,
     fit_with_means,
     hop_by_hop,
-    row_errors,
-    row_losses,
+    log_losses,
+    scaled_losses,
 )
 from makedo.methods.grda.problem import Problem, flat_rows
 from makedo.methods.grda.selection import FEWEST_SOURCES, choose, hidden_sources
@@ -209,16 +209,14 @@ class Candidates:
             )
             return LINEAR if self.model.method == "auto" else NETWORK
         lines = sorted(self._hidden_losses(), key=lambda line: line[0])
-        losses = pd.DataFrame(
-            [line[1:] for line in lines],
-            columns=["candidate", "fold", "domain", "hop", "loss", "error"],
-        )
-        choice = choose(losses, self.target_hop)
+        names = ["candidate", "fold", "domain", "hop", "loss", "log_loss"][: len(lines[0]) - 1]
+        losses = pd.DataFrame([line[1:] for line in lines], columns=names)
+        choice = choose(losses, self.target_hop, alike=tuple(SIMPLE.values()))
         self.selection, self.hidden_losses = choice.table, choice.losses
         return choice.best
 
-    def _hidden_losses(self) -> Iterator[tuple[int, str, int, str, int, float, float]]:
-        """Rank of a candidate, its name, fold, hidden source, its hops, loss and error there."""
+    def _hidden_losses(self) -> Iterator[tuple[Any, ...]]:
+        """Rank of a candidate, its name, the fold, a hidden source, its hops, the losses there."""
         graph, labelled, domain = self.problem.graph, self.problem.labelled, self.rows.domain
         groups = hidden_sources(graph, self.problem.sources)
         seen = [labelled & ~np.isin(domain, group) for group in groups]
@@ -244,11 +242,11 @@ class Candidates:
                         mine = mine + one.base(*here)
                     said[adapted(self.model, weight)] = mine
             for rank, (name, outputs) in enumerate(said.items()):
-                given = self.task, outputs, self.y[rows]
-                loss, error = row_losses(*given), row_errors(*given)
+                losses = [scaled_losses(self.task, outputs, self.y[rows])]
+                if isinstance(self.task, Classification):
+                    losses.append(log_losses(self.task, outputs, self.y[rows]))
                 for u in group.tolist():
-                    of_u = domain[rows] == u
-                    means = float(loss[of_u].mean()), float(error[of_u].mean())
+                    means = [float(loss[domain[rows] == u].mean()) for loss in losses]
                     yield rank, name, g, str(graph.names[u]), int(far[u]), *means
 
 

@@ -77,7 +77,7 @@ def diagnose(model: GRDA, X: Any, y: Any, *, domain: Any, graph: Any, sources: A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)
         fresh.fit(problem.X[kept], y_kept, domain=names[problem.domain[kept]], graph=problem.graph)
-    wide = fresh.hidden_losses_.pivot_table("error", "domain", "candidate")
+    wide = fresh.hidden_losses_.pivot_table("loss", "domain", "candidate")
     nothing = min((LINEAR, NETWORK), key=lambda name: wide[name].mean())
     table = fresh.selection_.set_index("candidate")
     others = [name for name in table.index if name not in (LINEAR, NETWORK)]
@@ -86,7 +86,7 @@ def diagnose(model: GRDA, X: Any, y: Any, *, domain: Any, graph: Any, sources: A
     scale = 100.0 if percent else 1.0
     gain = scale * (wide[nothing] - wide[best]).to_numpy()
     figures |= {
-        f"hidden sources, error of {name}": scale * wide[name].mean() for name in table.index
+        f"hidden sources, loss of {name}": scale * wide[name].mean() for name in table.index
     }
     unit = "points of accuracy" if percent else "of the variance of the source labels"
     interval = t_interval(gain)

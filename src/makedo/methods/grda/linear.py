@@ -86,24 +86,19 @@ def best_strength(task: Task, X: np.ndarray, y: np.ndarray, domain: np.ndarray) 
         out = np.isin(domain, fold)
         for i, strength in enumerate(grid):
             said = fit_linear(task, X[~out], y[~out], strength).scores(X[out])
-            error[i] += row_errors(task, said, y[out]).sum()
+            error[i] += scaled_losses(task, said, y[out]).sum()
     return grid[int(error.argmin())]
 
 
-def row_errors(task: Task, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How wrong each row is, (n,): 1 for a wrong class, or the mean squared error."""
+def scaled_losses(task: Task, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What each row costs, (n,): 1 for a wrong class, or the mean squared error."""
     if isinstance(task, Classification):
         return (outputs.argmax(1) != y).astype(float)
     return ((outputs - y) ** 2).mean(1)
 
 
-def row_losses(task: Task, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What candidates are chosen by, (n,): −log of the right class's chance, or squared error.
-
-    Near the sources many candidates make no mistake at all; the chances tell them apart.
-    """
-    if not isinstance(task, Classification):
-        return row_errors(task, outputs, y)
+def log_losses(task: Classification, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """−log of the chance of the right class, (n,): tells apart models that make no mistake."""
     chance = task.answer(outputs.astype(float))[np.arange(len(y)), y]
     return -np.log(np.maximum(chance, LEAST_CHANCE))
 

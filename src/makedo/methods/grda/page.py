@@ -76,6 +76,9 @@ def judged(model: GRDA) -> tuple[str, str]:
         f"loss {table['loss'][best]:.3f} against {table['loss'][nothing]:.3f} at the distance of "
         "the targets"
     )
+    if "log_loss" in table:
+        logs = table["log_loss"]
+        figures += f"; log loss {logs[best]:.3f} against {logs[nothing]:.3f}"
     if model.served_ not in still:
         return "helps", f"Use {model.served_}: {where} it does better than {nothing} ({figures})."
     clear = table["gap"][best] > CLEARLY * table["gap_error"][best] > 0
@@ -193,17 +196,19 @@ def selection_section(model: GRDA) -> Section:
         "What serves, and why?",
         text=f"{count(n, 'source')} took turns as targets. Losses were followed along the hops "
         f"towards {model.target_hop_:.2f}, the mean distance of the true targets; the simplest "
-        "candidate within one standard error of the best serves.",
+        "candidate within one standard error of the best serves; among models of one kind that "
+        "are all so near, the log loss decides.",
         table=model.selection_.rename(
             columns={
                 "loss": "loss at that distance",
                 "seen": "mean loss",
                 "gap": "behind the best",
                 "gap_error": "standard error",
+                "log_loss": "log loss at that distance",
             }
         ),
-        table_caption="−log of the probability of the right class, or squared error over the "
-        "variance of the source labels.",
+        table_caption="Share of wrong answers, or squared error over the variance of the source "
+        "labels; the log loss is −log of the probability of the right class.",
     )
 
 

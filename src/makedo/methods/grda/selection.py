@@ -5,10 +5,15 @@ one that is not: then the hidden ones lie further away, as true targets do.  Eve
 fitted without the hidden labels and judged on them; the loss is followed along the hops, as a line,
 to the mean distance of the true targets.  The simplest candidate within one standard error of the
 best is chosen, so "do nothing" can win.
+
+Near the sources several candidates may make no mistake at all.  Among those within one standard
+error that are of one kind (linear models, or networks, whose probabilities are as sharp as each
+other's) the log loss then decides, by the same rule.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +72,10 @@ class Choice:
         Name of a candidate.
     table : DataFrame
         One row a candidate, from the simplest: candidate, loss (at the distance of the targets),
-        seen (mean loss on hidden sources), gap and gap_error (to the best, and its standard error).
+        seen (mean loss on hidden sources), gap and gap_error (to the best, and its standard error);
+        for classes also log_loss (at that distance).
     losses : DataFrame
-        One row a candidate and hidden source: candidate, fold, domain, hop, loss, error.
+        One row a candidate and hidden source: candidate, fold, domain, hop, loss; and log_loss.
     hop : float
         Mean hops of the targets, to which losses were extended.
     """
@@ -80,17 +86,39 @@ class Choice:
     hop: float
 
 
-def choose(losses: pd.DataFrame, hop: float) -> Choice:
+def choose(losses: pd.DataFrame, hop: float, alike: Sequence[str] = ()) -> Choice:
     """Choose among candidates by their losses on hidden sources.
 
     Parameters
     ----------
     losses : DataFrame
-        candidate (from the simplest), fold, domain, hop, loss.
+        candidate (from the simplest), fold, domain, hop, loss; for classes also log_loss.
     hop : float
         Mean hops of the true targets to their nearest source.
+    alike : sequence of str
+        The candidates of one kind; the others are of another.
     """
-    wide: Any = losses.pivot(index=["fold", "domain", "hop"], columns="candidate", values="loss")
+    table = compared(losses, "loss", hop)
+    near = within_an_error(table)
+    best = near[0]
+    if "log_loss" in losses:
+        kind = [name for name in near if (name in alike) == (best in alike)]
+        theirs: Any = losses[losses["candidate"].isin(kind)]
+        finer = compared(theirs, "log_loss", hop)
+        best = within_an_error(finer)[0]
+        table["log_loss"] = compared(losses, "log_loss", hop)["loss"]
+    return Choice(best, table, losses, hop)
+
+
+def within_an_error(table: pd.DataFrame) -> list[str]:
+    """The candidates within one standard error of the best, from the simplest."""
+    fits = table["gap"] <= STANDARD_ERRORS * table["gap_error"] + 1e-12
+    return list(table["candidate"][fits])
+
+
+def compared(losses: pd.DataFrame, values: str, hop: float) -> pd.DataFrame:
+    """The candidates by one of their losses, as in :class:`Choice`."""
+    wide: Any = losses.pivot(index=["fold", "domain", "hop"], columns="candidate", values=values)
     wide = wide[list(dict.fromkeys(losses["candidate"]))]  # simplest first
     fold, hops = (wide.index.get_level_values(level).to_numpy(float) for level in ("fold", "hop"))
     loss = {name: extend(hops, wide[name].to_numpy(), hop, fold)[0] for name in wide}
@@ -100,9 +128,7 @@ def choose(losses: pd.DataFrame, hop: float) -> Choice:
         _, error = extend(hops, (wide[name] - wide[leader]).to_numpy(), hop, fold)
         gap = loss[name] - loss[leader]
         lines.append((name, loss[name], float(np.mean(wide[name])), gap, error))
-    table = pd.DataFrame(lines, columns=["candidate", "loss", "seen", "gap", "gap_error"])
-    fits = table["gap"] <= STANDARD_ERRORS * table["gap_error"] + 1e-12
-    return Choice(str(table["candidate"][fits.idxmax()]), table, losses, hop)
+    return pd.DataFrame(lines, columns=["candidate", "loss", "seen", "gap", "gap_error"])
 
 
 def extend(hops: np.ndarray, loss: np.ndarray, hop: float, fold: np.ndarray) -> tuple[float, float]:
