@@ -4,7 +4,8 @@ Which aircraft will come to an airport next week?
 
 A recommender answers: which airports for this aircraft?  The other question needs more, since the
 aircraft have to be compared with each other, and some fly ten times as often as others, or have
-just been put into the hangar.  RIM multiplies what an aircraft will choose by how often it will fly.
+just been put into the hangar.  RIM multiplies what an aircraft will choose by how often it will
+fly.
 
 The data come with the package: 328,521 departures of 4,037 aircraft from New York in 2013.
 """
@@ -63,8 +64,8 @@ print(table[["ranking", "candidate", "top_k", "precision", "low", "high", "perpl
 # ------------------
 # For the airports of an aircraft λ changes nothing, on no data: it scales all its scores alike.
 #
-# The lists name who comes anyway.  If the question is whom a message would bring, this is no answer:
-# make an experiment.
+# The lists name who comes anyway.  If the question is whom a message would bring, this is no
+# answer: make an experiment.
 #
 # And if the times in a log are those of an import, or everybody is equally active, there is nothing
 # to learn about when: ``diagnose`` says so.

@@ -10,8 +10,15 @@ from makedo.core.tables import Row
 from makedo.methods.rim.ranking import PRECISION, Ranked, gain, rank
 from makedo.methods.rim.reproduce.protocols import MARKS, NO_LAMBDA, PROTOCOLS
 
-TITLE = "Items for users (ItemRec) and users for items (UserRec), with and without λ"
-GAIN = "What λ adds to UserRec"
+CALLED = {
+    "ml-100k": "MovieLens 100K, seen films left out",
+    "completejourney": "Complete Journey (dunnhumby, simulated), types of product, four weeks",
+}
+TITLE = (
+    "{}: items for users (ItemRec) and users for items (UserRec), with and without λ; in brackets "
+)
+TITLE += "95 % intervals by bootstrap over users"
+GAIN = "{}: what λ adds to UserRec, paired; in brackets 95 % intervals by bootstrap over users"
 GAINED = Metric("gain in precision", decimals=4)
 NAMES = {
     "ml-100k": tuple(name for name in MARKS if name != "PersonalRepeat"),  # seen pairs are excluded
@@ -23,9 +30,10 @@ INTENSITIES = (NO_LAMBDA, "UserPop", "EMA", "Hawkes", "HP")
 def rows(data: str) -> list[Row]:
     """A row for each pair, then one for each gain over the same mark without λ."""
     pairs = [(mark, rate) for mark in NAMES[data] for rate in INTENSITIES]
-    scores = [Row(TITLE, data, name(*pair), partial(precision, data, *pair)) for pair in pairs]
+    title, of_gains = TITLE.format(CALLED[data]), GAIN.format(CALLED[data])
+    scores = [Row(title, data, name(*pair), partial(precision, data, *pair)) for pair in pairs]
     gains = [
-        Row(GAIN, data, f"{name(*pair)} over {pair[0]}", partial(gained, data, *pair))
+        Row(of_gains, data, f"{name(*pair)} over {pair[0]}", partial(gained, data, *pair))
         for pair in pairs
         if pair[1] != NO_LAMBDA
     ]
