@@ -60,7 +60,7 @@ PAGES_WITH_CODE = [
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A folder with a small graph in files, as pages take for granted: papers on two topics."""
+    """A folder with what pages take for granted: papers on two topics, links, a log of readers."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     topic = np.where(np.arange(200) % 2, "graphs", "text")
@@ -81,6 +81,10 @@ def files(tmp_path, monkeypatch):
     papers[:160].to_csv("nodes.csv", index=False)
     papers[160:].to_csv("new.csv", index=False)
     ("p" + edges.astype(str)).to_csv("edges.csv", index=False)
+    reader = rng.choice(60, 1200, p=np.arange(1, 61) / 1830)
+    read = {"user_id": reader, "item_id": rng.choice(papers["id"], 1200)}
+    days = 1_500_000_000 + 86_400 * rng.integers(0, 300, 1200)
+    pd.DataFrame(read).assign(timestamp=days).drop_duplicates().to_csv("log.csv", index=False)
     return tmp_path
 
 
