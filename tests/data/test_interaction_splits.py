@@ -1,7 +1,5 @@
 """Splits look at nothing after a cut-off, and say what cannot be split."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +7,9 @@ import pytest
 from makedo.core.checks import MakedoInputError
 from makedo.data.interaction_splits import temporal_split, user_split
 from makedo.data.interactions import InteractionLog
+from makedo.data.log_sets import find_log
 
 START = 1_500_000_000
-FOLDER = os.environ.get("MAKEDO_DATA", "")
 
 
 def table(n=400, seed=0):
@@ -106,7 +104,7 @@ def test_no_horizon_follows_from_events_at_one_time():
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not FOLDER, reason="MAKEDO_DATA is not set")
+@pytest.mark.skipif(find_log("ml-100k") is None, reason="ml-100k is not here")
 def test_the_splits_of_the_tables_are_those_that_were_measured():
     from makedo.methods.rim.reproduce.protocols import movielens
 
