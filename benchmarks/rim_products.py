@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 from makedo.core.checks import MakedoInputError
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split
-from makedo.data.interactions import InteractionLog, seconds
+from makedo.data.interactions import InteractionLog
+from makedo.data.times import seconds
 from makedo.methods.rim import EASE, HawkesPoisson, PersonalRepeat
 
 TOP = 100

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from makedo.core.checks import MakedoInputError, MakedoWarning
-from makedo.data.interactions import NOBODY, InteractionLog, Requests, duration, seconds
+from makedo.data.interactions import NOBODY, InteractionLog, Requests
+from makedo.data.times import date, duration, in_words, seconds
 
 START = 1_500_000_000
 
@@ -333,6 +334,8 @@ def test_lengths_of_time_and_times():
         90,
     )
     assert seconds("1970-01-02") == 86_400 and seconds(3) == 3
+    assert [in_words(n) for n in (28 * 86_400, 90, 1)] == ["28 days", "1.5 minutes", "1 second"]
+    assert date(86_400) == "1970-01-02 00:00:00"
     for bad in ("soon", 0, -1, "-1D", None, float("inf"), float("nan")):
         with pytest.raises(MakedoInputError):
             duration(bad)

@@ -13,7 +13,8 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.seeds import generator
-from makedo.data.interactions import InteractionLog, Requests, duration, seconds
+from makedo.data.interactions import InteractionLog, Requests
+from makedo.data.times import date, duration, in_words, seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,19 +203,3 @@ def _check_times(log: InteractionLog, T: float, H: float) -> None:
             f"{span}: no event in the {in_words(H)} from the test start, {date(T)}, so there is "
             "nothing to test on."
         )
-
-
-def date(time: float) -> str:
-    """A Unix time for a reader."""
-    found = pd.to_datetime(float(time), unit="s", errors="coerce")
-    return str(time) if found is pd.NaT else f"{found:%Y-%m-%d %H:%M:%S}"
-
-
-UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
-
-
-def in_words(length: float) -> str:
-    """A length of time for a reader: ``'28 days'``."""
-    size, noun = next((one for one in UNITS if length >= one[0]), UNITS[-1])
-    n = length / size
-    return f"{n:,.3g} {noun}{'' if n == 1 else 's'}"

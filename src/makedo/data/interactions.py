@@ -22,6 +22,7 @@ import scipy.sparse as sp
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.interaction_reading import Columns, batches_of, name_of
 from makedo.data.table import as_frame
+from makedo.data.times import seconds
 
 NOBODY = -1  # position of a user that the log does not know
 
@@ -470,49 +471,3 @@ def _check_requests(ids: pd.Index, user: np.ndarray, time: np.ndarray) -> None:
             MakedoWarning,
             stacklevel=4,
         )
-
-
-def seconds(time: Any) -> np.ndarray:
-    """A time, or several, as Unix seconds, float64: numbers as they are, dates and ISO text in UTC.
-
-    Raises
-    ------
-    MakedoInputError
-        It is no time.
-    """
-    values = np.asarray(float(time) if _is_number(time) else time)
-    if values.dtype.kind in "iuf":
-        return values.astype(np.float64)
-    try:
-        stamps: Any = pd.to_datetime(np.atleast_1d(values).ravel(), utc=True, format="ISO8601")
-        found = stamps.tz_localize(None).astype("datetime64[s]").astype(np.int64)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise MakedoInputError(
-            f"{time!r} is no time. Accepted: Unix seconds, a date, or text such as 2017-11-30."
-        ) from error
-    return np.asarray(found, np.float64).reshape(values.shape)
-
-
-def duration(length: Any) -> float:
-    """A length of time in seconds: a positive number, or text such as ``"28D"`` or ``"12h"``.
-
-    Raises
-    ------
-    MakedoInputError
-        It is none, or not positive.
-    """
-    try:
-        number = isinstance(length, (int, float)) or _is_number(length)
-        found = float(length) if number else pd.Timedelta(length).total_seconds()
-    except (ValueError, TypeError) as error:
-        raise MakedoInputError(
-            f"{length!r} is no length of time. Accepted: seconds, or text such as 28D or 12h."
-        ) from error
-    if not 0 < found < np.inf:
-        raise MakedoInputError(f"A horizon must be longer than 0. Got {length!r}.")
-    return found
-
-
-def _is_number(text: Any) -> bool:
-    """Whether it is text that is written as a plain number, as on a command line."""
-    return isinstance(text, str) and text.strip().replace(".", "", 1).isdigit()

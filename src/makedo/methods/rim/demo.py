@@ -18,7 +18,8 @@ from makedo.core.paired import Difference, Metric, difference
 from makedo.core.progress import logger
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split
-from makedo.data.interactions import InteractionLog, seconds
+from makedo.data.interactions import InteractionLog
+from makedo.data.times import seconds
 from makedo.methods.rim.estimator import RIM
 from makedo.methods.rim.judging import candidates
 from makedo.methods.rim.marks import PersonalRepeat

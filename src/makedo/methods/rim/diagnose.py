@@ -13,8 +13,9 @@ from makedo.core.checks import count
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.paired import Difference
 from makedo.core.seeds import generator
-from makedo.data.interaction_splits import Split, in_words, temporal_split
+from makedo.data.interaction_splits import Split, temporal_split
 from makedo.data.interactions import InteractionLog, Requests
+from makedo.data.times import in_words
 from makedo.methods.rim.intensities import EMA
 from makedo.methods.rim.marks import PersonalRepeat
 from makedo.methods.rim.ranking import gain, rank, usual_lengths

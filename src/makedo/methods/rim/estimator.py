@@ -38,8 +38,9 @@ from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.data.interaction_splits import Split
-from makedo.data.interactions import InteractionLog, Requests, duration, seconds
+from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.table import as_frame
+from makedo.data.times import duration, seconds
 from makedo.methods.rim import factorised, intensities, marks
 from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live

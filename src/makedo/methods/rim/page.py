@@ -11,7 +11,7 @@ from makedo.core.checks import MakedoInputError, count
 from makedo.core.compare import Comparison, compare_rows
 from makedo.core.paired import Metric
 from makedo.core.seeds import generator
-from makedo.data.interaction_splits import date, in_words
+from makedo.data.times import date, in_words
 from makedo.methods.rim.judging import asked, candidates
 from makedo.methods.rim.ranking import Ranked, rank, usual_lengths
 from makedo.methods.rim.windows import calibration

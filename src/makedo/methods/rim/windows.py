@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from makedo.core.checks import MakedoInputError, count
-from makedo.data.interaction_splits import Split, in_words
+from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
+from makedo.data.times import in_words
 
 SPANS = 13  # horizons in the log where none is given: a year has 28 days
 

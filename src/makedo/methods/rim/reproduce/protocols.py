@@ -12,7 +12,8 @@ import pandas as pd
 
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split, user_split
-from makedo.data.interactions import InteractionLog, seconds
+from makedo.data.interactions import InteractionLog
+from makedo.data.times import seconds
 from makedo.methods.rim.factorised import ALS, BPR, LogisticMF
 from makedo.methods.rim.intensities import (
     EMA,
