@@ -30,7 +30,7 @@ from scipy.special import logsumexp
 from makedo.core.seeds import generator
 from makedo.methods.rim.best import BestOfColumns, Scan, best_of_rows, even_parts, n_threads
 
-BLOCK_BYTES = 1 << 25  # of scores that are worked on at once
+BLOCK_BYTES = 1 << 27  # of scores that are worked on at once
 LINKS = ("identity", "relu", "softplus", "sigmoid", "exp")
 
 Write = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
