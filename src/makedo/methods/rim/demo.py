@@ -119,9 +119,10 @@ def page(model: RIM, split: Split, weeks: pd.DataFrame) -> Report:
     found.title = "RIM demo: which airports for an aircraft, which aircraft for an airport?"
     one_week = found.verdict
     found.verdict = (
-        f"Where an aircraft goes, its own history says: {means[OURS, 'items']:.0f} % of {AIRPORTS} "
-        f"airports come true, with or without λ. Who comes to an airport, λ says: with it "
-        f"{means[OURS, 'users']:.0f} % of {AIRCRAFT} aircraft, without {means[ALONE, 'users']:.0f}."
+        f"Where an aircraft goes, its own history says: {means[OURS, 'items']:.0f} % of the "
+        f"{AIRPORTS} airports named come true, with or without λ. Who comes to an airport, λ says: "
+        f"with it {means[OURS, 'users']:.0f} % of the {AIRCRAFT} aircraft named, without "
+        f"{means[ALONE, 'users']:.0f}."
         if gain.clear > 0
         else f"Own history names airports and aircraft; that λ helps is not clear here: {gain}."
     )
