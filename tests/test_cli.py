@@ -76,6 +76,14 @@ def test_help_shows_every_method_and_command(makedo, room):
         assert f"  {word}" in out
 
 
+def test_the_package_runs_as_a_module():
+    """For users whose scripts directory is not on the path."""
+    said = subprocess.run(
+        [sys.executable, "-m", "makedo", "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"makedo {package.__version__}\n"
+
+
 def test_version_is_the_package_s(makedo):
     assert makedo("--version")[1] == f"makedo {package.__version__}\n"
 
