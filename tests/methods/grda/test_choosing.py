@@ -294,3 +294,17 @@ def test_log_losses_decide_only_between_candidates_of_one_kind_that_are_equally_
     assert found.best == "passed on" and len(found.table) == 4
     assert choose(losses.drop(columns="log_loss"), 2.0).best == "plain"
     assert choose(losses, 2.0, alike=("plain", "bad")).best == "plain"
+
+
+def test_fewer_mistakes_do_not_beat_doing_nothing_where_the_log_loss_is_greater():
+    def best(log_loss):
+        losses = pd.DataFrame(
+            [(name, fold, f"d{fold}", 1, loss + 0.001 * fold, log)
+             for name, loss, log in (("plain", 0.3, 0.5), ("network", 0.2, log_loss))
+             for fold in range(4)],
+            columns=["candidate", "fold", "domain", "hop", "loss", "log_loss"],
+        )  # fmt: skip
+        return choose(losses, 2.0, alike=("plain",)).best
+
+    assert best(0.4) == "network"
+    assert best(0.6) == "plain"

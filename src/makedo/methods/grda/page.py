@@ -197,7 +197,8 @@ def selection_section(model: GRDA) -> Section:
         text=f"{count(n, 'source')} took turns as targets. Losses were followed along the hops "
         f"towards {model.target_hop_:.2f}, the mean distance of the true targets; the simplest "
         "candidate within one standard error of the best serves; among models of one kind that "
-        "are all so near, the log loss decides.",
+        "are all so near, the log loss decides; and none whose log loss is greater than that of "
+        "the first.",
         table=model.selection_.rename(
             columns={
                 "loss": "loss at that distance",

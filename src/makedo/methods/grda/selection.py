@@ -8,7 +8,8 @@ best is chosen, so "do nothing" can win.
 
 Near the sources several candidates may make no mistake at all.  Among those within one standard
 error that are of one kind (linear models, or networks, whose probabilities are as sharp as each
-other's) the log loss then decides, by the same rule.
+other's) the log loss then decides, by the same rule.  And a few mistakes less may be luck: "do
+nothing" is left only for a candidate whose log loss is no greater either.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def choose(losses: pd.DataFrame, hop: float, alike: Sequence[str] = ()) -> Choic
     Parameters
     ----------
     losses : DataFrame
-        candidate (from the simplest), fold, domain, hop, loss; for classes also log_loss.
+        candidate (from the simplest, which does nothing), fold, domain, hop, loss; for classes also
+        log_loss.
     hop : float
         Mean hops of the true targets to their nearest source.
     alike : sequence of str
@@ -107,6 +109,9 @@ def choose(losses: pd.DataFrame, hop: float, alike: Sequence[str] = ()) -> Choic
         finer = compared(theirs, "log_loss", hop)
         best = within_an_error(finer)[0]
         table["log_loss"] = compared(losses, "log_loss", hop)["loss"]
+        sureness = table.set_index("candidate")["log_loss"]
+        if sureness[best] > sureness.iloc[0]:
+            best = str(sureness.index[0])
     return Choice(best, table, losses, hop)
 
 
