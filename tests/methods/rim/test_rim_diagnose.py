@@ -46,6 +46,25 @@ def test_times_of_an_import_are_told():
     assert found.verdict == "does not apply" and "import" in found.advice
 
 
+def test_where_users_are_visits_nobody_comes_back():
+    visits = pd.DataFrame(
+        {
+            "user_id": np.repeat(np.arange(400), 4),
+            "item_id": np.arange(1600) % 20,
+            "timestamp": START + np.repeat(np.arange(400), 4) * 14_400 + np.arange(1600) % 4 * 60,
+        }
+    )
+    found = RIM(horizon="7D").diagnose(visits)
+    assert found.verdict == "does not apply" and "If users are visits" in found.advice
+
+
+def test_a_constant_is_not_taken_for_activity_that_cannot_be_predicted(table):
+    found = RIM(intensity="constant", horizon="7D").diagnose(table)
+    assert found.verdict == "does not apply" and "recent activity does: take" in found.advice
+    found = RIM(intensity="constant", horizon="7D").diagnose(steady())
+    assert "not predictable" in found.advice
+
+
 @pytest.mark.parametrize(
     ("log", "words"),
     [
