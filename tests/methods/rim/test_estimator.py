@@ -23,6 +23,8 @@ from makedo.methods.rim import (
     HawkesPoisson,
     ItemKNN,
     PersonalRepeat,
+    evaluate_item_rec,
+    evaluate_user_rec,
 )
 
 DAY = 86_400
@@ -109,6 +111,43 @@ def test_users_items_and_times_can_be_chosen(model, log):
     assert set(model.recommend_items(candidates, top_k=1)["item_id"]) <= {"i9", "i3"}
 
 
+def test_the_present_is_just_after_the_last_event(model, log, events):
+    assert model.now_ == log.time.max() + 1
+    assert Requests.at(log, model.now_).lengths.sum() == len(log)
+    halves = user_split(InteractionLog.read(events))
+    assert RIM("popularity").fit(halves).now_ > halves.train_log.time.max()
+
+
+def test_activity_is_that_of_the_time_asked_for(model):
+    for T in (START + 30 * DAY, START + 60 * DAY, model.now_, model.now_ + 9 * DAY):
+        requests = Requests.at(model.log_, T)
+        expected = model.intensity_.predict(requests)
+        np.testing.assert_allclose(model.rate(requests), expected, rtol=1e-9)
+
+
+def test_every_entry_has_the_time_of_its_request(model):
+    users = ["u3", "u1", "u2"]
+    times = model.now_ + np.array([0.0, 50.0, 100.0])
+    asked = Requests.at(model.log_, times, users)
+    for found in (model.recommend_items(asked), model.recommend_users(["i1", "i3"], X=asked)):
+        expected = pd.Series(times.astype(int), index=users)
+        assert (expected[found["user_id"]].to_numpy() == found["timestamp"]).all()
+
+
+def test_windows_of_any_length_and_number_calibrate_events_of_a_horizon(events):
+    split = temporal_split(
+        InteractionLog.read(events), START + 80 * DAY, "14D", n_valid=3, valid_horizon="4D"
+    )
+    model = RIM("popularity").fit(split)
+    counts = sum(one.counts(4 * DAY).sum() for one in split.valid)
+    rates = sum(model.intensity_.predict(one).sum() for one in split.valid)
+    assert rates == pytest.approx(counts * 14 / 4, rel=0.01)
+    table = model.calibration_
+    assert table["requests"].sum() == sum(len(one) for one in split.valid)
+    assert (table["observed"] * table["requests"]).sum() == pytest.approx(counts)
+    assert (table["expected"] * table["requests"]).sum() == pytest.approx(counts, rel=0.01)
+
+
 def test_single_pairs_have_the_scores_of_the_lists(model):
     lists = model.recommend_users(["i3", "i8"], top_k=10)
     pairs = lists[["user_id", "item_id"]].sample(frac=1, random_state=0)
@@ -162,6 +201,21 @@ def test_activity_pays_where_users_differ(events):
         found = table[table["ranking"] == "users"].set_index("candidate")["precision"]
         gains.append(found["RIM"] - found["without λ"])
     assert min(gains) > 0.03
+
+
+def test_candidates_and_targets_leave_out_what_was_seen_if_the_model_does(events):
+    split = temporal_split(InteractionLog.read(events), START + 80 * DAY, 14 * DAY)
+    model = RIM("popularity", exclude_seen=True).fit(split)
+    table = model.evaluate(split, top_k=5).set_index(["ranking", "candidate"])
+    test = split.test
+    targets = test.targets(14 * DAY, exclude_seen=True)
+    share = np.bincount(split.train_log.item, minlength=split.log.n_items)[test.candidates]
+    scores = np.where(test.seen().toarray(), -np.inf, np.outer(test.lengths + 0.01, share))
+    for ranking, judge in (("items", evaluate_item_rec), ("users", evaluate_user_rec)):
+        by_hand = judge(scores, targets, 5).iloc[0]
+        found = table.loc[(ranking, "popularity")]
+        assert found["chance"] == by_hand["chance"] > 0
+        assert found["precision"] == pytest.approx(by_hand["precision"], abs=0.01)  # ties
 
 
 def test_later_events_are_what_a_model_is_judged_on(events):

@@ -24,6 +24,14 @@ def test_split_cuts_the_log_into_its_parts(rim, table):
     assert len(pd.read_csv("after.csv")) == (whole["part"] == "after").sum() > 0
 
 
+def test_an_event_at_the_test_start_is_tested_and_one_at_the_end_is_after(rim):
+    times = [START, START + 7 * DAY - 1, START + 7 * DAY, START - 1]
+    pd.DataFrame({"user_id": 1, "item_id": 2, "timestamp": times}).to_csv("edge.csv", index=False)
+    line = ["split", "--log", "edge.csv", "--test-start", START, "--horizon", "7D", "--json"]
+    parts = {row["timestamp"]: row["part"] for row in json.loads(rim(*line)[1])}
+    assert [parts[t] for t in times] == ["test", "test", "after", "before"]
+
+
 def test_items_are_listed_for_all_users_or_for_some(rim):
     assert rim("recommend-items", "model", "--top", 3, "--out", "all.csv")[0] == 0
     listed = pd.read_csv("all.csv")
