@@ -44,6 +44,21 @@ def test_a_temporal_split_learns_before_its_cut_and_tests_the_horizon_after(log)
         assert (times >= START + begin).all() and (times < START + begin + 100).all()
 
 
+def test_windows_of_validation_may_have_another_length(log):
+    split = temporal_split(log, START + 700, 100, n_valid=3, valid_horizon=40)
+    assert [one.time[0] - START for one in split.valid] == [660, 620, 580]
+    assert (split.horizon, split.valid_horizon) == (100, 40)
+
+
+def test_no_window_of_validation_begins_with_the_log():
+    """Nobody would have a history there."""
+    log = InteractionLog.read(table())
+    T = float(log.time.min()) + 200
+    with pytest.raises(MakedoInputError, match="leaves no history"):
+        temporal_split(log, T, 100, n_valid=2)
+    assert len(temporal_split(log, T + 1, 100, n_valid=2).valid[1])
+
+
 def test_rare_items_and_users_without_history_are_left_out_by_their_past_alone(log):
     T = START + 60
     split = temporal_split(log, T, 100, n_valid=0, min_user_len=2, min_item_len=3)

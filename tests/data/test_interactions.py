@@ -168,7 +168,13 @@ BAD = {
     "lists as ids": (lambda: frame().assign(user_id=[[1]] * len(frame())), "ids of kind"),
     "words as values": (changed(weight="much"), "no numbers"),
     "null values": (changed(weight=np.nan), "no value"),
+    "dates as numbers": (changed(timestamp=20171130), "dates as whole numbers .first: 20171130"),
+    "ids beyond 64 bits": (
+        changed(user_id=np.uint64(2**63)),
+        "ids above 9,223,372,036,854,775,807",
+    ),
     "no rows": (lambda: frame()[:0], "no rows"),
+    "no columns": (lambda: pd.DataFrame(), "no rows"),
     "no table": (lambda: 5, "a table is needed"),
 }
 
@@ -179,6 +185,11 @@ def test_bad_rows_are_refused_in_one_line(case):
     with pytest.raises(MakedoInputError, match=words) as caught:
         InteractionLog.read(make(), value="weight")
     assert "\n" not in str(caught.value) and str(caught.value).endswith((".", ")"))
+
+
+def test_one_column_cannot_be_two_things():
+    with pytest.raises(MakedoInputError, match="must be three columns. Got 'item_id', 'ITEM_ID'"):
+        InteractionLog.read(frame(), user="item_id", item="ITEM_ID")
 
 
 def test_batches_of_two_kinds_of_ids_are_refused():
@@ -203,6 +214,14 @@ def test_before_keeps_what_is_earlier_for_all_or_for_each_user():
     assert earlier.users is log.users and earlier.start[-1] == len(earlier)
     cuts = np.where(np.arange(log.n_users) % 2, np.inf, -np.inf)
     assert set(log.before(cuts).user) == set(range(1, log.n_users, 2))
+
+
+def test_an_event_at_the_cut_is_not_before_it():
+    log = InteractionLog.read(frame())
+    cut = int(log.time[100])
+    assert (log.time == cut).any() and log.before(cut).time.max() < cut
+    assert len(log.before(cut)) == (log.time < cut).sum()
+    assert log.before(cut + 1).time.max() == cut
 
 
 def test_a_log_with_appended_events_is_the_log_of_all_events():
@@ -311,7 +330,18 @@ def test_bad_requests_are_refused():
     for make, words in (
         (lambda: Requests.at(log, 5, users=["u1", "u1"]), "1 row name a user and time again"),
         (lambda: Requests.at(log, 5, items=[10, 7]), "1 item not in the log .first: 7"),
-        (lambda: Requests.at(log, "soon"), "is no time"),
+        (lambda: Requests.at(log, 5, items=[10, 20, 10]), "1 item named again .first: 10"),
+        (lambda: Requests.at(log, "soon"), "'soon' is no time"),
+        (lambda: Requests.at(log, ""), "'' is no time"),
+        (lambda: Requests.at(log, "NaT"), "'NaT' is no time"),
+        (
+            lambda: Requests.at(log, pd.Series(["2017-01-01", None])),
+            "^nan is no time",
+        ),
+        (lambda: Requests.at(log, START * 1000), "not milliseconds"),
+        (lambda: Requests.at(log, "9999-01-01"), "after the year 5000"),
+        (lambda: Requests.at(log, -5), "before 1970"),
+        (lambda: Requests.at(log, "1969-12-31"), "before 1970"),
         (lambda: Requests.at(log, [1.0, np.nan], users=["u1", "u2"]), "missing"),
         (lambda: Requests.read(log, pd.DataFrame({"user_id": ["u1"]})), "no column 'timestamp'"),
     ):

@@ -29,6 +29,7 @@ BATCH = 1 << 20  # rows of a Parquet file that are looked at together
 UNITS = ((1e17, "nanoseconds", 10**9), (1e14, "microseconds", 10**6), (1e11, "milliseconds", 1000))
 FEW_BITS = ("float16", "float32", "float[pyarrow]")  # of a float, for Unix seconds
 A_DAY = 86_400
+LARGEST = np.iinfo(np.int64).max  # of an id
 
 
 class Columns:
@@ -48,6 +49,11 @@ class Columns:
         if value is not None:
             self.names["value"] = value
         self.where = where
+        if len({one.lower() for one in (user, item, time)}) < 3:
+            raise MakedoInputError(
+                f"{where}: user, item and time must be three columns. Got "
+                f"{first([user, item, time])}."
+            )
         self.users, self.items = Ids(), Ids()
         self.parts: dict[str, list[np.ndarray]] = {"user": [], "item": [], "time": [], "value": []}
         self.n_rows = 0
@@ -70,9 +76,12 @@ class Columns:
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """User and item codes (n,), times in whole seconds (n,), values (n,), in row order."""
         if not self.n_rows:
-            raise MakedoInputError(f"{self.where}: there are no rows. Give at least one event.")
+            raise self._no_rows()
         user, item, time, value = (np.concatenate(part) for part in self.parts.values())
         return user, item, self._seconds(time), value
+
+    def _no_rows(self) -> MakedoInputError:
+        return MakedoInputError(f"{self.where}: there are no rows. Give at least one event.")
 
     # --- one column at a time ---------------------------------------------------------------------
 
@@ -82,6 +91,8 @@ class Columns:
         if found is None:
             alike = [name for name in frame if str(name).lower() == wanted.lower()]
             found = alike[0] if len(alike) == 1 else None
+        if found is None and not len(frame.columns):
+            raise self._no_rows()
         if found is None:
             raise MakedoInputError(
                 f"{self.where}: no column {wanted!r} for {role}. There are "
@@ -102,6 +113,11 @@ class Columns:
                 f"{first(column)}). Ids are whole numbers or text: convert them first."
             )
         if types.is_integer_dtype(column.dtype):
+            if column.max() > LARGEST:
+                raise MakedoInputError(
+                    f"{self.where}: column {self.names[role]!r} holds ids above {LARGEST:,} "
+                    f"(first: {first(column[column > LARGEST])}). Give ids of that size as text."
+                )
             return column.astype(np.int64)
         if column.dtype == object and types.infer_dtype(column) not in ("string", "integer"):
             raise MakedoInputError(
@@ -116,7 +132,9 @@ class Columns:
         if types.is_bool_dtype(column.dtype):
             raise self._no_time(column)
         if types.is_integer_dtype(column.dtype):
-            return column.to_numpy(np.int64)
+            times = column.to_numpy(np.int64)
+            self._refuse_digits_of_dates(times)
+            return times
         if types.is_float_dtype(column.dtype):
             return self._from_floats(column)
         try:
@@ -136,10 +154,20 @@ class Columns:
             )
         return np.floor(values).astype(np.int64)
 
+    def _refuse_digits_of_dates(self, times: np.ndarray) -> None:
+        """Refuse 20171130 and the like: a day to whoever wrote it, seconds of 1970 if believed."""
+        year, month, day = times // 10_000, times // 100 % 100, times % 100
+        parts = ((year, 1900, 2100), (month, 1, 12), (day, 1, 31))
+        if all(((low <= part) & (part <= high)).all() for part, low, high in parts):
+            raise MakedoInputError(
+                f"{self.where}: column {self.names['time']!r} holds dates as whole numbers (first: "
+                f"{first(times)}). Write them as text such as 2017-11-30."
+            )
+
     def _no_time(self, column: pd.Series) -> MakedoInputError:
         return MakedoInputError(
             f"{self.where}: column {self.names['time']!r} holds no times (first: {first(column)}). "
-            "Accepted: Unix seconds, dates, and text such as 2017-11-30T12:00:00Z."
+            "Accepted: Unix seconds as numbers, dates, and text such as 2017-11-30T12:00:00Z."
         )
 
     def _values(self, column: pd.Series) -> np.ndarray:

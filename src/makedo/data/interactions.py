@@ -207,6 +207,16 @@ class InteractionLog:
             )
         return found
 
+    def candidates(self, ids: Any) -> np.ndarray:
+        """Positions (n,) int32 of items to be ranked: each known, and named once."""
+        ids = pd.Index(ids, tupleize_cols=False)
+        if not ids.is_unique:
+            raise MakedoInputError(
+                f"{count(int(ids.duplicated().sum()), 'item')} named again (first: "
+                f"{first(ids[ids.duplicated()])}). Give each once."
+            )
+        return self.item_positions(ids)
+
     def index_of(self, user: np.ndarray, T: np.ndarray) -> np.ndarray:
         """How many of all events lie before time T of user, counted from ``start[0]``, (n,) int64.
 
@@ -318,7 +328,7 @@ class Requests:
         Raises
         ------
         MakedoInputError
-            A user twice at one time, an unknown item, a time that is none.
+            A user twice at one time, an item twice or unknown, a time that is none.
 
         Warns
         -----
@@ -330,7 +340,7 @@ class Requests:
         user = np.arange(log.n_users, dtype=np.int32) if known else log.user_positions(ids)
         time = np.broadcast_to(seconds(T), len(ids)).astype(np.float64)
         _check_requests(ids, user, time)
-        candidates = None if items is None else log.item_positions(items)
+        candidates = None if items is None else log.candidates(items)
         return cls(log, user, time, candidates, ids)
 
     @classmethod

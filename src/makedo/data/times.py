@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, first
 
 
 def date(time: float) -> str:
@@ -16,6 +16,7 @@ def date(time: float) -> str:
     return str(time) if found is pd.NaT else f"{found:%Y-%m-%d %H:%M:%S}"
 
 
+TOO_LATE = 1e11  # seconds, in the year 5138; the same moment of our time in finer units is above
 UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 
 
@@ -29,22 +30,42 @@ def in_words(length: float) -> str:
 def seconds(time: Any) -> np.ndarray:
     """A time, or several, as Unix seconds, float64: numbers as they are, dates and ISO text in UTC.
 
+    Infinite numbers are times too (all events, or none); NaN passes as what is missing.
+
     Raises
     ------
     MakedoInputError
-        It is no time.
+        It is no time, lies before 1970, or is a number too large for seconds.
     """
     values = np.asarray(float(time) if _is_number(time) else time)
     if values.dtype.kind in "iuf":
-        return values.astype(np.float64)
+        return _in_seconds(values.astype(np.float64))
+    flat = np.atleast_1d(values).ravel()
     try:
-        stamps: Any = pd.to_datetime(np.atleast_1d(values).ravel(), utc=True, format="ISO8601")
+        stamps: Any = pd.to_datetime(flat, utc=True, format="ISO8601")
         found = stamps.tz_localize(None).astype("datetime64[s]").astype(np.int64)
     except (ValueError, TypeError, OverflowError) as error:
+        raise _no_time(flat) from error
+    if stamps.isna().any():
+        raise _no_time(flat[stamps.isna()])
+    return _in_seconds(np.asarray(found, np.float64).reshape(values.shape))
+
+
+def _no_time(values: np.ndarray) -> MakedoInputError:
+    return MakedoInputError(
+        f"{first(values)} is no time. Accepted: Unix seconds, a date, or text such as 2017-11-30."
+    )
+
+
+def _in_seconds(values: np.ndarray) -> np.ndarray:
+    """The values, if they can be seconds since 1970."""
+    wrong = np.isfinite(values) & ((values < 0) | (values >= TOO_LATE))
+    if wrong.any():
         raise MakedoInputError(
-            f"{time!r} is no time. Accepted: Unix seconds, a date, or text such as 2017-11-30."
-        ) from error
-    return np.asarray(found, np.float64).reshape(values.shape)
+            f"{first(np.atleast_1d(values)[np.atleast_1d(wrong)], 1)} seconds since 1970 lie before"
+            " 1970 or after the year 5000. Give Unix seconds, not milliseconds, or a date."
+        )
+    return values
 
 
 def duration(length: Any) -> float:

@@ -23,6 +23,8 @@ from makedo.methods.rim import (
     HawkesPoisson,
     ItemKNN,
     PersonalRepeat,
+    evaluate_item_rec,
+    evaluate_user_rec,
 )
 
 DAY = 86_400
@@ -109,6 +111,43 @@ def test_users_items_and_times_can_be_chosen(model, log):
     assert set(model.recommend_items(candidates, top_k=1)["item_id"]) <= {"i9", "i3"}
 
 
+def test_the_present_is_just_after_the_last_event(model, log, events):
+    assert model.now_ == log.time.max() + 1
+    assert Requests.at(log, model.now_).lengths.sum() == len(log)
+    halves = user_split(InteractionLog.read(events))
+    assert RIM("popularity").fit(halves).now_ > halves.train_log.time.max()
+
+
+def test_activity_is_that_of_the_time_asked_for(model):
+    for T in (START + 30 * DAY, START + 60 * DAY, model.now_, model.now_ + 9 * DAY):
+        requests = Requests.at(model.log_, T)
+        expected = model.intensity_.predict(requests)
+        np.testing.assert_allclose(model.rate(requests), expected, rtol=1e-9)
+
+
+def test_every_entry_has_the_time_of_its_request(model):
+    users = ["u3", "u1", "u2"]
+    times = model.now_ + np.array([0.0, 50.0, 100.0])
+    asked = Requests.at(model.log_, times, users)
+    for found in (model.recommend_items(asked), model.recommend_users(["i1", "i3"], X=asked)):
+        expected = pd.Series(times.astype(int), index=users)
+        assert (expected[found["user_id"]].to_numpy() == found["timestamp"]).all()
+
+
+def test_windows_of_any_length_and_number_calibrate_events_of_a_horizon(events):
+    split = temporal_split(
+        InteractionLog.read(events), START + 80 * DAY, "14D", n_valid=3, valid_horizon="4D"
+    )
+    model = RIM("popularity").fit(split)
+    counts = sum(one.counts(4 * DAY).sum() for one in split.valid)
+    rates = sum(model.intensity_.predict(one).sum() for one in split.valid)
+    assert rates == pytest.approx(counts * 14 / 4, rel=0.01)
+    table = model.calibration_
+    assert table["requests"].sum() == sum(len(one) for one in split.valid)
+    assert (table["observed"] * table["requests"]).sum() == pytest.approx(counts)
+    assert (table["expected"] * table["requests"]).sum() == pytest.approx(counts, rel=0.01)
+
+
 def test_single_pairs_have_the_scores_of_the_lists(model):
     lists = model.recommend_users(["i3", "i8"], top_k=10)
     pairs = lists[["user_id", "item_id"]].sample(frac=1, random_state=0)
@@ -164,6 +203,21 @@ def test_activity_pays_where_users_differ(events):
     assert min(gains) > 0.03
 
 
+def test_candidates_and_targets_leave_out_what_was_seen_if_the_model_does(events):
+    split = temporal_split(InteractionLog.read(events), START + 80 * DAY, 14 * DAY)
+    model = RIM("popularity", exclude_seen=True).fit(split)
+    table = model.evaluate(split, top_k=5).set_index(["ranking", "candidate"])
+    test = split.test
+    targets = test.targets(14 * DAY, exclude_seen=True)
+    share = np.bincount(split.train_log.item, minlength=split.log.n_items)[test.candidates]
+    scores = np.where(test.seen().toarray(), -np.inf, np.outer(test.lengths + 0.01, share))
+    for ranking, judge in (("items", evaluate_item_rec), ("users", evaluate_user_rec)):
+        by_hand = judge(scores, targets, 5).iloc[0]
+        found = table.loc[(ranking, "popularity")]
+        assert found["chance"] == by_hand["chance"] > 0
+        assert found["precision"] == pytest.approx(by_hand["precision"], abs=0.01)  # ties
+
+
 def test_later_events_are_what_a_model_is_judged_on(events):
     T = START + 80 * DAY
     before, after = events[events["timestamp"] < T], events[events["timestamp"] >= T]
@@ -177,6 +231,40 @@ def test_later_events_are_what_a_model_is_judged_on(events):
     column = log.items.get_indexer(model.log_.items)[scores]
     found = table.query("ranking == 'items' and candidate == 'RIM'")["precision"].item()
     assert found == pytest.approx(hit[row[:, None], column].mean())
+
+
+def test_items_that_come_after_the_cut_of_a_split_are_not_listed(events):
+    T = START + 80 * DAY
+    new = pd.DataFrame({"user_id": "u1", "item_id": ["late"] * 3, "timestamp": T + np.arange(3)})
+    split = temporal_split(InteractionLog.read(pd.concat([events, new])), T, 7 * DAY)
+    model = RIM("popularity").fit(split)
+    assert "late" not in model.recommend_items(["u1", "u2"], top_k=25)["item_id"].tolist()
+    with pytest.raises(MakedoInputError, match="25 candidate items"):
+        model.recommend_items(top_k=26)
+    with pytest.raises(MakedoInputError, match="1 item came after fit .first: 'late'"):
+        model.recommend_users(["i1", "late"])
+    assert model.predict(new[:1]).tolist() == [0.0]
+    asked = Requests.at(split.log, T, items=["late", "i1"])
+    assert model.recommend_items(asked, top_k=1)["item_id"].unique().tolist() == ["i1"]
+
+
+def test_only_users_with_a_history_are_judged(events):
+    """Those who are first seen after the cut of a split are in its log, but nobody knew them."""
+    T = START + 80 * DAY
+    new = pd.DataFrame({"user_id": "late", "item_id": "i1", "timestamp": T + np.arange(30)})
+    split = temporal_split(InteractionLog.read(pd.concat([events, new])), T, 7 * DAY)
+    after = pd.concat([events[events["timestamp"] >= T], new])
+    model = RIM().fit(split)
+    a, b = (model.evaluate(one, top_k=[3, 10]) for one in (split, after))
+    pd.testing.assert_frame_equal(a, b)
+
+
+def test_events_that_cover_half_of_the_horizon_are_pointed_out(events):
+    T = START + 80 * DAY
+    model = fitted(events[events["timestamp"] < T])
+    after = events[events["timestamp"].between(T, T + 3 * DAY)]
+    with pytest.warns(MakedoWarning, match="of the horizon of 7 days .* the events cover only 3"):
+        model.evaluate(after, top_k=5)
 
 
 # --- later events ---------------------------------------------------------------------------------
@@ -267,6 +355,14 @@ def test_logits_are_normalised(log):
     np.testing.assert_allclose(model.scores().to_dense().sum(1), 1, rtol=1e-4)
 
 
+def test_of_a_user_without_given_scores_nothing_is_expected(log):
+    model = RIM("given", horizon=7 * DAY).fit(log, scores=Peer(log.matrix()))
+    pairs = pd.DataFrame({"user_id": ["u1", "nobody"], "item_id": "i1"})
+    with pytest.warns(MakedoWarning, match="1 user not in the log"):
+        found = model.predict(pairs)
+    assert found[0] > 0 and found[1] == 0
+
+
 def test_given_scores_that_do_not_fit_are_refused(log):
     def fit(scores, marks="given"):
         return lambda: RIM(marks, horizon=7 * DAY).fit(log, scores=scores)
@@ -343,19 +439,30 @@ def test_unknown_users_get_what_is_popular_with_a_warning_and_unknown_items_are_
 
 def test_bad_questions_are_refused(model, log):
     long_after = make_events().assign(timestamp=START + 900 * DAY).drop_duplicates()
-    other = InteractionLog.read(make_events().assign(item_id=lambda f: "x" + f["item_id"]))
+    other, others = (
+        InteractionLog.read(make_events().assign(**{name: lambda f, n=name: "x" + f[n]}))
+        for name in ("item_id", "user_id")
+    )
     for call, match in (
         (lambda: model.recommend_items(top_k=26), "top_k must be .* 25 candidate items"),
         (lambda: model.recommend_items(top_k=0), "top_k must be an integer from 1"),
         (lambda: model.recommend_users(["i1"], top_k=1000), "60 users"),
         (lambda: model.recommend_items(Requests.at(log, 0), at=5), "have their own times"),
         (lambda: model.recommend_items(Requests.at(other, 0)), "requests are of another log"),
+        (lambda: model.recommend_items(Requests.at(others, 0)), "requests are of another log"),
+        (lambda: model.recommend_users(["i1", "i1"]), "1 item named again"),
+        (lambda: model.recommend_items(at=np.inf), "infinite"),
         (lambda: model.recommend_items(["u1", "u1"]), "name a user and time again"),
         (lambda: model.predict(pd.DataFrame({"user_id": ["u1"]})), "no column 'item_id'"),
         (lambda: model.evaluate(long_after), "nothing to judge by"),
     ):
         with pytest.raises(MakedoInputError, match=match):
             call()
+
+
+def test_a_time_before_the_first_event_is_pointed_out(model):
+    with pytest.warns(MakedoWarning, match="1970-08-22 11:01:41, lies before the first event"):
+        model.recommend_items(["u1"], at=20_170_901)  # 2017-09-01 was meant
 
 
 def test_bad_logs_and_horizons_are_refused(events):

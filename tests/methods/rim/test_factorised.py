@@ -64,6 +64,19 @@ def test_a_history_gets_the_factors_that_least_squares_gives_it(log):
     np.testing.assert_allclose(ours._user_factors(now), expected, rtol=1e-3, atol=1e-5)
 
 
+def test_a_new_history_is_folded_in_by_least_squares(log):
+    """Without the peer: the factors u that minimise |x − V u|² + λ |u|²."""
+    model = ALS(3, regularization=0.7)
+    model.items_ = np.random.default_rng(0).normal(size=(log.n_items, 3)).astype(np.float32)
+    model.popularity_ = np.full(log.n_items, 1 / log.n_items)
+    now = Requests.at(log, np.inf)
+    x = histories(now, log.n_items).toarray()
+    stacked = np.vstack([model.items_, np.sqrt(0.7) * np.eye(3)])
+    for row, found in zip(x[:5], model._user_factors(now)[:5], strict=True):
+        expected = np.linalg.lstsq(stacked, np.r_[row, np.zeros(3)], rcond=None)[0]
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 @needed
 def test_six_lines_rank_users_by_the_factors_of_a_peer(log):
     from implicit.cpu.als import AlternatingLeastSquares

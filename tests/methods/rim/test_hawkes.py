@@ -283,6 +283,8 @@ def test_no_scale_is_below_the_resolution_of_the_times():
     requests = Requests.at(log, 200.0)
     assert shortest_gap(requests) == 60.0
     assert shortest_gap(requests.take([1])) == 120.0
+    apart = log_of([0, 60, 61, 200], ["a", "a", "b", "b"])  # not from one user to the next
+    assert shortest_gap(Requests.at(apart, 300.0)) == 60.0
     model = Hawkes(5, shortest=1e-6, longest=10.0).fit(requests, horizon=600.0)
     assert model.decays_.max() == pytest.approx(10.0) and len(model.decays_) < 5
 

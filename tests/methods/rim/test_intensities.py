@@ -162,6 +162,18 @@ def test_hawkes_poisson_is_never_worse_than_a_constant_in_training(log):
     assert model.predict(requests).sum() == pytest.approx(n.sum(), rel=0.01)  # calibrated
 
 
+@pytest.mark.parametrize("penalty", [1e-3, 0.3])
+def test_hawkes_poisson_minimises_the_mean_loss_and_the_penalty_that_it_states(log, penalty):
+    """The penalty is on half the squared weights beside the mean loss, and not on the constant."""
+    model, requests = fitted(HawkesPoisson(4, shortest=0.05, penalty=penalty), log)
+    phi = activity(requests, model.decays_, H).features(model.decays_)
+    n, w = requests.counts(H), model.weights_
+    assert (w > 1e-3).sum() > 1  # of features besides the constant
+    slope = phi.mean(0) - phi.T @ (n / (phi @ w + TINY)) / len(n)
+    slope[:-1] += penalty * w[:-1]
+    assert (slope / phi.mean(0) > -1e-4).all() and np.abs(slope * w).max() < 1e-4
+
+
 def test_hawkes_poisson_finds_who_is_active():
     """Users at two rates, learnt in one window and asked for in the next."""
     rng = np.random.default_rng(0)

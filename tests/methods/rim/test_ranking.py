@@ -88,6 +88,7 @@ def test_where_scores_say_nothing_the_figure_is_that_of_chance():
     for scores in (constant, operator):
         found = rank(scores, targets, 10, "users", tie_orders=200)
         assert found.precision(10) == pytest.approx(targets.nnz / 3000, abs=0.01)
+    assert len(rank(constant, targets, 10, "users").lists) == 10  # orders, where none is asked for
     assert len(rank(problem()[0], problem()[1], 5, "users").lists) == 1  # no ties, one order
 
 

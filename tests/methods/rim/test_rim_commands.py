@@ -24,6 +24,14 @@ def test_split_cuts_the_log_into_its_parts(rim, table):
     assert len(pd.read_csv("after.csv")) == (whole["part"] == "after").sum() > 0
 
 
+def test_an_event_at_the_test_start_is_tested_and_one_at_the_end_is_after(rim):
+    times = [START, START + 7 * DAY - 1, START + 7 * DAY, START - 1]
+    pd.DataFrame({"user_id": 1, "item_id": 2, "timestamp": times}).to_csv("edge.csv", index=False)
+    line = ["split", "--log", "edge.csv", "--test-start", START, "--horizon", "7D", "--json"]
+    parts = {row["timestamp"]: row["part"] for row in json.loads(rim(*line)[1])}
+    assert [parts[t] for t in times] == ["test", "test", "after", "before"]
+
+
 def test_items_are_listed_for_all_users_or_for_some(rim):
     assert rim("recommend-items", "model", "--top", 3, "--out", "all.csv")[0] == 0
     listed = pd.read_csv("all.csv")
@@ -144,6 +152,19 @@ BAD = {
         FIT,
         "no column 'item_id' for item",
     ),
+    "dates as numbers": (write("bad.csv", timestamp=20171130), FIT, "text such as 2017-11-30"),
+    "one column twice": (nothing, ["fit", "--log", "log.csv", "--user", "item_id", "--out", "new"],
+                         "must be three columns"),
+    "milliseconds": (nothing, ["recommend-items", "model", "--at", START * 1000, "--out", "x.csv"],
+                     "not milliseconds"),
+    "split in milliseconds": (nothing, [*SPLIT, "--test-start", START * 1000, "--horizon", "7D"],
+                              "not milliseconds"),
+    "no time given": (nothing, ["recommend-items", "model", "--at", "", "--out", "x.csv"],
+                      "'' is no time"),
+    "item twice": (nothing, ["recommend-users", "model", "--items", "i3,i5,i3", "--out", "x.csv"],
+                   "1 item named again (first: 'i3')"),
+    "half a number": (nothing, ["evaluate", "model", "--log", "later.parquet", "--top-k", "²",
+                                "--out", "x.csv"], "no whole number"),
     "no rows": (lambda t: t[:0].to_csv("bad.csv", index=False), FIT, "no rows"),
     "no file": (nothing, FIT, "does not exist"),
     "no table": (lambda t: open("bad.csv", "wb").close(), FIT, "empty"),
@@ -170,7 +191,7 @@ BAD = {
     "no such time": (nothing, ["recommend-items", "model", "--at", "soon", "--out", "x.csv"],
                      "is no time"),
     "no later events": (nothing, ["evaluate", "model", "--log", "before.csv", "--out", "x.csv"],
-                        ""),
+                        "nothing to judge by"),
     "no number": (nothing, ["evaluate", "model", "--log", "later.parquet", "--top-k", "few",
                             "--out", "x.csv"], "no whole number"),
     "long lists": (nothing, ["evaluate", "model", "--log", "later.parquet", "--top-k", "61",
@@ -205,5 +226,22 @@ def test_whole_numbers_are_told_from_text(rim, table):
     assert rim("fit", "--log", "numbers.csv", *WEEK, "--out", "n")[0] == 0
     code, out, _ = rim("recommend-users", "n", "--items", "3", "--top", 2, "--json")
     assert code == 0 and json.loads(out)[0]["item_id"] == 3
-    code, _, err = rim("recommend-users", "n", "--items", "i3")
-    assert code == 2 and "names by whole numbers" in err
+    for wrong in ("i3", "²", "--5", "3.0"):
+        code, _, err = rim("recommend-users", "n", f"--items={wrong}")
+        assert code == 2 and "names by whole numbers" in err
+
+
+@pytest.mark.filterwarnings("error")
+def test_ids_of_later_events_take_the_form_that_the_log_has(rim, table):
+    """A file whose ids happen to lack leading zeros holds whole numbers, by themselves."""
+    padded = table.assign(user_id=table["user_id"].str[1:].str.zfill(3))
+    padded.to_csv("padded.csv", index=False)
+    assert rim("fit", "--log", "padded.csv", *WEEK, "--out", "p")[0] == 0
+    model = makedo.load("p")
+    later = padded[padded["user_id"] >= "100"].assign(timestamp=int(model.now_) + 5)
+    later.drop_duplicates().to_csv("short.csv", index=False)
+    assert pd.read_csv("short.csv")["user_id"].dtype.kind == "i"
+    line = ["recommend-items", "p", "--users", "100,007", "--later", "short.csv", "--json"]
+    code, out, _ = rim(*line)
+    assert code == 0 and {row["user_id"] for row in json.loads(out)} == {"100", "007"}
+    assert json.loads(out)[0]["timestamp"] == int(model.now_) + 6

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from makedo import RIM
+from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
 from makedo.methods.rim.diagnose import described, lost_share, spearman, suggested_horizon
 
@@ -39,11 +40,43 @@ def test_where_activity_differs_it_applies(table):
     assert "λ helps to say who" in found.advice
 
 
+def test_it_learns_before_the_last_horizon_and_ranks_for_it(table):
+    """Its figures are those of a model that was fitted before the last week, judged on that."""
+    found = RIM("popularity", horizon="7D").diagnose(table)
+    begin = float(table["timestamp"].max()) + 1 - 7 * DAY
+    split = temporal_split(InteractionLog.read(table), begin, 7 * DAY)
+    judged = RIM("popularity").fit(split).evaluate(split, top_k=10)
+    users = judged[judged["ranking"] == "users"].set_index("candidate")["precision"]
+    for name, there in (("with λ", "RIM"), ("without λ", "without λ")):
+        here = found.figures[f"precision of 10 users for each item, {name}"]
+        assert here == pytest.approx(users[there])
+    assert found.expected_gain == pytest.approx(100 * (users["RIM"] - users["without λ"]))
+
+
 def test_times_of_an_import_are_told():
     log = steady()
     log["timestamp"] = START + log["user_id"] * 1000
     found = RIM(horizon="7D").diagnose(log.drop_duplicates())
     assert found.verdict == "does not apply" and "import" in found.advice
+
+
+def test_where_users_are_visits_nobody_comes_back():
+    visits = pd.DataFrame(
+        {
+            "user_id": np.repeat(np.arange(400), 4),
+            "item_id": np.arange(1600) % 20,
+            "timestamp": START + np.repeat(np.arange(400), 4) * 14_400 + np.arange(1600) % 4 * 60,
+        }
+    )
+    found = RIM(horizon="7D").diagnose(visits)
+    assert found.verdict == "does not apply" and "If users are visits" in found.advice
+
+
+def test_a_constant_is_not_taken_for_activity_that_cannot_be_predicted(table):
+    found = RIM(intensity="constant", horizon="7D").diagnose(table)
+    assert found.verdict == "does not apply" and "recent activity does: take" in found.advice
+    found = RIM(intensity="constant", horizon="7D").diagnose(steady())
+    assert "not predictable" in found.advice
 
 
 @pytest.mark.parametrize(
@@ -83,8 +116,6 @@ def test_the_figures_are_those_of_counting_by_hand():
 
 
 def test_lost_are_events_of_users_or_items_without_a_history():
-    from makedo.data.interaction_splits import temporal_split
-
     table = pd.DataFrame(
         {
             "user_id": [1, 2, 1, 2, 9, 1],

@@ -10,8 +10,9 @@ from makedo.core.checks import MakedoInputError
 from makedo.data import catalog
 from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
-from makedo.methods.rim import demo
-from makedo.methods.rim.page import Judged, report
+from makedo.data.times import in_words
+from makedo.methods.rim import Hawkes, demo
+from makedo.methods.rim.page import Judged, kernel_sections, report
 
 DAY, START = 86_400, 1_500_000_000
 
@@ -68,6 +69,13 @@ def test_a_report_without_later_events_shows_the_calibration_and_the_kernel(mode
     assert "was not measured" in found.verdict
     assert {"How far is λ right?", "How long does one event count?"} <= set(found.figures)
     assert found.tables["How far is λ right?"]["requests"].sum() > 0
+
+
+def test_half_of_one_exponential_has_worn_off_after_its_half_life(split):
+    one = Hawkes(1, shortest=0.5, longest=0.5)
+    found = RIM("popularity", intensity=one, horizon="7D").fit(split)
+    half = in_words(np.log(2) * 0.5 * 7 * DAY)
+    assert f"worn off after {half}" in kernel_sections(found)[0].caption
 
 
 def test_nothing_to_judge_by_is_refused(model, table):

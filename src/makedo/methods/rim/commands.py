@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +31,7 @@ HELP = {
     "horizon": "length of that part, such as 28D",
     "part": "which rows to write; without it all, with a column that says which they are",
 }
+WHOLE = re.compile("-?[0-9]+")
 BLOCK = 65_536  # users whose lists are written at once
 Part = Literal["before", "test", "after"]
 
@@ -117,8 +120,8 @@ def recommend_users(
 ) -> Rows:
     """List who will turn to each item within the horizon."""
     _update(model, later, user, item, time)
-    known = model.log_.items[: model.marks_.n_items]
-    ids = known if items is None else _ids(known, items)
+    known = model.log_.items[model.known(np.arange(model.log_.n_items))]
+    ids = known if items is None else _ids(model.log_.items, items)
     return model.recommend_users(ids, top_k=top, at=at)
 
 
@@ -132,7 +135,8 @@ def evaluate(
     top_k: list[str] | None = None,
 ) -> Rows:
     """Judge both rankings on events that came after the fit, beside simpler ones."""
-    return model.evaluate(_read(log, user, item, time), top_k=_lengths(top_k))
+    later = _read_later(model, log, user, item, time)
+    return model.evaluate(later, top_k=_lengths(top_k))
 
 
 def report(
@@ -145,7 +149,7 @@ def report(
     show_rows: bool = False,
 ) -> Page:
     """Did it pay?  On events that came after the fit; without any, what the fit stored."""
-    events = None if log is None else _read(log, user, item, time)
+    events = None if log is None else _read_later(model, log, user, item, time)
     return model.report(events, show_rows=show_rows)
 
 
@@ -170,9 +174,26 @@ class _Named:
         yield self._table.frame
 
 
+def _read_later(
+    model: Any, log: Table | Batches, user: str, item: str, time: str
+) -> InteractionLog:
+    """Events after the fit, with ids in the form of its log.
+
+    A file without a leading zero or a letter in its ids has whole numbers, whatever the others had.
+    """
+    new = _read(log, user, item, time)
+    users, items = _in_form(new.users, model.log_.users), _in_form(new.items, model.log_.items)
+    return replace(new, users=users, items=items)
+
+
+def _in_form(ids: pd.Index, known: pd.Index) -> pd.Index:
+    """The ids, as text where the known ones are text."""
+    return ids.astype(str) if ids.dtype.kind in "iu" and known.inferred_type == "string" else ids
+
+
 def _update(model: Any, later: Batches | None, user: str, item: str, time: str) -> None:
     if later is not None:
-        model.update(_read(later, user, item, time))
+        model.update(_read_later(model, later, user, item, time))
 
 
 def _blocks(model: Any, ids: pd.Index, at: Any, top: int) -> Iterator[pd.DataFrame]:
@@ -184,8 +205,7 @@ def _ids(known: pd.Index, texts: list[str]) -> pd.Index:
     """Ids as the log has them: whole numbers where it has such."""
     if known.dtype.kind not in "iu":
         return pd.Index(texts)
-    wrong = [text for text in texts if not text.lstrip("-").isdigit()]
-    if wrong:
+    if wrong := [text for text in texts if not WHOLE.fullmatch(text)]:
         raise MakedoInputError(
             f"{count(len(wrong), 'id')} of those asked for (first: {first(wrong)}): the log names "
             "by whole numbers."
@@ -196,6 +216,6 @@ def _ids(known: pd.Index, texts: list[str]) -> pd.Index:
 def _lengths(texts: list[str] | None) -> list[int] | None:
     if texts is None:
         return None
-    if wrong := [text for text in texts if not text.isdigit()]:
+    if wrong := [text for text in texts if not WHOLE.fullmatch(text)]:
         raise MakedoInputError(f"--top-k: {first(wrong)} is no whole number.")
     return [int(text) for text in texts]

@@ -19,6 +19,7 @@ from makedo.data.times import in_words
 from makedo.methods.rim.intensities import EMA
 from makedo.methods.rim.marks import PersonalRepeat
 from makedo.methods.rim.ranking import gain, rank, usual_lengths
+from makedo.methods.rim.windows import everybody
 
 if TYPE_CHECKING:
     from makedo.methods.rim.estimator import RIM
@@ -69,7 +70,15 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
             f"The log is shorter than {2 + model.n_valid} horizons of {in_words(H)}: give a longer "
             "one, or set a shorter horizon.",
         )
-    found = last_horizon(model, sampled(log), end - H, H)
+    log = sampled(log)
+    if not come_back(log, end - H, H, model.n_valid):
+        return answer(
+            "does not apply",
+            f"Nobody who was there before has an event in the last {in_words(H)}, or in the time "
+            "before that λ would be learnt in: there is nobody to rank. If users are visits, name "
+            "the people instead; else set another horizon.",
+        )
+    found = last_horizon(model, log, end - H, H)
     figures |= found.figures
     verdict, advice = judged(found)
     if figures["events that repeat a pair, %"] > 100 * REPEATED and not _repeats(model.marks):
@@ -149,6 +158,16 @@ def sampled(log: InteractionLog) -> InteractionLog:
     return log.select(kept[log.user])
 
 
+def come_back(log: InteractionLog, T: float, H: float, n_valid: int) -> bool:
+    """Whether users with a history act in [T, T + H), and in a window of calibration before it."""
+    ahead, *before = (everybody(log, T - j * H) for j in range(n_valid + 1))
+    return _act(ahead, H) and any(_act(one, H) for one in before)
+
+
+def _act(requests: Requests, H: float) -> bool:
+    return bool(requests.counts(H)[requests.lengths > 0].any())
+
+
 # --- the last horizon -----------------------------------------------------------------------------
 
 
@@ -159,6 +178,7 @@ class Found:
     gain: Difference
     length: int
     correlation: tuple[float, float, float]  # of λ with the events to come; and its interval
+    recent: tuple[float, float, float]  # the same of recent activity
     figures: dict[str, Any]
 
 
@@ -186,7 +206,7 @@ def last_horizon(model: RIM, log: InteractionLog, T: float, H: float) -> Found:
         "events to come of new users or items, %": 100 * lost_share(log, test, T, H),
         "variance over mean of the events to come": float(counts.var() / max(counts.mean(), 1e-9)),
     }
-    return Found(found, length, own, figures)
+    return Found(found, length, own, recent, figures)
 
 
 def lost_share(log: InteractionLog, test: Requests, T: float, H: float) -> float:
@@ -222,6 +242,11 @@ def in_figures(found: tuple[float, float, float]) -> str:
 def judged(found: Found) -> tuple[str, str]:
     """The verdict and what to do."""
     said = f"{100 * found.gain.gain:+.2f} points of precision"
+    if found.correlation[1] <= 0 < found.recent[1]:
+        return "does not apply", (
+            "This λ does not go with the events to come, but recent activity does: take "
+            "intensity=ema or hawkes_poisson."
+        )
     if found.correlation[1] <= 0:
         return "does not apply", (
             "Activity is not predictable here: λ does not go with the events to come. Any "

@@ -42,6 +42,7 @@ from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.table import as_frame
 from makedo.data.times import duration, seconds
 from makedo.methods.rim import factorised, intensities, marks
+from makedo.methods.rim.asking import requests_of
 from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
@@ -280,6 +281,10 @@ class RIM(Estimator):
             return self.intensity_.rate(live.at(requests.time, requests.user))
         return self.intensity_.predict(requests)
 
+    def known(self, items: np.ndarray) -> np.ndarray:
+        """Of items, by position in the log, those that can be ranked: ``fit`` saw their events."""
+        return items[self.marks_.rankable(items)]
+
     def recommend_items(
         self, X: Any = None, *, top_k: int | None = None, at: Any = None
     ) -> pd.DataFrame:
@@ -299,7 +304,9 @@ class RIM(Estimator):
         """
         check_is_fitted(self)
         requests = self._requests(X, at)
-        items = self._known(requests.candidates)
+        items = self.known(requests.candidates)
+        if len(items) < self.marks_.n_items or requests.items is not None:
+            requests = requests.restricted(items)
         top_k = length_of_lists(top_k, 10, len(items), "candidate item")
         return items_of_users(self._scores(requests).top_items(top_k), requests, items)
 
@@ -328,8 +335,8 @@ class RIM(Estimator):
         """
         check_is_fitted(self)
         items = pd.Index([items] if isinstance(items, str) else items, tupleize_cols=False)
-        places = self.log_.item_positions(items)
-        if (late := places >= self.marks_.n_items).any():
+        places = self.log_.candidates(items)
+        if (late := ~self.marks_.rankable(places)).any():
             raise MakedoInputError(
                 f"recommend_users: {count(int(late.sum()), 'item')} came after fit (first: "
                 f"{first(items[late])}), so nothing was learnt of them. Call fit again."
@@ -358,11 +365,11 @@ class RIM(Estimator):
         requests = self._requests(once["user"], once["time"].to_numpy())
         places = self.log_.item_positions(frame["item_id"])
         found = np.zeros(len(frame), np.float32)
-        known = np.flatnonzero(places < self.marks_.n_items)  # nothing is expected of later ones
+        known = np.flatnonzero(self.marks_.rankable(places))  # nothing is expected of later ones
         rows = asked.groupby(["user", "time"], sort=False).ngroup().to_numpy()
         pairs = self.marks_.scores(requests).scaled(self.rate(requests))
         found[known] = pairs.of_pairs(rows[known], places[known])
-        return found
+        return np.maximum(found, 0)  # given scores may lack a user
 
     def evaluate(self, X: Any, y: Any = None, *, top_k: Any = None) -> pd.DataFrame:
         """Judge both rankings on what came true, beside plain popularity and the marks alone.
@@ -447,19 +454,7 @@ class RIM(Estimator):
         return X
 
     def _requests(self, X: Any, at: Any) -> Requests:
-        if not isinstance(X, Requests):
-            return Requests.at(self.log_, self.now_ if at is None else at, X)
-        if at is not None:
-            raise MakedoInputError("RIM: requests have their own times. Leave at= out.")
-        same = X.log.items is self.log_.items or X.log.items[: len(self.log_.items)].equals(
-            self.log_.items[: len(X.log.items)]
-        )
-        if not same:
-            raise MakedoInputError(
-                "RIM: these requests are of another log, in which items have other places. Make "
-                "them from the log that was fitted, from a split of it, or by log.append(…)."
-            )
-        return X
+        return requests_of(self.log_, X, at, self.now_)
 
     def _scores(self, requests: Requests, active: bool = True) -> ScoreOperator:
         found = self.marks_.scores(requests)
@@ -467,11 +462,9 @@ class RIM(Estimator):
             found = found.scaled(self.rate(requests))
         if self.exclude_seen:
             found = found.without(histories(requests, self.marks_.n_items))
-        return found if requests.items is None else found.take(items=self._known(requests.items))
-
-    def _known(self, items: np.ndarray) -> np.ndarray:
-        """Of positions of items those that ``fit`` saw."""
-        return items[items < self.marks_.n_items]
+        if requests.items is None:
+            return found
+        return found.take(items=requests.items[requests.items < self.marks_.n_items])
 
     def _card(self) -> str:
         return (

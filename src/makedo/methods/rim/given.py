@@ -81,6 +81,10 @@ class GivenScores(Marks):
             _check_positive(self)
         return self
 
+    def rankable(self, items: np.ndarray) -> np.ndarray:
+        """Which of the items (n,) have scores: bool (n,)."""
+        return items < self.n_items
+
     def _scores(self, requests: Requests) -> ScoreOperator:
         held: Any = self.matrix_ if self.users_ is None else self.users_
         known = (requests.user >= 0) & (requests.user < held.shape[0])

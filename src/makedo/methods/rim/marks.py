@@ -53,8 +53,13 @@ class Marks(Estimator):
 
     @property
     def n_items(self) -> int:
-        """Items that were there in training."""
+        """Items of the log of the training, those without an event before its cut-offs too."""
         return len(self.popularity_)
+
+    def rankable(self, items: np.ndarray) -> np.ndarray:
+        """Which of the items (n,), by position in the log, were there in training: bool (n,)."""
+        inside = items < self.n_items
+        return inside & (self.popularity_[np.where(inside, items, 0)] > 0)
 
     def scores(self, requests: Requests) -> ScoreOperator:
         """p(y|x) of each request and each item that was there in training."""

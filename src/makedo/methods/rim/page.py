@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from makedo.core.checks import MakedoInputError, count
+from makedo.core.checks import count
 from makedo.core.compare import Comparison, compare_rows
 from makedo.core.paired import Metric
 from makedo.core.seeds import generator
 from makedo.data.times import date, in_words
-from makedo.methods.rim.judging import asked, candidates
+from makedo.methods.rim.judging import asked, came_true, candidates
 from makedo.methods.rim.ranking import Ranked, rank, usual_lengths
 from makedo.methods.rim.windows import calibration
 
@@ -85,13 +85,7 @@ class Judged:
 
     def __init__(self, model: RIM, X: Any, y: Any = None):
         self.model, self.requests = model, asked(model, X)
-        H, seen = model.horizon_, model.exclude_seen
-        self.targets: Any = self.requests.targets(H, exclude_seen=seen) if y is None else y
-        if not self.targets.nnz:
-            raise MakedoInputError(
-                "RIM.report: no user turned to a candidate item within the horizon, so there is "
-                "nothing to judge by. Give events that came after those of the fit."
-            )
+        self.targets: Any = came_true(model, self.requests) if y is None else y
         n_users, n_items = self.targets.get_shape()
         self.lengths = {"items": usual_lengths(n_items), "users": usual_lengths(n_users)}
         self.scores = candidates(model, self.requests)
@@ -379,7 +373,7 @@ def example_section(model: RIM) -> Section:
     """Who is named for a few items."""
     from makedo.report import Section
 
-    most = np.argsort(-model.marks_.popularity_, kind="stable")[:SHOWN]
+    most = model.known(np.argsort(-model.marks_.popularity_, kind="stable"))[:SHOWN]
     top = min(SHOWN, model.log_.n_users)
     table = model.recommend_users(model.log_.items[most], top_k=top)
     return Section(
