@@ -12,7 +12,7 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -171,7 +171,15 @@ class Either:
         return " or ".join(str(option) for option in self.options)
 
 
-def check_parameters(owner: object, constraints: Mapping[str, Number | Choice | Either]) -> None:
+class Constraint(Protocol):
+    """What a parameter must be: one of the classes above, or one that a room brings."""
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value will do."""
+        ...
+
+
+def check_parameters(owner: object, constraints: Mapping[str, Constraint]) -> None:
     """Check the constructor's parameters of ``owner``, as ``fit`` must before anything else."""
     for name, constraint in constraints.items():
         value = getattr(owner, name)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Choice, Either, MakedoInputError, Number, check_parameters
+from makedo.core.checks import Constraint, MakedoInputError, check_parameters
 from makedo.core.persistence import load_model, save_model
 
 
@@ -22,7 +22,7 @@ class Estimator(BaseEstimator):
     with ``to_state``, it overrides :meth:`_restore`.
     """
 
-    _constraints: ClassVar[Mapping[str, Number | Choice | Either]] = {}
+    _constraints: ClassVar[Mapping[str, Constraint]] = {}
     _parts: ClassVar[Mapping[str, type]] = {}  # estimators that a parameter may hold, by name
 
     @property

@@ -47,7 +47,7 @@ ROOMS: dict[str, dict[str, str]] = {
     },
     "rim": {
         "title": "Recurrent intensity modelling",
-        "classes": "RIM",
+        "classes": "RIM BudgetMatcher",
         "trouble": "who will act, and when: a recommender ranks items for a user, not users for an "
         "item",
         "gives": "a log of events: user, item, time",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from makedo.methods.rim.marks import ItemKNN as ItemKNN
     from makedo.methods.rim.marks import ItemPopularity as ItemPopularity
     from makedo.methods.rim.marks import PersonalRepeat as PersonalRepeat
+    from makedo.methods.rim.matcher import BudgetMatcher as BudgetMatcher
     from makedo.methods.rim.ranking import evaluate_item_rec as evaluate_item_rec
     from makedo.methods.rim.ranking import evaluate_user_rec as evaluate_user_rec
     from makedo.methods.rim.scores import ScoreOperator as ScoreOperator
@@ -33,6 +34,7 @@ ROOM = "makedo.methods.rim"
 HOMES = {
     "ALS": f"{ROOM}.factorised",
     "BPR": f"{ROOM}.factorised",
+    "BudgetMatcher": f"{ROOM}.matcher",
     "ConstantIntensity": f"{ROOM}.intensities",
     "EASE": f"{ROOM}.marks",
     "EMA": f"{ROOM}.intensities",
@@ -60,6 +62,7 @@ __all__ = [
     "EASE",
     "EMA",
     "RIM",
+    "BudgetMatcher",
     "ConstantIntensity",
     "GivenScores",
     "Hawkes",

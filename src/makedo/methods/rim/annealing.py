@@ -1,0 +1,137 @@
+"""Prices by lowering the smooth dual while ε falls, until the plan is certified to be good.
+
+After each ε the bound d_0 is computed, and where it comes near the smooth dual a plan is rounded.
+Where not all pairs are candidates, all are streamed through the certificate at the end: those that
+would be taken at these prices come in, and prices are lowered again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from makedo.methods.rim.candidates import Candidates
+from makedo.methods.rim.dual import Limits, Prices, Smooth, bound
+from makedo.methods.rim.offers import Offer
+from makedo.methods.rim.rounding import Plan, rounded
+
+WARMEST, FALL, COLDEST = 0.1, 0.3, 1e-6  # ε in typical scores
+STEPS, PRECISION = 30, 1e-7  # of L-BFGS at one ε
+CLOSE = 10.0  # tolerances between smooth dual and bound, from which on rounding is worth its time
+MOST_ROUNDS = 30
+
+
+class Contacts(NamedTuple):
+    """A plan of whole contacts: users, items, what each is worth in units, (n_contacts,)."""
+
+    user: np.ndarray
+    item: np.ndarray
+    score: np.ndarray
+    left_over: float  # what money that buys no whole contact any more would bring
+    value: float
+    missing: float  # contacts of minima that are not there
+
+
+class Solution(NamedTuple):
+    """The best plan, the lowest bound, and the prices that gave them, in units.
+
+    Attributes
+    ----------
+    contacts : Contacts
+    bound : float
+        No plan is worth more.
+    prices : Prices
+    user_price : ndarray (n_users,)
+    levels : list of (float, Prices)
+        ε and its prices, from warm to cold.
+    history : DataFrame, a row for each ε
+    """
+
+    contacts: Contacts
+    bound: float
+    prices: Prices
+    user_price: np.ndarray
+    levels: list[tuple[float, Prices]]
+    history: pd.DataFrame
+
+
+def anneal(
+    offer: Offer, pairs: Candidates, limits: Limits, tolerance: float, random_state: int
+) -> Solution:
+    """Lower ε until the gap is at most the tolerance.
+
+    Parameters
+    ----------
+    offer : Offer
+    pairs : Candidates
+    limits : Limits
+    tolerance : float
+        As a share of the bound.
+    random_state : int
+    """
+    started, rows, levels = time.perf_counter(), [], []
+    smooth = Smooth(pairs, limits)
+    x = smooth.variables(Prices(np.zeros(pairs.n_items), 0.0))
+    epsilon = WARMEST if len(x) else COLDEST
+    plan, lowest = None, np.inf
+    prices, user_price = smooth.prices(x), smooth.user_price
+    for _ in range(MOST_ROUNDS):
+        x, value = smooth.minimise(x, epsilon, STEPS, PRECISION)
+        prices = smooth.prices(x)
+        upper, user_price = bound(smooth.pairs, limits, prices)
+        levels.append((epsilon, prices))
+        is_last = epsilon <= COLDEST
+        if is_last or value - upper <= CLOSE * tolerance * abs(upper):
+            made = contacts(smooth.pairs, limits, prices, epsilon, random_state)
+            plan = better(plan, made)
+        done = plan is not None and (is_last or upper - plan.value <= tolerance * abs(upper))
+        if done and not offer.is_complete:
+            upper, pairs = offer.certify(smooth.pairs, limits, prices, user_price)
+            done = len(pairs) == len(smooth.pairs)
+            done |= plan is not None and upper - plan.value <= tolerance * abs(upper)
+            lowest = min(lowest, upper)
+            smooth = smooth.of(pairs)
+        elif offer.is_complete:
+            lowest = min(lowest, upper)
+            epsilon = max(epsilon * FALL, COLDEST)
+        else:
+            epsilon = max(epsilon * FALL, COLDEST)
+        rows.append(
+            {
+                "epsilon": levels[-1][0],
+                "dual": value,
+                "bound": upper,
+                "plan": np.nan if plan is None else plan.value,
+                "candidates": len(smooth.pairs),
+                "passes": smooth.n_passes,
+                "seconds": time.perf_counter() - started,
+            }
+        )
+        if done:
+            break
+    assert plan is not None
+    return Solution(plan, lowest, prices, user_price, levels, pd.DataFrame(rows))
+
+
+def contacts(
+    pairs: Candidates, limits: Limits, prices: Prices, epsilon: float, random_state: int
+) -> Contacts:
+    """The plan that prices are rounded to."""
+    plan: Plan = rounded(pairs, limits, prices, epsilon, random_state)
+    held = np.flatnonzero(plan.taken)
+    missing = float(np.maximum(limits.item_min - plan.of_item, 0).sum())
+    value = float(pairs.score[held].sum(dtype=np.float64))
+    if np.isfinite(limits.shortfall):
+        value -= limits.shortfall * missing
+    parts = (pairs.user[held], pairs.item[held], pairs.score[held])
+    return Contacts(*parts, plan.left_over(), value, missing)
+
+
+def better(one: Contacts | None, other: Contacts) -> Contacts:
+    """The plan that misses less, or is worth more."""
+    if one is None or (other.missing, -other.value) < (one.missing, -one.value):
+        return other
+    return one
