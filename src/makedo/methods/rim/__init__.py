@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from makedo.methods.rim.ranking import evaluate_item_rec as evaluate_item_rec
     from makedo.methods.rim.ranking import evaluate_user_rec as evaluate_user_rec
     from makedo.methods.rim.scores import ScoreOperator as ScoreOperator
+    from makedo.methods.rim.sequences import RNN as RNN
+    from makedo.methods.rim.sequences import Transformer as Transformer
 
 ROOM = "makedo.methods.rim"
 HOMES = {
@@ -45,9 +47,11 @@ HOMES = {
     "LogisticMF": f"{ROOM}.factorised",
     "PersonalRepeat": f"{ROOM}.marks",
     "RIM": f"{ROOM}.estimator",
+    "RNN": f"{ROOM}.sequences",
     "Requests": "makedo.data.interactions",
     "ScoreOperator": f"{ROOM}.scores",
     "Split": "makedo.data.interaction_splits",
+    "Transformer": f"{ROOM}.sequences",
     "UserPopularity": f"{ROOM}.intensities",
     "evaluate_item_rec": f"{ROOM}.ranking",
     "evaluate_user_rec": f"{ROOM}.ranking",
@@ -60,6 +64,7 @@ __all__ = [
     "EASE",
     "EMA",
     "RIM",
+    "RNN",
     "ConstantIntensity",
     "GivenScores",
     "Hawkes",
@@ -72,6 +77,7 @@ __all__ = [
     "Requests",
     "ScoreOperator",
     "Split",
+    "Transformer",
     "UserPopularity",
     "evaluate_item_rec",
     "evaluate_user_rec",
