@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from makedo.methods.rim.marks import PersonalRepeat as PersonalRepeat
     from makedo.methods.rim.ranking import evaluate_item_rec as evaluate_item_rec
     from makedo.methods.rim.ranking import evaluate_user_rec as evaluate_user_rec
+    from makedo.methods.rim.repeats import EASERepeat as EASERepeat
     from makedo.methods.rim.scores import ScoreOperator as ScoreOperator
     from makedo.methods.rim.sequences import RNN as RNN
     from makedo.methods.rim.sequences import Transformer as Transformer
@@ -37,6 +38,7 @@ HOMES = {
     "BPR": f"{ROOM}.factorised",
     "ConstantIntensity": f"{ROOM}.intensities",
     "EASE": f"{ROOM}.marks",
+    "EASERepeat": f"{ROOM}.repeats",
     "EMA": f"{ROOM}.intensities",
     "GivenScores": f"{ROOM}.given",
     "Hawkes": f"{ROOM}.intensities",
@@ -62,6 +64,7 @@ __all__ = [
     "ALS",
     "BPR",
     "EASE",
+    "EASERepeat",
     "EMA",
     "RIM",
     "RNN",

@@ -42,7 +42,7 @@ from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.table import as_frame
 from makedo.data.times import duration, seconds
-from makedo.methods.rim import factorised, intensities, marks, sequences
+from makedo.methods.rim import factorised, intensities, marks, repeats, sequences
 from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 MARKS: dict[str, type[Marks]] = {
     **marks.NAMES,
+    **repeats.NAMES,
     **factorised.NAMES,  # trained by implicit
     **sequences.NAMES,  # networks
     "given": GivenScores,

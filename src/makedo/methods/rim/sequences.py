@@ -33,7 +33,7 @@ from makedo.core.persistence import fingerprint
 from makedo.core.seeds import derive, generator, torch_seed
 from makedo.data.interactions import Requests
 from makedo.methods.rim.marks import Marks, shares
-from makedo.methods.rim.repeats import OwnPast, learn_own_past
+from makedo.methods.rim.repeats import NO_PAST, OwnPast, held_out, learn_own_past
 from makedo.methods.rim.scores import ScoreOperator
 from makedo.methods.rim.sequence_examples import Batch, Examples, Steps, last_steps
 
@@ -187,9 +187,9 @@ class SequenceMarks(Marks):
 
         self._check_parameters()
         self.horizon_, self.popularity_ = float(horizon), shares(train)
-        held, learnt_from = self._held_out(train)
+        held, others = held_out(train, self.valid_share, self.random_state)
         net = self._fresh(pick_device(self.device))
-        examples, valid = self._examples(learnt_from), self._examples(held)
+        examples, valid = self._examples(others), self._examples(held)
         phase = Phase(
             type(self).__name__,
             {"net": net},
@@ -213,18 +213,9 @@ class SequenceMarks(Marks):
         return self
 
     def _learn_repeats(self, held: Requests) -> None:
-        past = OwnPast(1.0, np.inf)
-        if self.repeats:
-            rng = generator(self.random_state, "own past")
-            past = learn_own_past(self._alone, held, self.horizon_, rng)
-        self.repeat_scale_, self.backoff_ = past
-
-    def _held_out(self, train: Requests) -> tuple[Requests, Requests]:
-        """Users whom the network does not train on, and the others."""
-        some = np.flatnonzero(train.lengths)
-        n = round(self.valid_share * len(some))
-        order = generator(self.random_state, "held out").permutation(some)
-        return train.take(np.sort(order[:n])), train.take(np.sort(order[n:]))
+        rng = generator(self.random_state, "own past")
+        found = learn_own_past(self._alone, held, self.horizon_, rng) if self.repeats else NO_PAST
+        self.repeat_scale_, self.backoff_ = found
 
     def _examples(self, requests: Requests) -> Examples:
         return Examples.of(requests, self.max_history, self.ahead * self.horizon_)
@@ -313,7 +304,8 @@ class SequenceMarks(Marks):
         h = np.empty((len(requests), self.width), np.float32)
         order = np.argsort(requests.lengths, kind="stable")  # those of about one length together
         with torch.inference_mode():
-            for rows in np.split(order, range(SCORED, len(order), SCORED)):
+            for begin in range(0, len(order), SCORED):
+                rows = order[begin : begin + SCORED]
                 steps, last = last_steps(requests.take(rows), self.n_items, self.max_history)
                 h[rows] = self.net_(*_tensors(steps, self.net_))[torch.from_numpy(last)].numpy()
         return h
