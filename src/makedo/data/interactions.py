@@ -393,6 +393,14 @@ class Requests:
         """The same requests for other candidates, given by position."""
         return Requests(self.log, self.user, self.time, items, self.ids)
 
+    def in_log(self, log: InteractionLog) -> Requests:
+        """The same users at the same times in another log: events of another kind.
+
+        Users whom that log does not know have an empty history there.
+        """
+        ids = self.user_ids
+        return Requests(log, log.user_positions(ids), self.time, None, ids)
+
     # --- events before and after ------------------------------------------------------------------
 
     def history(self) -> tuple[np.ndarray, np.ndarray]:

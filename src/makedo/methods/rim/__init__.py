@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from makedo.methods.rim.matcher import BudgetMatcher as BudgetMatcher
     from makedo.methods.rim.ranking import evaluate_item_rec as evaluate_item_rec
     from makedo.methods.rim.ranking import evaluate_user_rec as evaluate_user_rec
+    from makedo.methods.rim.repeats import EASERepeat as EASERepeat
     from makedo.methods.rim.scores import ScoreOperator as ScoreOperator
+    from makedo.methods.rim.sequences import RNN as RNN
+    from makedo.methods.rim.sequences import Transformer as Transformer
 
 ROOM = "makedo.methods.rim"
 HOMES = {
@@ -37,6 +40,7 @@ HOMES = {
     "BudgetMatcher": f"{ROOM}.matcher",
     "ConstantIntensity": f"{ROOM}.intensities",
     "EASE": f"{ROOM}.marks",
+    "EASERepeat": f"{ROOM}.repeats",
     "EMA": f"{ROOM}.intensities",
     "GivenScores": f"{ROOM}.given",
     "Hawkes": f"{ROOM}.intensities",
@@ -47,9 +51,11 @@ HOMES = {
     "LogisticMF": f"{ROOM}.factorised",
     "PersonalRepeat": f"{ROOM}.marks",
     "RIM": f"{ROOM}.estimator",
+    "RNN": f"{ROOM}.sequences",
     "Requests": "makedo.data.interactions",
     "ScoreOperator": f"{ROOM}.scores",
     "Split": "makedo.data.interaction_splits",
+    "Transformer": f"{ROOM}.sequences",
     "UserPopularity": f"{ROOM}.intensities",
     "evaluate_item_rec": f"{ROOM}.ranking",
     "evaluate_user_rec": f"{ROOM}.ranking",
@@ -60,8 +66,10 @@ __all__ = [
     "ALS",
     "BPR",
     "EASE",
+    "EASERepeat",
     "EMA",
     "RIM",
+    "RNN",
     "BudgetMatcher",
     "ConstantIntensity",
     "GivenScores",
@@ -75,6 +83,7 @@ __all__ = [
     "Requests",
     "ScoreOperator",
     "Split",
+    "Transformer",
     "UserPopularity",
     "evaluate_item_rec",
     "evaluate_user_rec",

@@ -25,7 +25,8 @@ What differs from the paper, and why:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -41,7 +42,7 @@ from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.table import as_frame
 from makedo.data.times import duration, seconds
-from makedo.methods.rim import factorised, intensities, marks
+from makedo.methods.rim import factorised, intensities, marks, repeats, sequences
 from makedo.methods.rim.asking import requests_of
 from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
@@ -49,6 +50,7 @@ from makedo.methods.rim.intensities import HawkesPoisson
 from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
 from makedo.methods.rim.marks import Marks, histories
 from makedo.methods.rim.scores import ScoreOperator
+from makedo.methods.rim.sequences import SequenceMarks
 from makedo.methods.rim.windows import (
     calibration,
     everybody,
@@ -63,7 +65,9 @@ if TYPE_CHECKING:
 
 MARKS: dict[str, type[Marks]] = {
     **marks.NAMES,
+    **repeats.NAMES,
     **factorised.NAMES,  # trained by implicit
+    **sequences.NAMES,  # networks
     "given": GivenScores,
 }
 
@@ -79,9 +83,10 @@ class RIM(Estimator):
     Parameters
     ----------
     marks : str or model, default="ease"
-        p(y|x): "popularity", "personal_repeat", "ease", "item_knn"; "als", "bpr", "logistic_mf",
-        which need implicit; "given" for scores of another library, handed to ``fit``; or a model of
-        :mod:`makedo.methods.rim`, such as ``EASE(penalty=50)``.
+        p(y|x): "popularity", "personal_repeat", "ease", "ease_repeat", "item_knn"; "transformer",
+        "rnn", which train a network; "als", "bpr", "logistic_mf", which need implicit; "given" for
+        scores of another library, handed to ``fit``; or a model of :mod:`makedo.methods.rim`, such
+        as ``EASE(penalty=50)``.
     intensity : str or model, default="hawkes_poisson"
         λ(x): "constant" (a plain recommender), "user_popularity", "ema", "hawkes",
         "hawkes_poisson", or a model, such as ``Hawkes(objective="likelihood")``.
@@ -94,7 +99,11 @@ class RIM(Estimator):
     exclude_seen : bool, default=False
         Never list what the user had before.
     random_state : int, default=0
-        Of marks that are given by name; "als", "bpr" and "logistic_mf" draw random numbers.
+    device : str, default="auto"
+        Where a network trains: cuda, else mps, else cpu.
+    verbose : int, default=0
+        1: progress of a network.  These three are for marks that are given by name; a model has its
+        own.
 
     Attributes
     ----------
@@ -105,7 +114,7 @@ class RIM(Estimator):
     log_ : InteractionLog, the events that were learnt from, and those of ``update``
     live_ : the sums of all users as of their last event
     calibration_ : DataFrame, expected and observed events by tenths of λ(x), in the windows
-    history_ : DataFrame, seconds of each phase
+    history_ : DataFrame, a row an epoch where the marks are a network; else seconds of each phase
 
     Shapes
     ------
@@ -158,6 +167,7 @@ class RIM(Estimator):
         "n_valid": Number(1, integer=True),
         "exclude_seen": Choice((True, False)),
         "random_state": Number(0, integer=True),
+        "verbose": Number(0, integer=True),
     }
     _parts: ClassVar[Mapping[str, type]] = {
         cls.__name__: cls for cls in [*intensities.NAMES.values(), *MARKS.values()]
@@ -172,6 +182,8 @@ class RIM(Estimator):
         n_valid: int = 1,
         exclude_seen: bool = False,
         random_state: int = 0,
+        device: str = "auto",
+        verbose: int = 0,
     ):
         self.marks = marks
         self.intensity = intensity
@@ -179,6 +191,8 @@ class RIM(Estimator):
         self.n_valid = n_valid
         self.exclude_seen = exclude_seen
         self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
 
     @classmethod
     def from_paper(cls, **changes: Any) -> RIM:
@@ -192,7 +206,14 @@ class RIM(Estimator):
 
     # --- fitting ----------------------------------------------------------------------------------
 
-    def fit(self, X: Any, *, scores: Any = None) -> RIM:
+    def fit(
+        self,
+        X: Any,
+        *,
+        scores: Any = None,
+        checkpoint_dir: str | Path | None = None,
+        on_step: Callable[[dict[str, Any]], bool | None] | None = None,
+    ) -> RIM:
         """Learn what is chosen from all histories, and how active users are from the windows.
 
         Parameters
@@ -202,6 +223,10 @@ class RIM(Estimator):
             before its cut-offs is learnt from.
         scores : model, pair of factors, or matrix, optional
             With ``marks="given"``: see :meth:`GivenScores.fit`.
+        checkpoint_dir, on_step : optional
+            Where the state of a network is kept, so that a killed fit goes on when it is called
+            again; what gets each row of its ``history_``, and stops it by returning True.  See
+            :meth:`SequenceMarks.fit`; other marks take moments.
 
         Raises
         ------
@@ -215,7 +240,7 @@ class RIM(Estimator):
 
         started = time.perf_counter()
         self.horizon_, self.now_ = split.horizon, latest(split)
-        self.marks_ = self._learn_marks(split.train, scores)
+        self.marks_ = self._learn_marks(split.train, scores, checkpoint_dir, on_step)
         learnt = time.perf_counter()
         rate = _made(self.intensity, intensities.NAMES)
         if rate.needs_counts:
@@ -228,7 +253,8 @@ class RIM(Estimator):
         expected = rate.predict(windows) * (split.valid_horizon / split.horizon)
         self.calibration_ = calibration(expected, counts)
         spent = [learnt - started, time.perf_counter() - learnt]
-        self.history_ = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
+        phases = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
+        self.history_ = getattr(self.marks_, "history_", phases)
         self.fingerprint_ = fingerprint(self.log_.user, self.log_.item, self.log_.time)
         return self
 
@@ -423,14 +449,20 @@ class RIM(Estimator):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _learn_marks(self, train: Requests, scores: Any) -> Marks:
+    def _learn_marks(
+        self, train: Requests, scores: Any, checkpoint_dir: Any, on_step: Any
+    ) -> Marks:
         model = _made(self.marks, MARKS)
-        if isinstance(self.marks, str) and "random_state" in model.get_params():
-            model.set_params(random_state=self.random_state)
+        if isinstance(self.marks, str):
+            shared = model.get_params().keys() & {"random_state", "device", "verbose"}
+            model.set_params(**{name: getattr(self, name) for name in shared})
         if isinstance(model, GivenScores):
             return model.fit(train, self.horizon_, scores)
         if scores is not None:
             raise MakedoInputError('RIM.fit: scores are for marks="given". Leave one of them out.')
+        if isinstance(model, SequenceMarks):
+            steps = {"checkpoint_dir": checkpoint_dir, "on_step": on_step}
+            return model.fit(train, self.horizon_, **steps)
         return model.fit(train, self.horizon_)
 
     def _horizon(self, log: InteractionLog) -> float:

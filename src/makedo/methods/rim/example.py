@@ -24,4 +24,4 @@ def small_example(random_state: int = 0) -> Example:
     )
     pairs = log[["user_id", "item_id"]].drop_duplicates().iloc[5:65:10].reset_index(drop=True)
     later = log.assign(timestamp=log["timestamp"] + 100 * 86_400)
-    return Example(RIM(horizon="10D"), {"X": log}, pairs, judged={"X": later})
+    return Example(RIM("transformer", horizon="10D"), {"X": log}, pairs, judged={"X": later})

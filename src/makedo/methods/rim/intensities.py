@@ -7,12 +7,13 @@ exponentials (:mod:`.hawkes`), which can be kept up to date event by event.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Choice, MakedoInputError, Number
+from makedo.core.checks import Choice, MakedoInputError, Number, count
 from makedo.core.estimator import Estimator
 from makedo.data.interactions import Requests
 from makedo.methods.rim.hawkes import (
@@ -219,6 +220,10 @@ class HawkesPoisson(_Exponentials):
     which corrects the scale of a Hawkes model, and the gap between the rate at T and the count of a
     whole horizon.
 
+    **Channels.**  Events of other kinds may excite too: coupons used, visits, messages.  Each is a
+    log of its own, φ then has the sums of each log, and N are the events of any one kind, that of
+    the ``counts``.
+
     Parameters
     ----------
     n_scales : int, default=16
@@ -232,8 +237,9 @@ class HawkesPoisson(_Exponentials):
 
     Attributes
     ----------
-    weights_ : ndarray (2J + 1,), w
+    weights_ : ndarray (2J + 1,), w; with channels (ΣJ + ΣJ + 1,), those of each one after another
     decays_ : ndarray (J,), d, per horizon
+    channel_decays_ : list of ndarray (J,), of the further channels
     horizon_ : float, in seconds
     """
 
@@ -252,7 +258,14 @@ class HawkesPoisson(_Exponentials):
         self.longest = longest
         self.penalty = penalty
 
-    def fit(self, requests: Requests, counts: Any = None, horizon: float = 1.0) -> HawkesPoisson:
+    def fit(
+        self,
+        requests: Requests,
+        counts: Any = None,
+        horizon: float = 1.0,
+        *,
+        channels: Sequence[Requests] = (),
+    ) -> HawkesPoisson:
         """Learn the weights from windows of time that are over.
 
         Parameters
@@ -263,6 +276,8 @@ class HawkesPoisson(_Exponentials):
             Events in [T, T + horizon) of each; default: counted in the log.
         horizon : float
             In seconds.
+        channels : sequence of Requests, optional
+            The same users at the same times in further logs; see :meth:`Requests.in_log`.
         """
         self._check_parameters()
         self.horizon_ = float(horizon)
@@ -278,12 +293,43 @@ class HawkesPoisson(_Exponentials):
                 "horizon, or windows before the end of the log."
             )
         self.decays_ = self._decays(requests)
-        phi = activity(requests, self.decays_, self.horizon_).features(self.decays_)
+        self.channel_decays_ = [self._decays(one) for one in channels]
+        phi = self._features(requests, channels)
         start = np.zeros(phi.shape[1])
         start[-1] = n.mean()
         free = np.r_[np.full(phi.shape[1] - 1, self.penalty * len(n)), 0.0]
         self.weights_ = maximise_poisson(phi, n, phi.sum(0), start, free)
         return self
+
+    def predict(self, requests: Requests, *, channels: Sequence[Requests] = ()) -> np.ndarray:
+        """λ (n,) > 0: events expected within a horizon after each request.
+
+        Parameters
+        ----------
+        requests : Requests
+        channels : sequence of Requests, optional
+            As many as in ``fit``, in that order.
+        """
+        check_is_fitted(self)
+        return self._features(requests, channels) @ self.weights_ + TINY
+
+    def _features(self, requests: Requests, channels: Sequence[Requests]) -> np.ndarray:
+        """φ of all channels, with one constant."""
+        further = getattr(self, "channel_decays_", [])  # models of older formats have none
+        if len(channels) != len(further):
+            raise MakedoInputError(
+                f"HawkesPoisson: fit saw {count(len(further), 'channel')} beside the "
+                f"log. Got {len(channels)}. Give the same ones, in their order."
+            )
+        for one in channels:
+            if len(one) != len(requests) or (one.time != requests.time).any():
+                raise MakedoInputError(
+                    "HawkesPoisson: the requests of a channel must be of the same users at the "
+                    "same times. Make them with requests.in_log(log)."
+                )
+        every = zip((requests, *channels), (self.decays_, *further), strict=True)
+        parts = [activity(one, d, self.horizon_).features(d)[:, :-1] for one, d in every]
+        return np.hstack([*parts, np.ones((len(requests), 1))])
 
 
 NAMES: dict[str, type[Intensity]] = {

@@ -1,10 +1,10 @@
 """Scores of all pairs of a request and an item, never written down as a matrix.
 
-    S = exp(r_x) · (g(U_x · V_y + b_y + A_xy) + f_x h_y)
+    S = exp(r_x) · (g(U_x · V_y + b_y + A_xy) + f_x h_y + C_xy)
 
-with U (n, d) and V (m, d) dense or sparse, A sparse, g a link, and r_x the logarithm of what a
-whole row is multiplied by: λ(x), and one over the sum of a row where p(y|x) must sum to one.  It is
-computed block by block; the largest of each row, of each column, or of both come from one pass.
+with U (n, d) and V (m, d) dense or sparse, A and C sparse, g a link, and r_x the logarithm of what
+a whole row is multiplied by: λ(x), and one over the sum of a row where p(y|x) must sum to one.  It
+is computed block by block; the largest of each row, of each column, or of both come from one pass.
 
 **Exact.**  A row is cut into groups of columns.  The k-th largest of their maxima is a bound that k
 scores reach, so only what reaches it can be among the k largest: hardly more than k scores.  A
@@ -66,6 +66,8 @@ class ScoreOperator:
         g.
     user_floor, item_floor : ndarray (n,) and (m,), or None
         f and h.
+    beside : csr_matrix (n, m) or None
+        C ≥ 0, outside the link.
     log_scale : ndarray (n,) or None
         r.
     excluded : csr_matrix of bool (n, m) or None
@@ -82,6 +84,7 @@ class ScoreOperator:
     link: str = "identity"
     user_floor: np.ndarray | None = None
     item_floor: np.ndarray | None = None
+    beside: Any = None
     log_scale: np.ndarray | None = None
     excluded: Any = None
     tie_seed: int | None = None
@@ -127,6 +130,7 @@ class ScoreOperator:
             pairs=pair(self.pairs),
             user_floor=part(self.user_floor, rows),
             item_floor=part(self.item_floor, cols),
+            beside=pair(self.beside),
             log_scale=part(self.log_scale, rows),
             excluded=pair(self.excluded),
         )
@@ -277,7 +281,7 @@ class ScoreOperator:
     # --- a block ----------------------------------------------------------------------------------
 
     def _fill(self, rows: Any, out: np.ndarray) -> None:
-        """What rows are ranked by: g(U V + b + A) + f h, or its logarithm where g is exp."""
+        """What rows are ranked by: g(U V + b + A) + f h + C, or its logarithm where g is exp."""
         self._product(rows, out)
         self._shape(rows, out)
 
@@ -292,6 +296,8 @@ class ScoreOperator:
         if self.item_floor is not None:
             assert self.user_floor is not None
             out += self.user_floor[rows, None] * self.item_floor
+        if self.beside is not None:
+            _add_beside(self.beside[rows], self.link, out)
         if self.excluded is not None:
             shut = self.excluded[rows].tocoo()
             out[shut.row, shut.col] = -np.inf
@@ -329,6 +335,16 @@ def _add(part: Any, out: np.ndarray) -> None:
     """Add a sparse matrix without repeated places to a dense one."""
     coo = part.tocoo()
     out[coo.row, coo.col] += coo.data
+
+
+def _add_beside(part: Any, link: str, out: np.ndarray) -> None:
+    """Add what stands outside the link; to logarithms where that is exp."""
+    coo = part.tocoo()
+    if link == "exp":
+        own = np.log(np.maximum(coo.data, np.finfo(np.float32).tiny))
+        out[coo.row, coo.col] = np.logaddexp(out[coo.row, coo.col], own)
+    else:
+        out[coo.row, coo.col] += coo.data
 
 
 def apply_link(link: str, scores: np.ndarray) -> None:

@@ -1,0 +1,317 @@
+"""Sequence models: what they may look at, what they must learn, and that they come back alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import makedo
+from makedo.core.checks import MakedoInputError
+from makedo.data.interactions import InteractionLog, Requests
+from makedo.methods.rim import RIM, RNN, Transformer
+from makedo.methods.rim import sequence_networks as networks
+from makedo.methods.rim.sequence_examples import Examples, last_steps
+
+KINDS = [RNN, Transformer]
+SMALL = {"width": 16, "max_history": 8, "valid_share": 0.2, "max_epochs": 2, "device": "cpu"}
+DAY = 86_400
+
+
+def make_log(n_users=30, n_items=9, seed=0, n_times=40):
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(n_users), rng.integers(1, 25, n_users))
+    item, time = rng.integers(0, n_items, len(user)), DAY * rng.integers(0, n_times, len(user))
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "timestamp": time})
+    return InteractionLog.read(frame.drop_duplicates())
+
+
+def walk_log(step, n_users, length, seed=0, n_items=5):
+    """Users who each day go on from one item to the next, by ``step(items, rng)``."""
+    rng = np.random.default_rng(seed)
+    now, rows = rng.integers(0, n_items, n_users), []
+    for day in range(length):
+        rows.append(pd.DataFrame({"user_id": range(n_users), "item_id": now, "timestamp": day}))
+        now = step(now, rng)
+    return InteractionLog.read(pd.concat(rows).astype({"timestamp": "int64"}))
+
+
+@pytest.fixture(scope="module")
+def log():
+    return make_log()
+
+
+@pytest.fixture(scope="module")
+def requests(log):
+    return Requests.at(log, 30.0 * DAY)
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+def model(request, requests):
+    return request.param(**SMALL).fit(requests, 7 * DAY)
+
+
+# --- what a step may see --------------------------------------------------------------------------
+
+
+def body(kind, **changes):
+    model = kind(**{**SMALL, **changes})
+    torch.manual_seed(0)
+    share = torch.full((9,), -np.log(9.0))
+    return networks.SequenceNetwork(share, model._body(), model.width, 0.5).eval()
+
+
+def read(net, rows):
+    """h (n, length, d) of rows of items, one a step."""
+    tokens = torch.tensor(rows)
+    return net(tokens.flatten(), torch.arange(tokens.numel()), tokens.shape).view(*tokens.shape, -1)
+
+
+@pytest.mark.parametrize("post_norm", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_item_leaves_all_earlier_outputs_as_they_were_bit_for_bit(kind, post_norm):
+    net = body(kind, **({"post_norm": post_norm} if kind is Transformer else {}))
+    with torch.inference_mode():
+        a = read(net, [[0, 3, 1, 4, 1, 5, 2, 6]])
+        b = read(net, [[0, 3, 1, 4, 1, 9, 2, 6]])
+    assert torch.equal(a[:, :5], b[:, :5])
+    assert (a[:, 5:] != b[:, 5:]).any(2).all()
+
+
+def test_other_histories_of_a_batch_and_their_padding_change_no_row(model, requests):
+    whole = model.scores(requests).to_dense()
+    for rows in ([3], [7, 3], range(10)):
+        part = model.scores(requests.take(np.array(rows))).to_dense()
+        np.testing.assert_allclose(part, whole[list(rows)], rtol=1e-5, atol=1e-6)
+
+
+def test_what_happened_at_one_time_has_no_order_and_predicts_nothing_of_itself(log, requests):
+    rng = np.random.default_rng(0)
+    key = np.lexsort((rng.random(len(log)), log.time, log.user))
+    mixed = InteractionLog.from_state({**log.to_state(), "item": log.item[key]})
+    again = Requests(mixed, requests.user, requests.time)
+    examples = Examples.of(requests, 8, 0.0)
+    for name, one, other in zip(
+        ("tokens", "begin"), last_steps(requests, 9, 8)[0], last_steps(again, 9, 8)[0], strict=False
+    ):
+        a, b = (one, other) if name == "begin" else (np.sort(one), np.sort(other))
+        assert (a == b).all()
+    for batch in examples.batches(rng, 4, 3):
+        n = batch.steps.shape[1]
+        steps = np.split(batch.steps.tokens, batch.steps.begin[1:])
+        for row, target in zip(batch.rows, batch.targets, strict=True):
+            if row % n and row + 1 in batch.rows and (row + 1) % n:
+                assert set(target + 1) <= set(steps[row + 1])  # read only one step later
+
+
+def brute_force_examples(requests, ahead):
+    """(user, items before the step, items that it is asked for) of every step."""
+    log, found = requests.log, []
+    for user, begin, stop in zip(requests.user, requests.begin, requests.stop, strict=True):
+        times, items = log.time[begin:stop], log.item[begin:stop]
+        for t in np.unique(times):
+            end = times == t if ahead <= 0 else (times >= t) & (times < t + ahead)
+            found.append((user, sorted(items[times < t]), sorted(items[end])))
+    return found
+
+
+@pytest.mark.parametrize("ahead", [0.0, 1.0, 5.5 * DAY, 1e9])
+def test_steps_are_asked_for_what_comes_within_the_window_and_before_the_cut_off(requests, ahead):
+    examples = Examples.of(requests, 1000, ahead)
+    expected = brute_force_examples(requests, ahead)
+    assert len(examples.until) == len(expected)
+    for step, (_, before, after) in enumerate(expected):
+        window = examples.items[examples.first[step] : examples.until[step]]
+        assert sorted(window) == after
+        assert examples.opens[step] == (not before)
+
+
+def test_pieces_hold_every_step_once_and_the_last_of_a_user_is_full(requests):
+    examples = Examples.of(requests, 4, 0.0)
+    steps = np.concatenate(
+        [np.arange(b, b + n) for b, n in zip(examples.begin, examples.length, strict=True)]
+    )
+    assert (np.sort(steps) == np.arange(len(examples.until))).all()
+    ends = np.flatnonzero(np.r_[examples.opens[1:], True])
+    for end in ends:
+        piece = np.flatnonzero(examples.begin + examples.length == end + 1)
+        whole = end - np.flatnonzero(examples.opens[: end + 1])[-1] + 1
+        assert examples.length[piece] == min(whole, 4)
+
+
+def test_an_answer_reads_the_last_steps_and_a_beginning_where_there_is_room(log, requests):
+    for most in (1, 3, 100):
+        steps, last = last_steps(requests, 9, most)
+        rows = np.split(steps.tokens, steps.begin[1:])
+        for i, (begin, stop) in enumerate(zip(requests.begin, requests.stop, strict=True)):
+            times, items = log.time[begin:stop], log.item[begin:stop]
+            whole = [[0], *(sorted(items[times == t] + 1) for t in np.unique(times))]
+            got = rows[i * steps.shape[1] : last[i] + 1]
+            assert [sorted(one) for one in got] == whole[-most:]
+
+
+# --- chances --------------------------------------------------------------------------------------
+
+
+def test_chances_of_a_row_sum_to_one_also_of_somebody_unknown(model, requests):
+    nobody = Requests(requests.log, np.array([-1, 3], np.int32), np.array([5.0, 900.0 * DAY]))
+    for asked in (requests, nobody):
+        p = model.scores(asked).to_dense().astype(float)
+        assert np.isfinite(p).all() and (p >= 0).all()
+        np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+
+
+def test_before_the_first_step_chances_are_popularity(requests):
+    """Of embeddings at 0.02: what a log too small to teach anything leaves."""
+    model = Transformer(**{**SMALL, "max_epochs": 1, "learning_rate": 1e-9, "repeats": False})
+    model.fit(requests, 7 * DAY)
+    p = model.scores(requests).to_dense()
+    assert np.abs(p / model.popularity_ - 1).max() < 0.3
+
+
+def test_an_item_that_training_did_not_see_has_no_chance(log):
+    early = Requests.at(log.select(log.item != 4), 30.0 * DAY)  # nobody had it
+    model = Transformer(**SMALL).fit(early, 7 * DAY)
+    p = model.scores(early).to_dense()
+    assert (p[:, 4] == 0).all()
+    more = log.append(pd.DataFrame({"user_id": [3], "item_id": [99], "timestamp": [31 * DAY]}))
+    scores = model.scores(Requests.at(more, 32.0 * DAY))
+    assert scores.shape == (more.n_users, 9) and np.isfinite(scores.to_dense()).all()
+
+
+def test_what_comes_after_the_cut_offs_changes_no_score(requests):
+    past = Requests(requests.log.before(30.0 * DAY), requests.user, requests.time)
+    a, b = (Transformer(**SMALL).fit(r, 7 * DAY).scores(r).to_dense() for r in (requests, past))
+    assert (a == b).all()
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+def test_cross_entropy_in_chunks_has_the_slopes_of_the_plain_one(monkeypatch):
+    monkeypatch.setattr(networks, "CHUNK", 14)  # two rows at a time
+    rng = torch.Generator().manual_seed(0)
+    h, items, term = (
+        torch.randn(n, generator=rng, dtype=torch.float64, requires_grad=True)
+        for n in ((5, 3), (7, 3), (7,))
+    )
+    assert torch.autograd.gradcheck(networks.LogSums.apply, (h, items, term))
+    targets = torch.tensor([[0, 1], [2, 2], [3, 6], [5, 4], [1, 0]])
+    plain = -(torch.log_softmax(h @ items.T + term, 1).gather(1, targets)).mean()
+    assert torch.allclose(networks.cross_entropy(h, items, term, targets), plain)
+
+
+def test_a_sampled_softmax_has_the_slope_of_the_full_one_in_the_mean():
+    """Many draws by popularity; the logits are those of the full softmax less log share."""
+    rng = torch.Generator().manual_seed(0)
+    share = torch.softmax(torch.randn(50, generator=rng), 0)
+    h = torch.randn(1, 4, generator=rng)
+    items, bias = torch.randn(50, 4, generator=rng), torch.randn(50, generator=rng)
+    targets = torch.tensor([[7]])
+    slopes = []
+    for n in (0, 200_000):
+        x = h.clone().requires_grad_(True)
+        if n:
+            drawn = torch.multinomial(share, n, replacement=True, generator=rng)
+            networks.sampled_cross_entropy(x, items, bias, targets, drawn).backward()
+        else:
+            networks.cross_entropy(x, items, bias + share.log(), targets).backward()
+        slopes.append(x.grad)
+    assert torch.allclose(*slopes, atol=0.03)
+
+
+# --- what must be learnt --------------------------------------------------------------------------
+
+QUICK = {"width": 32, "max_history": 30, "ahead": 0.0, "dropout": 0.0, "repeats": False,
+         "n_draws": 1, "learning_rate": 1e-2, "device": "cpu", "batch_size": 32}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cycle_of_five_is_learnt_exactly(kind):
+    log = walk_log(lambda now, rng: (now + 1) % 5, 60, 12)
+    model = kind(**QUICK, max_epochs=30).fit(Requests.at(log, 12.0), 1.0)
+    for day in (3.0, 8.0, 12.0):
+        asked = Requests.at(log, day)
+        following = (log.item[asked.stop - 1] + 1) % 5
+        assert (model.scores(asked).top_items(1).index[:, 0] == following).all()
+        assert model.scores(asked).of_pairs(np.arange(60), following).min() > 0.95
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_markov_chain_is_learnt_to_its_entropy_rate(kind):
+    rng = np.random.default_rng(5)
+    P = rng.dirichlet(np.full(5, 0.5), 5)
+    cumulated = P.cumsum(1)
+
+    def step(now, rng):
+        return np.minimum((rng.random(len(now))[:, None] > cumulated[now]).sum(1), 4)
+
+    model = kind(**QUICK, max_epochs=8).fit(Requests.at(walk_log(step, 300, 30), 30.0), 1.0)
+    fresh = walk_log(step, 1500, 30, seed=9)
+    asked = Requests.at(fresh, 29.0)  # the last step comes after it
+    before, after = fresh.item[asked.stop - 1], fresh.item[asked.stop]
+    found = -np.log(model.scores(asked).of_pairs(np.arange(1500), after)).mean()
+    true = -np.log(P[before, after]).mean()  # of these steps: without the noise of which came
+    values, vectors = np.linalg.eig(P.T)
+    still = np.real(vectors[:, np.argmax(np.real(values))])
+    rate = -(still / still.sum() * (P * np.log(P)).sum(1).T).sum()
+    assert found - true < 0.02 * rate
+
+
+def test_own_repeats_are_counted_where_people_repeat_and_left_out_where_they_do_not():
+    rng = np.random.default_rng(0)
+    own = rng.integers(0, 40, (200, 3))  # three things each
+    time = DAY * np.arange(30)
+    rows = [(u, own[u, rng.integers(3)], t) for u in range(200) for t in time]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    train = Requests.at(InteractionLog.read(frame), 30.0 * DAY)
+    settings = {**SMALL, "max_epochs": 1}
+    mixed = Transformer(**settings).fit(train, 7 * DAY)
+    alone = Transformer(**settings, repeats=False).fit(train, 7 * DAY)
+    assert np.isfinite(mixed.backoff_) and np.isinf(alone.backoff_)
+    for model, least, most in ((mixed, 0.8, 1.0), (alone, 0.0, 0.4)):
+        listed = model.scores(train).top_items(3).index
+        hits = np.mean([np.isin(listed[u], own[u]).mean() for u in range(200)])
+        assert least <= hits <= most
+    once = frame.drop_duplicates(["user_id", "item_id"])
+    train = Requests.at(InteractionLog.read(once), 30.0 * DAY)
+    assert np.isinf(Transformer(**settings).fit(train, 7 * DAY).backoff_)
+
+
+# --- in the estimator -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rnn", "transformer"])
+def test_activity_changes_whom_an_item_is_for_but_no_list_of_items(log, name):
+    plain, ours = (
+        RIM(name, horizon=7 * DAY, intensity=rate, device="cpu", verbose=0).fit(log)
+        for rate in ("constant", "ema")
+    )
+    columns = ["user_id", "item_id", "rank"]
+    assert plain.recommend_items(top_k=5)[columns].equals(ours.recommend_items(top_k=5)[columns])
+    a, b = (m.recommend_users([3], top_k=20)["user_id"].tolist() for m in (plain, ours))
+    assert a != b
+
+
+def test_a_saved_model_says_the_same(model, log, tmp_path):
+    made = RIM(type(model)(**SMALL), horizon=7 * DAY).fit(log)
+    made.save(tmp_path / "model")
+    again = makedo.load(tmp_path / "model")
+    for one in (made.recommend_items(top_k=4), made.recommend_users([1, 2], top_k=5)):
+        other = again.recommend_items(top_k=4) if "rank" not in one.columns[:3] else None
+        if "item_id" == one.columns[0]:
+            other = again.recommend_users([1, 2], top_k=5)
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_the_papers_setting_trains(requests):
+    for kind in KINDS:
+        model = kind.from_paper(max_epochs=1, max_history=8, device="cpu").fit(requests, 7 * DAY)
+        assert model.width == 128 and model.optimizer == "adagrad" and model.ahead == 0
+        assert np.isfinite(model.scores(requests).to_dense()).all()
+
+
+def test_heads_must_divide_the_width(requests):
+    with pytest.raises(MakedoInputError, match="n_heads .* width"):
+        Transformer(10, n_heads=4).fit(requests)
