@@ -1,0 +1,1 @@
+"""Trajectory attribution: which cues a trajectory predictor really uses."""
