@@ -1,0 +1,1 @@
+"""Which cue does a predictor of trajectories really use?"""
