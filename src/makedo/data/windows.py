@@ -78,8 +78,8 @@ class Windows:
         The caller's ids; -1 or ``""`` where there is none: read ``present``.
     scene : object ndarray of shape (n,)
         Names.
-    frame : float64 ndarray of shape (n,)
-        Of the last position of the past.
+    frame, time : float64 ndarray of shape (n,)
+        Of the last position of the past: as the caller gave it, and in seconds.
     block : int32 ndarray of shape (n,)
         What is resampled for confidence intervals, as ``block_unit`` says.
     kinds : tuple of str
@@ -99,6 +99,7 @@ class Windows:
     neighbor_agent: np.ndarray
     scene: np.ndarray
     frame: np.ndarray
+    time: np.ndarray
     block: np.ndarray
     kinds: tuple[str, ...]
     seconds_per_step: float
@@ -112,6 +113,9 @@ class Windows:
             f"Windows({count(len(self), 'target')}, {self.past.shape[1]} + {self.future.shape[1]} "
             f"steps, {self.present.sum(1).mean():.1f} neighbors)"
         )
+
+    def __getitem__(self, rows: Any) -> Windows:
+        return self.take(rows)
 
     def take(self, rows: Any) -> Windows:
         """Some targets, by position, slice or mask."""
@@ -197,6 +201,7 @@ def cut(
         neighbor_agent=neighbor_agent,
         scene=np.array(tracks.scenes, object)[tracks.scene[now]],
         frame=tracks.frame[now],
+        time=tracks.frame[now] * _seconds_per_frame(tracks)[tracks.scene[now]],
         block=block,
         kinds=tracks.kinds,
         seconds_per_step=tracks.seconds_per_step,
