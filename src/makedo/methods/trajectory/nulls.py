@@ -32,7 +32,7 @@ TRIES = 8  # for a donor that is far enough, before a target goes without
 
 
 def draws(seeds: np.ndarray, n: int, stream: int) -> np.ndarray:
-    """n numbers in [0, 1) for each seed, (len(seeds), n), whatever other seeds stand beside it."""
+    """Numbers in [0, 1), n for each seed, (len(seeds), n), whatever other seeds stand beside it."""
     with np.errstate(over="ignore"):
         counter = np.arange(1, n + 1, dtype=np.uint64) + np.uint64(stream << 32)
         z = seeds[:, None] + counter * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
