@@ -307,6 +307,15 @@ def _pasts(tracks: Tracks, row: np.ndarray, n_past: int) -> np.ndarray:
     return np.where(seen[..., None], tracks.xy[np.maximum(places, 0)], np.nan)
 
 
+def _seconds_per_frame(tracks: Tracks) -> np.ndarray:
+    """Seconds in one frame of the caller's, for each scene, (n_scenes,)."""
+    on = np.flatnonzero(~tracks.starts_track)  # rows with one of the same agent before them
+    steps, frames = (values[on] - values[on - 1] for values in (tracks.step, tracks.frame))
+    found = np.ones(len(tracks.scenes))
+    found[tracks.scene[on]] = steps * tracks.seconds_per_step / frames
+    return found
+
+
 def _blocks(tracks: Tracks, now: np.ndarray, n_steps: int) -> tuple[np.ndarray, str]:
     """What is resampled: groups of scenes where there are enough, else stretches of time.
 

@@ -1,8 +1,8 @@
 """What stands where a cue is absent, and the rows that coalitions of cues become.
 
-A target at its moment is a :class:`Games` row: the players are its own past (player 0) and groups of
-neighbours.  The position now always stays, since predictions are relative to it; the rule says what
-the steps before it become:
+A target at its moment is a row of :class:`Games`: the players are its own past (player 0) and
+groups of neighbours.  The position now always stays, since predictions are relative to it; the rule
+says what the steps before it become:
 
 * "static": the target stood there all the time;
 * "constant_velocity": it came at its last velocity, so that only manoeuvres are absent;

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -162,14 +163,14 @@ def permutations(n: int, n_permutations: int, rng: np.random.Generator) -> Plan:
 
 def banzhaf_sample(n: int, n_coalitions: int, rng: np.random.Generator) -> Plan:
     """For each player so many coalitions, in which every other one is with probability 1/2."""
-    after = rng.random((n_coalitions, 1, n, n)) < 0.5
+    after: Any = rng.random((n_coalitions, 1, n, n)) < 0.5
     after[..., np.arange(n), np.arange(n)] = True
     return _from_marginals(after)
 
 
 def stratified(n: int, n_samples: int, rng: np.random.Generator) -> Plan:
     """For each player and each size of coalition so many draws of who comes before."""
-    keys = rng.random((n_samples, n, n, n))  # (P, size before, player, members)
+    keys: Any = rng.random((n_samples, n, n, n))  # (P, size before, player, members)
     keys[..., np.arange(n), np.arange(n)] = -1.0  # the player itself comes first
     rank = keys.argsort(-1).argsort(-1)
     return _from_marginals(rank <= np.arange(n)[:, None, None])

@@ -1,9 +1,9 @@
 """v(S): how good predictions are with the cues of S alone, for many coalitions in one call.
 
 v is minus an error against what happened ("minade", "minfde", "ade", "fde", in metres, "nll" in
-nats), or minus the change against the prediction with all cues ("change", in metres), which needs no
-future.  The least error of K samples depends on K, so K is the same everywhere, and all coalitions
-of one target see the same random draws.
+nats), or minus the change against the prediction with all cues ("change", in metres), which needs
+no future.  The least error of K samples depends on K, so K is the same everywhere, and all
+coalitions of one target see the same random draws.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Value:
     def __call__(
         self, games: Games, game: np.ndarray, members: np.ndarray, reference: Any = None
     ) -> np.ndarray:
-        """v of coalitions.
+        """Give v of coalitions.
 
         Parameters
         ----------
@@ -243,8 +243,9 @@ class Value:
             self._n_answered = found.shape[1]
         if found.shape[1] != self._n_answered:
             raise MakedoInputError(
-                f"The predictor gave {self._n_answered} samples in one call and {found.shape[1]} in "
-                "another. The least error of more samples is smaller: give the same number always."
+                f"The predictor gave {self._n_answered} samples in one call and {found.shape[1]} "
+                "in another. The least error of more samples is smaller: always give the same "
+                "number."
             )
         return found
 
