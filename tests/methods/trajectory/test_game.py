@@ -46,6 +46,15 @@ def test_exact_values_are_the_mean_over_all_orders(n):
         assert (se == 0).all()
 
 
+@pytest.mark.parametrize("index", game.INDICES)
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_the_matrix_of_weights_gives_the_same(n, index):
+    v, plan = table(n, n, 3), game.exact(n, index)
+    A = game.index_weights(index, n)
+    np.testing.assert_allclose(plan.solve(values_of(plan, v))[0], v @ A.T, atol=1e-12)
+    np.testing.assert_allclose(A.sum(1), 0, atol=1e-12)
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 9, 12])
 def test_shapley_values_add_up_to_what_all_bring(n):
     v = table(n, n, 4)
@@ -60,9 +69,9 @@ def test_players_that_do_the_same_get_the_same_and_one_that_does_nothing_gets_no
     v = size[members[:, :4].sum(1)] + np.where(members[:, 4], 0.7, 0)  # 0..3 alike, 5 does nothing
     phi, _ = game.exact(n).solve(v)
     np.testing.assert_allclose(phi[:4], phi[0], atol=1e-12)
-    assert abs(phi[4] - 0.7) < 1e-12 and abs(phi[5]) < 1e-15
+    assert abs(phi[4] - 0.7) < 1e-12 and phi[5] == 0
     for index in game.INDICES:
-        assert abs(game.exact(n, index).solve(values_of(game.exact(n, index), v))[0][5]) < 1e-15
+        assert game.exact(n, index).solve(values_of(game.exact(n, index), v))[0][5] == 0
 
 
 @pytest.mark.parametrize("index", game.INDICES)

@@ -140,11 +140,17 @@ def exact(n: int, index: str = "shapley") -> Plan:
     A = index_weights(index, n)
     used = A.any(0)
     used[[0, -1]] = True
-    A = A[:, used]
+    place = np.cumsum(used) - 1
+    pairs = []  # of each player: rows with and without it, and the weights
+    for j in range(n):
+        masks = np.flatnonzero(A[j] > 0)
+        pairs.append((place[masks], place[masks ^ (1 << j)], A[j, masks]))
 
     def solve(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        phi = np.asarray(values, float) @ A.T
-        return phi, np.zeros_like(phi)
+        values = np.asarray(values, float)
+        # differences first: of a player that changes nothing φ is 0, not nearly 0
+        phi = [(values[..., after] - values[..., before]) @ w for after, before, w in pairs]
+        return np.stack(phi, axis=-1), np.zeros((*values.shape[:-1], n))
 
     return Plan(all_coalitions(n)[used], solve, True)
 
