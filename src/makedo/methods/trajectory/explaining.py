@@ -336,10 +336,10 @@ def explain(
         distance, phi, se, with_past.
     targets : DataFrame
         A row for each target: scene, frame, agent, kind, block, n_neighbors, n_cut, error_none,
-        error_past, error_neighbors, error_all.
+        error_past, error_neighbors, error_all; of each null, error_neighbors_… and error_all_….
     """
     others = OtherTimes(windows) if OTHER_TIME in rules.nulls else None
-    parts, real = [], None
+    parts, all_played = [], {}
     for name in (REAL, *rules.nulls):
         games = games_of(windows, rules, donors, others, name)
         if name == REAL:
@@ -349,9 +349,8 @@ def explain(
             rows = np.flatnonzero(games.cues.present.any(1))
         played = play(games.take(rows), value, rules, lambda n, name=name: on_targets(name, n))
         parts.append(_local(windows.take(rows), games.take(rows), played, name, rules, rows))
-        real = played if name == REAL else real
-    assert real is not None
-    return pd.concat(parts, ignore_index=True), _targets(windows, real)
+        all_played[name] = (rows, played)
+    return pd.concat(parts, ignore_index=True), _targets(windows, all_played)
 
 
 def _local(
@@ -418,10 +417,10 @@ def _names(
     return np.where(player == 0, PAST, others)
 
 
-def _targets(windows: Windows, played: Played) -> pd.DataFrame:
-    errors = -played.four
+def _targets(windows: Windows, played: dict[str, tuple[np.ndarray, Played]]) -> pd.DataFrame:
+    errors = -played[REAL][1].four
     kinds = np.array(windows.kinds, object)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "scene": windows.scene,
             "frame": windows.frame,
@@ -436,3 +435,10 @@ def _targets(windows: Windows, played: Played) -> pd.DataFrame:
             "error_all": errors[:, 3],
         }
     )
+    for name in played.keys() - {REAL}:
+        rows, null = played[name]
+        for column, place in (("error_neighbors", 2), ("error_all", 3)):
+            values = errors[:, place - 2].copy()  # without neighbours: as with no cue, as the past
+            values[rows] = -null.four[:, place]
+            frame[f"{column}_{name.replace(' ', '_')}"] = values
+    return frame
