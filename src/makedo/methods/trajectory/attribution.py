@@ -69,8 +69,8 @@ class Attribution:
         How it was made: predictor, metric, number of samples, rules, estimator, rows, unit.
     """
 
-    local: pd.DataFrame
-    targets: pd.DataFrame
+    local: Any
+    targets: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -94,51 +94,59 @@ class Attribution:
 
     def scores(self) -> pd.DataFrame:
         """The quantities of each target, one column each; see ``QUANTITIES``.  NaN: not known."""
-        t, n = self.targets, len(self.targets)
-        real = self._of_game(REAL)
-        neighbors = real[(real["player"] != PAST) & (real["player"] != STRANGER)]
-        found = pd.DataFrame(index=range(n))
-        found["past"] = real[real["player"] == PAST].set_index("target")["phi"]
-        by_target = neighbors.groupby("target")["phi"]
-        found["interaction"] = by_target.max().reindex(found.index, fill_value=0.0)
-        found["sum"] = by_target.sum().reindex(found.index, fill_value=0.0)
-        found["mean_abs"] = neighbors["phi"].abs().groupby(neighbors["target"]).mean()
-        found["touched"] = (found["interaction"] > TOUCHED).astype(float)
-        found["with_past"] = neighbors.groupby("target")["with_past"].sum(min_count=1)
-        self._against(found, RANDOM, "random", "corrected")
-        self._against(found, OTHER_TIME, "other_time", "beyond_other_time")
-        if STRANGER in set(real["player"]):
-            found["random"] = real[real["player"] == STRANGER].set_index("target")["phi"]
-        found["neighbors"] = _together(t, "")
-        found["removal"] = t["error_past"] - t["error_all"]
-        return pd.concat([found, t[["error_all", "error_past", "error_none"]]], axis=1)
+        n = len(self)
+        none = self._column("n_neighbors") == 0
+        past, real = self._values(REAL, "past"), self._values(REAL, "neighbor")
+        interaction = np.where(none, 0.0, real.largest(n))
+        found = {
+            "past": past.mean(n),
+            "interaction": interaction,
+            "sum": real.sum(n),
+            "mean_abs": real.mean(n, np.abs),
+            "touched": (interaction > TOUCHED).astype(float),
+            "with_past": real.sum(n, column="with_past"),
+            "neighbors": self._together(""),
+            "removal": self._column("error_past") - self._column("error_all"),
+        }
+        for game, corrected in ((RANDOM, "corrected"), (OTHER_TIME, "beyond_other_time")):
+            name = game.replace(" ", "_")
+            if f"error_all_{name}" not in self.targets:
+                continue
+            null = self._values(game, "neighbor")
+            largest = null.largest(n)
+            if game == OTHER_TIME:  # at another time nobody may have been there
+                largest = np.nan_to_num(largest)
+            else:  # too few donors would make the largest too small
+                largest = np.where(null.size(n) >= real.size(n), largest, np.nan)
+            found[name] = null.mean(n)
+            found[corrected] = np.where(none, 0.0, interaction - largest)
+            found[f"neighbors_{name}"] = self._together(f"_{name}")
+            found[f"neighbors_beyond_{name}"] = found["neighbors"] - self._together(f"_{name}")
+        stranger = self._values(REAL, "stranger")
+        if stranger.size(n).any():
+            found["random"] = stranger.mean(n)
+        errors = {name: self._column(name) for name in ("error_all", "error_past", "error_none")}
+        return pd.DataFrame({**found, **errors})
 
-    def _against(self, found: pd.DataFrame, game: str, name: str, corrected: str) -> None:
-        """What as many other neighbours bring, and what is left beyond that."""
-        if f"error_all_{name}" not in self.targets:
-            return
-        other = self._of_game(game)
-        other = other[other["player"] != PAST]
-        values = other.groupby("target")["phi"]
-        found[name] = values.mean()
-        largest = values.max().reindex(found.index)
-        has_none = self.targets["n_neighbors"] == 0
-        if game == OTHER_TIME:  # at another time nobody may have been there
-            largest = largest.fillna(0.0)
-        else:  # too few donors would make the largest too small
-            largest = largest.where(values.size().reindex(found.index) >= self._n_players())
-        found[corrected] = (found["interaction"] - largest).where(~has_none, 0.0)
-        found[f"neighbors_{name}"] = _together(self.targets, f"_{name}")
-        found[f"neighbors_beyond_{name}"] = _together(self.targets, "") - found[f"neighbors_{name}"]
+    def _values(self, game: str, who: str) -> _Values:
+        """φ in one game of the past, of neighbours, or of one more random neighbour."""
+        player = self.local["player"].to_numpy()
+        kept = {
+            "past": player == PAST,
+            "stranger": player == STRANGER,
+            "neighbor": (player != PAST) & (player != STRANGER),
+        }[who]
+        kept = kept & (self.local["game"].to_numpy() == game)
+        return _Values(self.local[kept])
 
-    def _n_players(self) -> pd.Series:
-        """How many neighbours' values each target has."""
-        real = self._of_game(REAL)
-        known = real[(real["player"] != PAST) & (real["player"] != STRANGER)]
-        return known.groupby("target").size().reindex(range(len(self)), fill_value=0)
+    def _column(self, name: str) -> np.ndarray:
+        return self.targets[name].to_numpy(float)
 
-    def _of_game(self, name: str) -> pd.DataFrame:
-        return self.local[self.local["game"] == name]
+    def _together(self, game: str) -> np.ndarray:
+        """φ of all neighbours as one player against the past: no largest, so no bias."""
+        alone = self._column("error_none") - self._column(f"error_neighbors{game}")
+        added = self._column("error_past") - self._column(f"error_all{game}")
+        return 0.5 * (alone + added)
 
     # --- over all ---------------------------------------------------------------------------------
 
@@ -155,69 +163,71 @@ class Attribution:
         DataFrame
             (the columns of ``by``,) quantity, mean, low, high, n_targets, n_blocks, unit.
         """
-        scores = self.scores()
         names = [by] if isinstance(by, str) else list(by or [])
         if unknown := [name for name in names if name not in self.targets]:
             raise MakedoInputError(
                 f"summary: targets have no column {first(unknown)}. They have "
                 f"{', '.join(self.targets.columns)}."
             )
-        groups = [((), self.targets.index)]
-        if names:
-            grouped = self.targets.groupby(names, sort=True, observed=True)
-            groups = [
-                (key if isinstance(key, tuple) else (key,), part.index) for key, part in grouped
-            ]
+        scores, block = self.scores(), self.targets["block"].to_numpy()
         lines = []
-        for key, rows in groups:
+        for key, rows in _groups(self.targets, names):
             for quantity in QUANTITIES:
                 if quantity not in scores or scores[quantity].isna().all():
                     continue
-                values = scores.loc[rows, quantity].to_numpy(float)
-                mean, low, high, n, blocks = block_mean(values, self.targets.loc[rows, "block"])
+                found = block_mean(scores[quantity].to_numpy(float)[rows], block[rows])
                 unit = "share" if quantity == "touched" else self.unit
-                lines.append((*key, quantity, mean, low, high, n, blocks, unit))
+                lines.append((*key, quantity, *found, unit))
         columns = [*names, "quantity", "mean", "low", "high", "n_targets", "n_blocks", "unit"]
         return pd.DataFrame(lines, columns=columns)
 
     def value(self, quantity: str) -> tuple[float, float, float]:
         """Mean and 95 % interval of one quantity."""
-        found = self.summary().set_index("quantity")
-        if quantity not in found.index:
+        scores = self.scores()
+        if quantity not in scores:
             raise MakedoInputError(
-                f"There is no {quantity!r} here. There are {first(found.index, 20)}."
+                f"There is no {quantity!r} here. There are {first(scores.columns, 20)}."
             )
-        mean, low, high = found.loc[quantity, ["mean", "low", "high"]].astype(float)
-        return mean, low, high
+        return block_mean(scores[quantity].to_numpy(float), self.targets["block"].to_numpy())[:3]
 
-    def by_player(self, by: str = "kind") -> pd.DataFrame:
-        """Mean φ of real neighbours by their kind, or by rank of distance (``by="rank"``)."""
-        real = self._of_game(REAL)
-        near = real[real["player"] != PAST].copy()
-        near["rank"] = near.groupby("target")["distance"].rank(method="first").astype(int)
-        return self._grouped(near, near[by], by)
+    def by_kind(self) -> pd.DataFrame:
+        """Mean φ of real neighbours by their kind: kind, mean, low, high, n_values, n_blocks."""
+        near = self._values(REAL, "neighbor")
+        return _table(near.rows["kind"].to_numpy(), near, "kind")
 
-    def by_distance(self, edges: Sequence[float] | None = None) -> pd.DataFrame:
-        """Mean φ of neighbours by distance now, for real ones and for those of each null."""
-        near = self.local[self.local["player"] != PAST]
-        if edges is None:
-            edges = np.unique(np.quantile(near["distance"], np.linspace(0, 1, 9))).tolist()
-        place = pd.cut(near["distance"], list(edges), include_lowest=True)
+    def by_rank(self) -> pd.DataFrame:
+        """Mean φ of real neighbours by how near they are: 1 is the nearest now."""
+        near = self._values(REAL, "neighbor")
+        order = np.lexsort((near.rows["distance"].to_numpy(), near.target))
+        begins = np.flatnonzero(np.diff(near.target[order], prepend=-1))
+        sizes = np.diff(np.append(begins, len(order)))
+        rank = np.empty(len(order), int)
+        rank[order] = np.arange(len(order)) - np.repeat(begins, sizes) + 1
+        return _table(rank, near, "rank")
+
+    def by_distance(self, n_bins: int = 8) -> pd.DataFrame:
+        """Mean φ of neighbours by their distance now, for each game; bins hold as many real ones.
+
+        Returns
+        -------
+        DataFrame
+            game, distance (median of the bin), mean, low, high, n_values, n_blocks.
+        """
+        real = self._values(REAL, "neighbor").rows["distance"].to_numpy(float)
+        if not len(real):
+            columns = ["game", "distance", "mean", "low", "high", "n_values", "n_blocks"]
+            return pd.DataFrame(columns=columns)
+        edges = np.unique(np.quantile(real, np.linspace(0, 1, n_bins + 1)))[1:-1]
+        place = np.searchsorted(edges, real, side="right")
+        middle = np.array([np.median(real[place == i]) for i in range(len(edges) + 1)])
         parts = []
-        for name in (REAL, RANDOM, OTHER_TIME):
-            rows = near["game"] == name
-            if rows.any():
-                part = self._grouped(near[rows], place[rows].map(lambda i: i.mid), "distance")
-                parts.append(part.assign(game=name))
-        return pd.concat(parts, ignore_index=True)
-
-    def _grouped(self, rows: pd.DataFrame, key: pd.Series, name: str) -> pd.DataFrame:
-        lines = []
-        for value, part in rows.groupby(key.to_numpy(), sort=True):
-            found = block_mean(part["phi"].to_numpy(), part["block"])
-            lines.append((value, *found))
-        columns = [name, "mean", "low", "high", "n_values", "n_blocks"]
-        return pd.DataFrame(lines, columns=columns)
+        for game in (REAL, RANDOM, OTHER_TIME):
+            near = self._values(game, "neighbor")
+            at = np.searchsorted(edges, near.rows["distance"].to_numpy(float), side="right")
+            part = _table(middle[at], near, "distance")
+            parts.append(part.assign(game=game))
+        found = pd.concat([part for part in parts if len(part)], ignore_index=True)
+        return found[["game", *found.columns[:-1]]]
 
     def compare(self, other: Attribution) -> pd.DataFrame:
         """Subtract another explanation of the same targets, paired, with intervals over blocks.
@@ -339,11 +349,48 @@ class Attribution:
         return cls(*tables, settings)
 
 
-def _together(targets: pd.DataFrame, game: str) -> pd.Series:
-    """φ of all neighbours as one player against the past, unbiased by any largest."""
-    alone = targets["error_none"] - targets[f"error_neighbors{game}"]
-    added = targets["error_past"] - targets[f"error_all{game}"]
-    return 0.5 * (alone + added)
+@dataclass(frozen=True)
+class _Values:
+    """Rows of ``local``, added up by target."""
+
+    rows: Any
+
+    @property
+    def target(self) -> np.ndarray:
+        return self.rows["target"].to_numpy(int)
+
+    def size(self, n: int) -> np.ndarray:
+        return np.bincount(self.target, minlength=n)
+
+    def sum(self, n: int, act: Any = None, column: str = "phi") -> np.ndarray:
+        if column not in self.rows:
+            return np.full(n, np.nan)
+        values = self.rows[column].to_numpy(float)
+        return np.bincount(self.target, values if act is None else act(values), minlength=n)
+
+    def mean(self, n: int, act: Any = None) -> np.ndarray:
+        size = self.size(n)
+        return np.where(size > 0, self.sum(n, act) / np.maximum(size, 1), np.nan)
+
+    def largest(self, n: int) -> np.ndarray:
+        found = np.full(n, -np.inf)
+        np.maximum.at(found, self.target, self.rows["phi"].to_numpy(float))
+        return np.where(np.isfinite(found), found, np.nan)
+
+
+def _table(key: np.ndarray, near: _Values, name: str) -> pd.DataFrame:
+    """Mean φ of rows with the same key."""
+    phi, block = near.rows["phi"].to_numpy(float), near.rows["block"].to_numpy()
+    lines = [(k, *block_mean(phi[key == k], block[key == k])) for k in pd.unique(np.sort(key))]
+    return pd.DataFrame(lines, columns=[name, "mean", "low", "high", "n_values", "n_blocks"])
+
+
+def _groups(targets: Any, names: list[str]) -> list[tuple[tuple[Any, ...], np.ndarray]]:
+    """Keys of groups and their rows; without names all rows."""
+    if not names:
+        return [((), np.arange(len(targets)))]
+    found = targets.groupby(names, sort=True).indices
+    return [(key if isinstance(key, tuple) else (key,), rows) for key, rows in found.items()]
 
 
 def block_mean(values: np.ndarray, block: Any) -> tuple[float, float, float, int, int]:

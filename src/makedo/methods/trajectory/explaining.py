@@ -39,7 +39,6 @@ class Rules:
     players: str = "each"
     null: str = "random_neighbor"
     null_mode: str = "separate"
-    align: bool = True
     index: str = "shapley"
     estimator: str = "auto"
     budget: int = 1024
@@ -80,7 +79,7 @@ def games_of(
     seeds = windows.seeds(rules.random_state)
     cues = windows.cues()
     if name == RANDOM:
-        cues = _with_neighbors(cues, donors.neighbors(windows, seeds, rules.align))
+        cues = _with_neighbors(cues, donors.neighbors(windows, seeds))
     elif name == OTHER_TIME:
         assert others is not None
         tracks, present, kind = others.neighbors(windows, seeds, rules.radius)
@@ -90,7 +89,7 @@ def games_of(
     swapped = None
     if rules.absent_neighbor == "random":
         other_seeds = seeds + np.uint64(1)  # not those of the random neighbours themselves
-        swapped = donors.neighbors(windows, other_seeds, rules.align)
+        swapped = donors.neighbors(windows, other_seeds)
         swapped = _padded(swapped, cues.present.shape[1])
     past = absent_pasts(windows, rules, donors, seeds)
     return Games(cues, past, swapped, players_of(cues, rules.players), seeds, windows.future)
@@ -140,7 +139,7 @@ def _with_stranger(
     kind = cues.neighbor_kind[np.arange(len(cues)), nearest]
     kind = np.where(windows.present.any(1), kind, usual)[:, None].astype(np.int32)
     one = replace(windows, present=np.ones((len(cues), 1), bool), neighbor_kind=kind)
-    track = donors.neighbors(one, seeds, rules.align)  # (n, 1, n_past, 2)
+    track = donors.neighbors(one, seeds)  # (n, 1, n_past, 2)
     return replace(
         cues,
         neighbors=np.concatenate([cues.neighbors, track], axis=1),

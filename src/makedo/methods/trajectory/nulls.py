@@ -114,15 +114,14 @@ class Donors:
             max(LONG_AGO, 2 * n_steps * windows.seconds_per_step),
         )
 
-    def neighbors(self, windows: Windows, seeds: np.ndarray, align: bool = True) -> np.ndarray:
+    def neighbors(self, windows: Windows, seeds: np.ndarray) -> np.ndarray:
         """A donor of the same kind in the place of each neighbour, (n, M, n_past, 2).
 
-        NaN where there is none to be had.  Without ``align`` donors keep the direction that they
-        had in their own scene's coordinates relative to x.
+        It keeps its place relative to the target's direction.  NaN where there is none to be had.
         """
         n, M = windows.present.shape
         found = np.full((n, M, *self.track.shape[1:]), np.nan)
-        turn = heading(windows.past) if align else np.zeros(n)
+        turn = heading(windows.past)
         for k in np.unique(windows.neighbor_kind[windows.present]):
             pool = np.flatnonzero(self.kind == windows.kinds[k])
             wanted = windows.present & (windows.neighbor_kind == k)

@@ -8,6 +8,7 @@ coalitions of one target see the same random draws.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,31 +18,16 @@ import numpy as np
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count
 from makedo.data.windows import Cues
+from makedo.methods.trajectory import metrics
 from makedo.methods.trajectory.absent import Games
 
 METRICS = ("minade", "minfde", "ade", "fde", "nll", "change")
-UNITS = {"nll": "nats"}  # all others are lengths
+UNITS = {"nll": "nats"}  # all others are in metres
 ROWS = 16_384  # coalitions a call of the predictor, at K = 1
 FEWEST_ROWS = 512
-LOG_DENSITY_MOST = 6.0  # clamp of the log-density of a step, as in the official code
+MOST_LOG_DENSITY = 6.0  # of a step; a surer model gains nothing, as in the official code
 SAME = 1e-5  # relative: what a row may change by standing beside other rows
 N_CHECKED = 8  # targets that are predicted alone as well
-
-
-# --- errors of samples ----------------------------------------------------------------------------
-
-
-def error(metric: str, samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Error of each row in metres.
-
-    samples (R, K, n_steps, 2), truth (R, n_steps, 2), or of "change" (R, K, n_steps, 2) -> (R,).
-    """
-    if metric == "change":
-        return np.linalg.norm(samples - truth, axis=-1).mean((1, 2))
-    if metric in ("minfde", "fde"):
-        samples, truth = samples[:, :, -1:], truth[:, -1:]
-    distance = np.linalg.norm(samples - truth[:, None], axis=-1).mean(-1)  # (R, K)
-    return distance.min(1) if metric.startswith("min") else distance.mean(1)
 
 
 # --- predictors -----------------------------------------------------------------------------------
@@ -121,8 +107,6 @@ class Value:
     ----------
     n_rows : int
         Rows that were predicted.
-    seconds : float
-        What the predictor took for them.
     common_noise : bool
         Whether a target's row is the same each time, so that its noise cancels in differences.
     """
@@ -140,11 +124,6 @@ class Value:
         self.rows = rows or max(FEWEST_ROWS, ROWS // n_samples)
         self.n_rows, self.common_noise = 0, True
         self._n_answered: int | None = None  # K that the predictor gives
-        if metric == "nll" and not hasattr(self.predictor, "density"):
-            raise MakedoInputError(
-                'metric="nll" needs a predictor with density(cues, future), which gives the '
-                'log-density of what happened. Take metric="minade".'
-            )
 
     def __call__(
         self, games: Games, game: np.ndarray, members: np.ndarray, reference: Any = None
@@ -166,19 +145,18 @@ class Value:
         n_draws = games.absent_past.shape[1]
         row, draw = _each_draw(members[:, 0], n_draws)
         total = np.zeros(len(game))
-        encoded = self._encoded(games)
-        for begin in range(0, len(row), self.rows):
-            part = slice(begin, begin + self.rows)
+        for part in portions(len(row), self.rows):
             lines = row[part]
-            found = self._error(games, game[lines], draw[part], members[lines], reference, encoded)
-            np.add.at(total, lines, found)
+            cues = games.compose(game[lines], draw[part], members[lines])
+            np.add.at(total, lines, self._errors(games, game[lines], cues, reference))
+        self.n_rows += len(row)
         return -total / np.where(members[:, 0], 1, n_draws)
 
     def reference(self, games: Games) -> np.ndarray | None:
         """The predictions with all cues, for "change"; else None."""
         if self.metric != "change":
             return None
-        return self._predict(games.cues, games.seeds, games.future.shape[1])
+        return self.samples(games.cues, games.seeds, games.future.shape[1])
 
     def check(self, games: Games) -> None:
         """Predict a few targets alone and among others: noise and batch must not matter."""
@@ -186,13 +164,13 @@ class Value:
         n_steps = few.future.shape[1]
         if not len(few) or self.metric == "nll":
             return
-        together = self._predict(few.cues, few.seeds, n_steps)
+        together = self.samples(few.cues, few.seeds, n_steps)
         alone = np.concatenate(
-            [self._predict(few.cues.take([i]), few.seeds[[i]], n_steps) for i in range(len(few))]
+            [self.samples(few.cues.take([i]), few.seeds[[i]], n_steps) for i in range(len(few))]
         )
         scale = np.abs(together - few.cues.past[:, None, -1:]).max() + 1.0
         worst = float(np.abs(together - alone).max())
-        self.common_noise = worst <= SAME * scale
+        self.common_noise = bool(worst <= SAME * scale)
         if not self.common_noise:
             warnings.warn(
                 f"The predictor gives one target other positions (by up to {worst:.2g}) when it is "
@@ -203,42 +181,35 @@ class Value:
                 stacklevel=4,
             )
 
+    def samples(self, cues: Cues, seeds: np.ndarray, n_steps: int) -> np.ndarray:
+        """Ask the predictor in calls of some rows, and check its answers, (B, K, n_steps, 2)."""
+        parts = portions(len(cues), self.rows)
+        found = [self._ask(cues.take(part), seeds[part], n_steps) for part in parts]
+        return np.concatenate(found) if found else np.zeros((0, self.n_samples, n_steps, 2))
+
     # --- inside -----------------------------------------------------------------------------------
 
-    def _error(
-        self,
-        games: Games,
-        game: np.ndarray,
-        draw: np.ndarray,
-        members: np.ndarray,
-        reference: np.ndarray | None,
-        encoded: Any,
+    def _errors(
+        self, games: Games, game: np.ndarray, cues: Cues, reference: np.ndarray | None
     ) -> np.ndarray:
-        """Errors of rows (r,)."""
-        self.n_rows += len(game)
+        """Errors of rows (r,), in one call of the predictor."""
         seeds, future = games.seeds[game], games.future[game]
-        if self.metric == "nll":
-            cues = games.compose(game, draw, members)
-            return -np.asarray(self.predictor.density(cues, future), float)
-        truth = future if reference is None else reference[game]
+        if self.metric == "nll" and hasattr(self.predictor, "density"):
+            return -log_density(self.predictor, cues, future)
         total = np.zeros(len(game))
         for repeat in range(self.n_repeats):
-            noise = seeds + np.uint64(repeat)
-            if encoded is None:
-                cues = games.compose(game, draw, members)
-                samples = self._predict(cues, noise, future.shape[1])
-            else:
-                samples = self._decode(encoded, games, game, draw, members, noise)
-            total += error(self.metric, samples, truth)
+            samples = self._ask(cues, seeds + np.uint64(repeat), future.shape[1])
+            if reference is None:
+                total += metrics.METRICS[self.metric](samples, future)
+            else:  # each sample against its twin
+                total += np.linalg.norm(samples - reference[game], axis=-1).mean((1, 2))
         return total / self.n_repeats
 
-    def _predict(self, cues: Cues, seeds: np.ndarray, n_steps: int) -> np.ndarray:
+    def _ask(self, cues: Cues, seeds: np.ndarray, n_steps: int) -> np.ndarray:
         answer = self.predictor.predict(
             cues, n_samples=self.n_samples, n_steps=n_steps, seeds=seeds
         )
-        return self._same_samples(checked(answer, len(cues), self.n_samples, n_steps))
-
-    def _same_samples(self, found: np.ndarray) -> np.ndarray:
+        found = checked(answer, len(cues), self.n_samples, n_steps)
         if self._n_answered is None:
             self._n_answered = found.shape[1]
         if found.shape[1] != self._n_answered:
@@ -249,12 +220,23 @@ class Value:
             )
         return found
 
-    def _encoded(self, games: Games) -> Any:
-        """What a predictor with hooks computes once for all coalitions of a target, or None."""
-        return None
 
-    def _decode(self, encoded: Any, games: Games, *rows: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+def log_density(predictor: Any, cues: Cues, future: np.ndarray) -> np.ndarray:
+    """Log-density of the futures under the predictor, (B,), clamped from above if it can."""
+    clamps = "clamp" in inspect.signature(predictor.density).parameters
+    found = predictor.density(cues, future, **({"clamp": MOST_LOG_DENSITY} if clamps else {}))
+    found = np.asarray(found, float)
+    if found.shape != (len(cues),) or not np.isfinite(found).all():
+        raise MakedoInputError(
+            f"The predictor's density gave shape {found.shape} or values that are not finite. It "
+            f"must give one log-density a row: {(len(cues),)}."
+        )
+    return found
+
+
+def portions(n: int, size: int) -> list[slice]:
+    """Rows 0 … n in stretches of at most ``size``."""
+    return [slice(begin, begin + size) for begin in range(0, n, size)]
 
 
 def _each_draw(has_past: np.ndarray, n_draws: int) -> tuple[np.ndarray, np.ndarray]:
