@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -206,9 +206,8 @@ class Tracks:
 
     def select(self, kept: np.ndarray) -> Tracks:
         """Only the positions in the mask ``kept`` (n,); scenes keep their numbers and clocks."""
-        parts = (self.scene, self.agent, self.step, self.frame, self.xy, self.kind)
-        rows: list[Any] = [part[kept] for part in parts]
-        return Tracks(self.scenes, self.groups, self.kinds, *rows, self.seconds_per_step)
+        rows = ("scene", "agent", "step", "frame", "xy", "kind")
+        return replace(self, **{name: getattr(self, name)[kept] for name in rows})
 
     def of_scenes(self, chosen: Sequence[str] | Callable[[str], bool]) -> Tracks:
         """Only some scenes, by name or by what a function says of the name."""

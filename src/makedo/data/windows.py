@@ -50,9 +50,8 @@ class Cues:
 
     def take(self, rows: Any) -> Cues:
         """Some rows, by position, slice or mask."""
-        parts = (self.past, self.neighbors, self.present, self.kind, self.neighbor_kind)
-        chosen: list[Any] = [part[rows] for part in parts]
-        return Cues(*chosen, self.seconds_per_step)
+        names = ("past", "neighbors", "present", "kind", "neighbor_kind")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def alone(self) -> Cues:
         """The same without any neighbour."""
