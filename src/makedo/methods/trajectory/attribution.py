@@ -6,7 +6,6 @@ blocks (games, scenes, or stretches of time), whose number is always given.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = ["scene", "frame", "agent"]
 SHARED = ["target", *KEYS, "block"]  # columns that both tables have
-METADATA = b"makedo.attribution"
+METADATA = "makedo trajectory"
 MANY_BLOCKS = 20  # from here on a bootstrap; below, Student's t over blocks
 N_BOOT = 2000
 TOUCHED = 0.01  # metres or nats: a neighbour that brings more is counted
@@ -169,7 +168,8 @@ class Attribution:
                 f"summary: targets have no column {first(unknown)}. They have "
                 f"{', '.join(self.targets.columns)}."
             )
-        scores, block = self.scores(), self.targets["block"].to_numpy()
+        scores: Any = self.scores()
+        block = self.targets["block"].to_numpy()
         lines = []
         for key, rows in _groups(self.targets, names):
             for quantity in QUANTITIES:
@@ -226,7 +226,7 @@ class Attribution:
             at = np.searchsorted(edges, near.rows["distance"].to_numpy(float), side="right")
             part = _table(middle[at], near, "distance")
             parts.append(part.assign(game=game))
-        found = pd.concat([part for part in parts if len(part)], ignore_index=True)
+        found: Any = pd.concat([part for part in parts if len(part)], ignore_index=True)
         return found[["game", *found.columns[:-1]]]
 
     def compare(self, other: Attribution) -> pd.DataFrame:
@@ -288,11 +288,13 @@ class Attribution:
         """Both tables as one: each value with what its target's predictions are worth."""
         more = self.targets.drop(columns=[*KEYS, "block", "kind"])
         more = more.assign(target_kind=self.targets["kind"])
-        return self.local.merge(more, left_on="target", right_index=True, how="left")
+        found = self.local.merge(more, left_on="target", right_index=True, how="left")
+        found.attrs[METADATA] = dict(self.settings)  # Parquet keeps it, csv does not
+        return found
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, settings: Mapping[str, Any] | None = None) -> Any:
-        """The inverse of :meth:`to_frame`."""
+    def from_frame(cls, frame: Any) -> Attribution:
+        """The inverse of :meth:`to_frame`; a csv file has lost the settings."""
         local = ["target", *KEYS, "block", "game", "player", "kind", "distance", "phi", "se"]
         if lacking := [name for name in [*local, "error_all"] if name not in frame]:
             raise MakedoInputError(
@@ -307,34 +309,23 @@ class Attribution:
         targets = pd.concat([head, once[rest]], axis=1)
         number = pd.Series(range(len(targets)), index=targets.index)
         values = frame[local].assign(target=frame["target"].map(number)).reset_index(drop=True)
-        return cls(values, targets.reset_index(drop=True), dict(settings or {}))
+        return cls(values, targets.reset_index(drop=True), frame.attrs.get(METADATA, {}))
 
     def to_parquet(self, path: str | Path) -> None:
         """Write both tables and the settings as one file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         from makedo.core.persistence import replacing
 
-        table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
-        metadata = {**(table.schema.metadata or {}), METADATA: json.dumps(dict(self.settings))}
         with replacing(Path(path)) as fresh:
-            pq.write_table(table.replace_schema_metadata(metadata), fresh)
+            self.to_frame().to_parquet(fresh, index=False)
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> Attribution:
         """Read such a file, or the one that ``makedo trajectory explain`` wrote."""
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path)
-        settings = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
-        return cls.from_frame(table.to_pandas(), settings)
+        return cls.from_frame(pd.read_parquet(path))
 
     @classmethod
     def concat(cls, parts: Sequence[Attribution]) -> Attribution:
-        """Explanations of different targets as one: the order in which parts come does not matter
-        for any mean.
-        """
+        """Join explanations of different targets, such as those of shards; blocks stay apart."""
         local, targets, n, blocks = [], [], 0, 0
         for part in parts:
             shift = {"target": part.local["target"] + n, "block": part.local["block"] + blocks}
@@ -342,11 +333,11 @@ class Attribution:
             targets.append(part.targets.assign(block=part.targets["block"] + blocks))
             n += len(part)
             blocks += int(part.targets["block"].max()) + 1 if len(part) else 0
-        tables = (pd.concat(found, ignore_index=True) for found in (local, targets))
         settings = dict(parts[0].settings)
         for name in ("rows", "seconds"):
             settings[name] = sum(part.settings.get(name, 0) for part in parts)
-        return cls(*tables, settings)
+        values, worth = (pd.concat(found, ignore_index=True) for found in (local, targets))
+        return cls(values, worth, settings)
 
 
 @dataclass(frozen=True)

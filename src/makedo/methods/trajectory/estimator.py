@@ -66,6 +66,7 @@ PREDICTORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ridge": ("predictors", "LinearRidge", {}),
     "ridge_social": ("predictors", "LinearRidge", {"social": True}),
 }
+STEPS = 20  # of the progress of an explanation
 BASELINES = {  # beside what is explained, from the simplest
     "static": "stays where it is",
     "constant_velocity": "repeats its last step",
@@ -358,16 +359,24 @@ class TrajectoryAttributor(Estimator):
         check_is_fitted(self, "donors_")
         windows = self._windows(X)
         value = self._value()
-        started = time.perf_counter()
-        with Progress("explain", 0, self.verbose) as progress:
+        rules, started = self._rules(), time.perf_counter()
+        with Progress("explain", STEPS, self.verbose) as progress:
+            done, total = 0, len(windows) * (1 + len(rules.nulls))
 
-            def on_targets(name: str, n: int) -> None:
-                progress.total += 1
-                progress.advance(targets=n)
+            def on_targets(n: int) -> None:
+                nonlocal done
+                done += n
+                while progress.done < done * STEPS // total:
+                    progress.advance()
 
-            tables = explaining.explain(windows, value, self._rules(), self.donors_, on_targets)
-        seconds = time.perf_counter() - started
-        return Attribution(*tables, self._settings(windows, value, seconds))
+            tables = explaining.explain(windows, value, rules, self.donors_, on_targets)
+        found = {
+            "common_noise": value.common_noise,
+            "rows": value.n_rows,
+            "seconds": time.perf_counter() - started,
+            "block_unit": windows.block_unit,
+        }
+        return Attribution(*tables, self.settings() | found)
 
     def predict(self, X: Any, *, n_samples: int = 1) -> Any:
         """Where targets will be.
@@ -385,14 +394,14 @@ class TrajectoryAttributor(Estimator):
             the last position seen), agent, sample, step, x, y.
         """
         check_is_fitted(self, "donors_")
-        windows = X if isinstance(X, (Windows, Cues)) else self._windows(X)
-        cues = windows if isinstance(windows, Cues) else windows.cues()
-        seeds = np.zeros(len(cues), np.uint64)
-        if isinstance(windows, Windows):
-            seeds = windows.seeds(self.random_state)
         value = Value(self._predictor, "ade", n_samples)
-        found = value.samples(cues, seeds, self.n_future)  # (n, K, n_future, 2)
-        if isinstance(X, (Windows, Cues)):
+        if isinstance(X, Cues):
+            seeds = np.zeros(len(X), np.uint64)
+            found = value.samples(X, seeds, self.n_future)  # (n, K, n_future, 2)
+            return found[:, 0] if n_samples == 1 else found
+        windows = self._windows(X)
+        found = value.samples(windows.cues(), windows.seeds(self.random_state), self.n_future)
+        if isinstance(X, Windows):
             return found[:, 0] if n_samples == 1 else found
         return _positions(windows, found)
 
@@ -475,8 +484,8 @@ class TrajectoryAttributor(Estimator):
     def _value(self) -> Value:
         return Value(self._predictor, self.metric, self.n_samples, self.n_repeats)
 
-    def _settings(self, windows: Windows, value: Value, seconds: float) -> dict[str, Any]:
-        """How an explanation was made, in plain values."""
+    def settings(self) -> dict[str, Any]:
+        """How explanations are made, in plain values, for their reader."""
         names = (
             "metric", "n_samples", "absent_past", "absent_neighbor", "players", "index",
             "estimator", "budget", "n_permutations", "tolerance", "null", "null_mode", "radius",
@@ -486,11 +495,6 @@ class TrajectoryAttributor(Estimator):
             "predictor": self._called(),
             **{name: getattr(self, name) for name in names},
             "unit": UNITS.get(self.metric, "m"),
-            "common_noise": value.common_noise,
-            "rows": value.n_rows,
-            "seconds": seconds,
-            "block_unit": windows.block_unit,
-            "n_scenes": len(np.unique(windows.scene)),
         }
 
     def _called(self) -> str:

@@ -324,7 +324,7 @@ def explain(
     value: Value,
     rules: Rules,
     donors: Donors,
-    on_targets: Callable[[str, int], Any] = lambda name, n: None,
+    on_targets: Callable[[int], Any] = lambda n: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Values of all cues of all targets, and what each target's predictions are worth.
 
@@ -346,7 +346,7 @@ def explain(
             rows = np.arange(len(windows))
         else:  # without neighbours it is the real game
             rows = np.flatnonzero(games.cues.present.any(1))
-        played = play(games.take(rows), value, rules, lambda n, name=name: on_targets(name, n))
+        played = play(games.take(rows), value, rules, on_targets)
         parts.append(_local(windows.take(rows), games.take(rows), played, name, rules, rows))
         all_played[name] = (rows, played)
     return pd.concat(parts, ignore_index=True), _targets(windows, all_played)

@@ -169,9 +169,8 @@ def permutations(n: int, n_permutations: int, rng: np.random.Generator) -> Plan:
 
 def banzhaf_sample(n: int, n_coalitions: int, rng: np.random.Generator) -> Plan:
     """For each player so many coalitions, in which every other one is with probability 1/2."""
-    after: Any = rng.random((n_coalitions, 1, n, n)) < 0.5
-    after[..., np.arange(n), np.arange(n)] = True
-    return _from_marginals(after)
+    others = rng.random((n_coalitions, 1, n, n)) < 0.5
+    return _from_marginals(others | np.eye(n, dtype=bool))
 
 
 def stratified(n: int, n_samples: int, rng: np.random.Generator) -> Plan:

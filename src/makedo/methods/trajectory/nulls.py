@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from makedo.core.seeds import generator
+from makedo.methods.trajectory.draws import uniform
 
 if TYPE_CHECKING:
     from makedo.data.windows import Windows
@@ -28,18 +29,10 @@ MOST_DONORS = 2_000  # neighbours of each kind that are remembered
 TRIES = 8  # for a donor that is far enough, before a target goes without
 
 
-# --- random numbers that belong to a target -------------------------------------------------------
-
-
-def draws(seeds: np.ndarray, n: int, stream: int) -> np.ndarray:
-    """Numbers in [0, 1), n for each seed, (len(seeds), n), whatever other seeds stand beside it."""
+def drawn(seeds: np.ndarray, n: int, stream: int) -> np.ndarray:
+    """Numbers in (0, 1), n for each seed, (len(seeds), n); another stream has others."""
     with np.errstate(over="ignore"):
-        counter = np.arange(1, n + 1, dtype=np.uint64) + np.uint64(stream << 32)
-        z = seeds[:, None] + counter * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)) * 2.0**-53
+        return uniform(seeds + np.uint64(stream) * np.uint64(2**32 + 1), n)
 
 
 def heading(past: np.ndarray) -> np.ndarray:
@@ -151,7 +144,7 @@ class Donors:
             open_ = donor < 0
             if not open_.any():
                 break
-            at = draws(seeds, n_draws, stream + 16 * attempt) * len(pool)
+            at = drawn(seeds, n_draws, stream + 16 * attempt) * len(pool)
             tried = pool[at.astype(int)]
             near = np.abs(self.time[tried] - windows.time[:, None]) < self.apart
             same = self.scene[tried] == windows.scene[:, None]
@@ -207,7 +200,7 @@ class OtherTimes:
         n, M = windows.present.shape
         found = np.full((n, M, windows.past.shape[1], 2), np.nan)
         present, kind = np.zeros((n, M), bool), np.full((n, M), -1, np.int32)
-        u = draws(seeds, 1, stream=3)[:, 0]
+        u = drawn(seeds, 1, stream=3)[:, 0]
         for i in range(n):
             moment = self._moment(windows.scene[i], windows.time[i], u[i])
             if moment is None:
