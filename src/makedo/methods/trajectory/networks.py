@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from makedo.data.windows import Cues, Windows
 from makedo.methods.trajectory.attention import AttentionNet, Encoded, gaussian_log_density
 from makedo.methods.trajectory.draws import R2, spread_normal
 from makedo.methods.trajectory.local_frame import LocalFrame, Relations
+from makedo.methods.trajectory.metrics import ade, minade
 from makedo.methods.trajectory.predictors import ahead
 
 ROWS = 16_384  # rows decoded at once, each with all of its samples
@@ -367,11 +369,7 @@ class _Lesson:
         """What the training loop runs."""
         model, validate = self.model, None
         if valid is not None:
-            seeds = valid.seeds(model.random_state)
-
-            def validate() -> dict[str, float]:
-                return _errors(model, valid, seeds)
-
+            validate = partial(_errors, model, valid, valid.seeds(model.random_state))
         return Phase(
             "attention",
             {"net": self.net, "step": self.step},
@@ -434,8 +432,6 @@ def _latents(n: int, n_samples: int) -> Tensor:
 
 def _errors(model: AttentionPredictor, valid: Windows, seeds: np.ndarray) -> dict[str, float]:
     """ADE of the best guess, minADE20, and minus their sum as the score."""
-    from makedo.methods.trajectory.metrics import ade, minade
-
     cues, n_steps = valid.cues(), valid.future.shape[1]
     one = model.predict(cues, n_steps=n_steps)
     some = model.predict(cues, n_samples=20, n_steps=n_steps, seeds=seeds)
