@@ -272,8 +272,10 @@ def _read_arrays(path: Path) -> pd.DataFrame | None:
             if "xy" not in archive.files or archive["xy"].ndim != 3:
                 return None
             parts = {key: archive[key] for key in archive.files if key in ("xy", "agent", "kind")}
-    except ValueError as error:
-        raise MakedoInputError(f"{path.name}: not an npz of plain arrays ({error}).") from error
+    except ValueError as error:  # what numpy says of a file that is no archive, and of objects
+        raise MakedoInputError(
+            f"{path.name}: not an npz of plain arrays. Copy it again, or save it with np.savez."
+        ) from error
     rows = Rows.from_arrays(
         parts["xy"].astype(np.float64), parts.get("agent"), parts.get("kind"), path.name
     )

@@ -346,7 +346,7 @@ def _seconds_per_step(rows: Rows, per_step: np.ndarray, seconds_per_frame: float
             f"seconds_per_frame must be a number above 0. Got {seconds_per_frame!r}."
         )
     seconds = per_step * seconds_per_frame
-    usual = float(np.median(seconds))
+    usual = float(pd.Series(seconds).mode().iloc[0])
     other = np.abs(seconds / usual - 1) > OFF_GRID
     if other.any():
         names = [f"{rows.scenes[i]} {seconds[i]:.3g} s" for i in np.flatnonzero(other)]

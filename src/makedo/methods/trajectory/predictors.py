@@ -98,7 +98,8 @@ class Kalman(Estimator):
         """
         n_past, n_steps = windows.past.shape[1], windows.future.shape[1]
         track = np.concatenate([windows.past, windows.future], axis=1) - windows.past[:, -1:]
-        moments = np.einsum("nsd,ntd->st", track, track) / (2 * len(track))
+        flat = track.swapaxes(0, 1).reshape(n_past + n_steps, -1)  # both axes alike
+        moments = flat @ flat.T / flat.shape[1]
 
         def cost(logs: np.ndarray) -> float:
             """Minus the mean log density, through second moments: no pass over the data."""
