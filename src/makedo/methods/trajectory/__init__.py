@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from makedo.methods.trajectory.attribution import Attribution as Attribution
     from makedo.methods.trajectory.estimator import TrajectoryAttributor as TrajectoryAttributor
     from makedo.methods.trajectory.game import shapley_of as shapley_of
+    from makedo.methods.trajectory.networks import AttentionPredictor as AttentionPredictor
     from makedo.methods.trajectory.predictors import ConstantVelocity as ConstantVelocity
     from makedo.methods.trajectory.predictors import Kalman as Kalman
     from makedo.methods.trajectory.predictors import LinearRidge as LinearRidge
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOM = "makedo.methods.trajectory"
 HOMES = {
+    "AttentionPredictor": f"{ROOM}.networks",
     "Attribution": f"{ROOM}.attribution",
     "ConstantVelocity": f"{ROOM}.predictors",
     "Cues": "makedo.data.windows",
@@ -33,6 +35,7 @@ HOMES = {
     "shapley_of": f"{ROOM}.game",
 }
 __all__ = [
+    "AttentionPredictor",
     "Attribution",
     "ConstantVelocity",
     "Cues",

@@ -14,7 +14,7 @@ An absent neighbour is "removed", or replaced by a "random" one that was as near
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,16 +94,25 @@ class Games:
         """
         cues = self.cues.take(game)
         past = np.where(members[:, :1, None], cues.past, self.absent_past[game, draw])
-        shown = np.take_along_axis(members, self.player[game], axis=1)  # (R, M)
+        shown = self.shown(game, members)
         if self.absent_neighbors is None:
-            return _replace(cues, past, cues.neighbors, cues.present & shown)
+            return replace(cues, past=past, present=shown)
         other = self.absent_neighbors[game]  # (R, M, n_past, 2)
         neighbors = np.where(shown[..., None, None], cues.neighbors, other)
         there = cues.present & (shown | np.isfinite(other[..., -1, 0]))
-        return _replace(cues, past, neighbors, there)
+        return replace(cues, past=past, neighbors=neighbors, present=there)
 
+    def shown(self, game: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Which neighbours are there in coalitions, (R, M)."""
+        there = np.take_along_axis(members, self.player[game], axis=1)
+        return there & self.cues.present[game]
 
-def _replace(cues: Cues, past: np.ndarray, neighbors: np.ndarray, present: np.ndarray) -> Cues:
-    from dataclasses import replace
+    def variants(self) -> Cues:
+        """All cues with each past there may be: with its own, then with each way of an absent one.
 
-    return replace(cues, past=past, neighbors=neighbors, present=present)
+        Row ``game`` of the first B has the past, row ``(1 + draw) · B + game`` lacks it.
+        """
+        n_ways = 1 + self.absent_past.shape[1]
+        pasts = [self.cues.past, *np.moveaxis(self.absent_past, 1, 0)]
+        every = self.cues.take(np.tile(np.arange(len(self)), n_ways))
+        return replace(every, past=np.concatenate(pasts))

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -65,7 +65,30 @@ PREDICTORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "kalman": ("predictors", "Kalman", {}),
     "ridge": ("predictors", "LinearRidge", {}),
     "ridge_social": ("predictors", "LinearRidge", {"social": True}),
+    "attention": ("networks", "AttentionPredictor", {}),
+    "attention_alone": ("networks", "AttentionPredictor", {"neighbors": False}),
 }
+
+
+class _Ours(Mapping[str, type]):
+    """Classes of our predictors by name, imported when asked for: some need torch."""
+
+    homes: ClassVar = {cls: module for module, cls, _ in PREDICTORS.values()}
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(import_module(f"{ROOM}.{self.homes[name]}"), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.homes)
+
+    def __len__(self) -> int:
+        return len(self.homes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.homes
+
+
+OURS = _Ours()
 STEPS = 20  # of the progress of an explanation
 BASELINES = {  # beside what is explained, from the simplest
     "static": "stays where it is",
@@ -85,9 +108,10 @@ class TrajectoryAttributor(Estimator):
 
     Parameters
     ----------
-    predictor : str, object or function, default="ridge_social"
+    predictor : str, object or function, default="attention"
         What is explained.  By name, trained by ``fit``: "static", "constant_velocity", "kalman",
-        "ridge", "ridge_social"; or an unfitted one of :mod:`makedo.methods.trajectory`.  An object
+        "ridge", "ridge_social", "attention" (a network), "attention_alone" (without neighbours); or
+        an unfitted one of :mod:`makedo.methods.trajectory`.  An object
         with ``predict(cues, *, n_samples, n_steps, seeds)`` or a function ``(past, neighbors,
         present, n_samples, seeds)`` is taken as it is: it gives positions (rows, samples, steps,
         2), and random numbers only from the seeds of its rows.
@@ -197,6 +221,7 @@ class TrajectoryAttributor(Estimator):
     np.float64(0.0)
     """
 
+    _parts: ClassVar[Mapping[str, type]] = OURS
     _constraints: ClassVar = {
         "predictor": Either(
             (
@@ -231,7 +256,7 @@ class TrajectoryAttributor(Estimator):
 
     def __init__(
         self,
-        predictor: str | Any = "ridge_social",
+        predictor: str | Any = "attention",
         *,
         metric: str = "minade",
         n_samples: int = 20,
@@ -323,9 +348,9 @@ class TrajectoryAttributor(Estimator):
         started = time.perf_counter()
         self.donors_ = Donors.of(windows, self.random_state)
         self.baselines_ = {name: _trained(_named(name), windows) for name in BASELINES}
-        if (ours := self._unfitted()) is not None:
+        if (ours := self._ours()) is not None:
             more = {"on_step": on_step, "checkpoint_dir": checkpoint_dir}
-            self.predictor_ = _trained(ours, windows, random_state=self.random_state, **more)
+            self.predictor_ = ours if _is_fitted(ours) else _trained(ours, windows, **more)
         elif hasattr(self, "predictor_"):
             del self.predictor_
         history = getattr(getattr(self, "predictor_", None), "history_", None)
@@ -458,13 +483,14 @@ class TrajectoryAttributor(Estimator):
         """What is explained, ready to predict."""
         return self.predictor_ if hasattr(self, "predictor_") else as_predictor(self.predictor)
 
-    def _unfitted(self) -> Any:
-        """One of ours to be trained, or None where a ready one was given."""
+    def _ours(self) -> Any:
+        """A predictor of the room, made by name, a copy to be trained, or a trained one as it is."""
         if isinstance(self.predictor, str):
-            return _named(self.predictor, max_epochs=self.max_epochs, device=self.device)
-        ours = isinstance(self.predictor, Estimator)
-        learnt = any(name.endswith("_") for name in vars(self.predictor)) if ours else True
-        return None if learnt else clone(self.predictor)
+            names = ("max_epochs", "device", "verbose", "random_state")
+            return _named(self.predictor, **{name: getattr(self, name) for name in names})
+        if not isinstance(self.predictor, Estimator):
+            return None
+        return self.predictor if _is_fitted(self.predictor) else clone(self.predictor)
 
     def _windows(self, X: Any) -> Windows:
         if isinstance(X, Windows):
@@ -526,8 +552,7 @@ class TrajectoryAttributor(Estimator):
 
 
 def _class_of(name: str) -> Any:
-    module, cls, _ = PREDICTORS[name]
-    return getattr(import_module(f"{ROOM}.{module}"), cls)
+    return OURS[PREDICTORS[name][1]]
 
 
 def _named(name: str, **more: Any) -> Any:
@@ -536,6 +561,10 @@ def _named(name: str, **more: Any) -> Any:
     known = inspect.signature(cls).parameters
     taken = {key: value for key, value in more.items() if key in known and value is not None}
     return cls(**{**PREDICTORS[name][2], **taken})
+
+
+def _is_fitted(predictor: Any) -> bool:
+    return any(name.endswith("_") for name in vars(predictor))
 
 
 def _trained(predictor: Any, windows: Windows, **more: Any) -> Any:
@@ -547,10 +576,9 @@ def _trained(predictor: Any, windows: Windows, **more: Any) -> Any:
 
 def _restored(state: Mapping[str, Any]) -> Any:
     """A predictor of the room from its state; the class is looked up by its name among ours."""
-    for module, cls, _ in PREDICTORS.values():
-        if cls == state["class"]:
-            return getattr(import_module(f"{ROOM}.{module}"), cls).from_state(state)
-    raise MakedoInputError(f"the predictor is a {state['class']!s:.40}, which is none of ours.")
+    if state["class"] not in OURS:
+        raise MakedoInputError(f"the predictor is a {state['class']!s:.40}, which is none of ours.")
+    return OURS[state["class"]].from_state(state)
 
 
 def _positions(windows: Windows, found: np.ndarray) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from makedo.methods.trajectory.game import Marginals, Plan
 from makedo.methods.trajectory.nulls import Donors, OtherTimes
 from makedo.methods.trajectory.value import Value
 
-PORTION = 1 << 17  # coalitions whose values are held at once
+PORTION, MOST_GAMES = 1 << 17, 4096  # coalitions and games whose values are held at once
 REAL, RANDOM, OTHER_TIME = "real", "random", "other time"  # names of the games
 PAST, NEIGHBORS, STRANGER = "past", "neighbors", "random neighbor"  # names of players
 FIRST_ROUND = 8  # permutations before a tolerance is first looked at
@@ -222,7 +222,7 @@ def play(
         rows = np.flatnonzero(n_players == n)
         shared = rules.plan(n, 0).is_exact
         size = len(_asked_of_all(rules, n).coalitions)
-        step = max(1, PORTION // size)
+        step = min(MOST_GAMES, max(1, PORTION // size))
         for begin in range(0, len(rows), step):
             some = rows[begin : begin + step]
             part = games.take(some)

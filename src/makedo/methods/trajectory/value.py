@@ -12,7 +12,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from makedo.methods.trajectory.absent import Games
 
 METRICS = ("minade", "minfde", "ade", "fde", "nll", "change")
 UNITS = {"nll": "nats"}  # all others are in metres
-ROWS = 16_384  # coalitions a call of the predictor, at K = 1
-FEWEST_ROWS = 512
+ROWS = 16_384  # coalitions a call of the predictor
 MOST_LOG_DENSITY = 6.0  # of a step; a surer model gains nothing, as in the official code
 SAME = 1e-5  # relative: what a row may change by standing beside other rows
 N_CHECKED = 8  # targets that are predicted alone as well
@@ -99,9 +98,11 @@ class Value:
         K.
     n_repeats : int
         Values are averaged over so many calls: for a predictor that ignores the seeds.
-    rows : int, optional
-        Coalitions a call.  Default: 16,384 at one sample, fewer at more.  Results do not depend
-        on it.
+    rows : int
+        Coalitions a call; results do not depend on it.
+    hooks : bool
+        Whether to use ``encode`` and ``decode`` of a predictor that has them: then what coalitions
+        of a target share is computed once.
 
     Attributes
     ----------
@@ -117,11 +118,12 @@ class Value:
         metric: str = "minade",
         n_samples: int = 20,
         n_repeats: int = 1,
-        rows: int | None = None,
+        rows: int = ROWS,
+        hooks: bool = True,
     ):
         self.predictor, self.metric = as_predictor(predictor), metric
-        self.n_samples, self.n_repeats = n_samples, n_repeats
-        self.rows = rows or max(FEWEST_ROWS, ROWS // n_samples)
+        self.n_samples, self.n_repeats, self.rows = n_samples, n_repeats, rows
+        self.has_hooks = hooks and all(hasattr(self.predictor, n) for n in ("encode", "decode"))
         self.n_rows, self.common_noise = 0, True
         self._n_answered: int | None = None  # K that the predictor gives
 
@@ -145,10 +147,11 @@ class Value:
         n_draws = games.absent_past.shape[1]
         row, draw = _each_draw(members[:, 0], n_draws)
         total = np.zeros(len(game))
+        encoded = self._encoded(games)
         for part in portions(len(row), self.rows):
             lines = row[part]
-            cues = games.compose(game[lines], draw[part], members[lines])
-            np.add.at(total, lines, self._errors(games, game[lines], cues, reference))
+            rows = _Rows(game[lines], draw[part], members[lines])
+            np.add.at(total, lines, self._errors(games, rows, reference, encoded))
         self.n_rows += len(row)
         return -total / np.where(members[:, 0], 1, n_draws)
 
@@ -190,26 +193,49 @@ class Value:
     # --- inside -----------------------------------------------------------------------------------
 
     def _errors(
-        self, games: Games, game: np.ndarray, cues: Cues, reference: np.ndarray | None
+        self, games: Games, rows: _Rows, reference: np.ndarray | None, encoded: Any
     ) -> np.ndarray:
-        """Errors of rows (r,), in one call of the predictor."""
-        seeds, future = games.seeds[game], games.future[game]
+        """Errors of coalitions (r,), in one call of the predictor."""
+        future = games.future[rows.game]
         if self.metric == "nll" and hasattr(self.predictor, "density"):
-            return -log_density(self.predictor, cues, future)
-        total = np.zeros(len(game))
+            return -log_density(self.predictor, games.compose(*rows), future)
+        total = np.zeros(len(future))
         for repeat in range(self.n_repeats):
-            samples = self._ask(cues, seeds + np.uint64(repeat), future.shape[1])
+            samples = self._of_coalitions(games, rows, encoded, np.uint64(repeat))
             if reference is None:
                 total += metrics.METRICS[self.metric](samples, future)
             else:  # each sample against its twin
-                total += np.linalg.norm(samples - reference[game], axis=-1).mean((1, 2))
+                total += np.linalg.norm(samples - reference[rows.game], axis=-1).mean((1, 2))
         return total / self.n_repeats
+
+    def _encoded(self, games: Games) -> Any:
+        """What all coalitions of a target share, from a predictor that can split its work."""
+        if not self.has_hooks or games.absent_neighbors is not None or self.metric == "nll":
+            return None
+        return self.predictor.encode(games.variants())
+
+    def _of_coalitions(
+        self, games: Games, rows: _Rows, encoded: Any, repeat: np.uint64
+    ) -> np.ndarray:
+        """Positions (r, K, n_steps, 2)."""
+        seeds, n_steps = games.seeds[rows.game] + repeat, games.future.shape[1]
+        if encoded is None:
+            return self._ask(games.compose(*rows), seeds, n_steps)
+        variant = np.where(rows.members[:, 0], 0, 1 + rows.draw)
+        answer = self.predictor.decode(
+            encoded, variant * len(games) + rows.game, games.shown(rows.game, rows.members),
+            n_samples=self.n_samples, n_steps=n_steps, seeds=seeds,
+        )  # fmt: skip
+        return self._checked(answer, len(seeds), n_steps)
 
     def _ask(self, cues: Cues, seeds: np.ndarray, n_steps: int) -> np.ndarray:
         answer = self.predictor.predict(
             cues, n_samples=self.n_samples, n_steps=n_steps, seeds=seeds
         )
-        found = checked(answer, len(cues), self.n_samples, n_steps)
+        return self._checked(answer, len(cues), n_steps)
+
+    def _checked(self, answer: Any, n_rows: int, n_steps: int) -> np.ndarray:
+        found = checked(answer, n_rows, self.n_samples, n_steps)
         if self._n_answered is None:
             self._n_answered = found.shape[1]
         if found.shape[1] != self._n_answered:
@@ -219,6 +245,14 @@ class Value:
                 "number."
             )
         return found
+
+
+class _Rows(NamedTuple):
+    """Coalitions: which game, which way of an absent past, and who is there."""
+
+    game: np.ndarray
+    draw: np.ndarray
+    members: np.ndarray
 
 
 def log_density(predictor: Any, cues: Cues, future: np.ndarray) -> np.ndarray:
