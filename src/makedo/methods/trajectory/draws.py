@@ -1,0 +1,53 @@
+"""Random numbers that belong to a row, not to a call: common random numbers for coalitions.
+
+A row's draws depend on its seed alone.  Two rows with one seed, in one call or in two, among other
+rows or alone, get the same numbers; so a difference between their predictions is due to their cues.
+Numbers come from a hash of (seed, place), the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtri
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# Steps of the R2 lattice in the unit square (Roberts 2018): 1/p and 1/p², p the plastic number.
+PLASTIC = 1.324717957244746
+R2 = np.array([1 / PLASTIC, 1 / PLASTIC**2])
+
+
+def uniform(seeds: np.ndarray, *shape: int) -> np.ndarray:
+    """Numbers in (0, 1) for each seed, float64 (B, *shape).
+
+    Parameters
+    ----------
+    seeds : uint64 ndarray of shape (B,)
+    *shape : int
+    """
+    place = np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64)
+    state = _mixed(np.asarray(seeds, np.uint64))[:, None] + place * GOLDEN  # wraps around
+    bits = _mixed(state) >> np.uint64(11)  # 53 of them
+    return ((bits.astype(np.float64) + 0.5) / 2.0**53).reshape(len(seeds), *shape)
+
+
+def normal(seeds: np.ndarray, *shape: int) -> np.ndarray:
+    """Standard normal numbers for each seed, float64 (B, *shape)."""
+    return ndtri(uniform(seeds, *shape))
+
+
+def spread_normal(seeds: np.ndarray, n_samples: int) -> np.ndarray:
+    """Pairs of standard normal numbers that fill the plane evenly, float64 (B, n_samples, 2).
+
+    A lattice in the unit square, moved by a random amount that is the row's own and taken through
+    the inverse of the normal distribution: each pair is standard normal, and the ``n_samples`` of a
+    row do not crowd (randomised quasi-Monte Carlo).
+    """
+    start = uniform(seeds, 1, 2)
+    points = (start + np.arange(n_samples)[:, None] * R2) % 1.0  # (B, n_samples, 2)
+    return ndtri(np.clip(points, 1e-12, 1 - 1e-12))
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,73 @@
+"""SportVU: errors for players of games that were not learnt from, with and without neighbours.
+
+Every fifth game is for testing; windows begin every eight steps; only players are targets, and all
+others on the court are neighbours, the ball too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from makedo.core.results import Record, measured
+from makedo.core.tables import Pair, Row
+from makedo.data import catalog
+from makedo.data.windows import Windows, cut
+from makedo.methods.trajectory.networks import AttentionPredictor
+from makedo.methods.trajectory.predictors import ConstantVelocity, LinearRidge, Static
+from makedo.methods.trajectory.reproduce.walking import METRICS, judged
+
+TITLE = "SportVU, games not learnt from, 14,080 targets, the whole court"
+PLAYERS = ("team 1", "team 2")
+STRIDE = 8
+SETTINGS: dict[str, Any] = {
+    "place": True, "zoom": 0.0, "neighbor_dropout": 0.1, "n_train_samples": 10, "max_epochs": 15,
+}  # fmt: skip
+PREDICTORS: dict[str, Callable[[int], Any]] = {  # by the seed
+    "standing still": lambda seed: Static(),
+    "constant velocity": lambda seed: ConstantVelocity(),
+    "ridge, own past": lambda seed: LinearRidge(),
+    "ridge, own past and place": lambda seed: LinearRidge(place=True),
+    "ridge, neighbours": lambda seed: LinearRidge(place=True, social=True, radius=None),
+    "network, own past and place": lambda seed: AttentionPredictor(
+        neighbors=False, random_state=seed, device="cpu", **SETTINGS
+    ),
+    "network, neighbours": lambda seed: AttentionPredictor(
+        random_state=seed, device="cpu", **SETTINGS
+    ),
+}
+PAIRS = (
+    ("ridge, neighbours", "ridge, own past and place"),
+    ("network, neighbours", "network, own past and place"),
+    ("network, neighbours", "ridge, neighbours"),
+)
+
+
+def rows(seeds: Sequence[int]) -> list[Row | Pair]:
+    """A row for each predictor, then the differences."""
+    made: list[Row | Pair] = [
+        Row(TITLE, "nba_sportvu", name, partial(compute, name, seeds), seeds) for name in PREDICTORS
+    ]
+    return [*made, *(Pair(TITLE, "nba_sportvu", *pair) for pair in PAIRS)]
+
+
+def compute(name: str, seeds: Sequence[int]) -> list[Record]:
+    """The four errors of one predictor."""
+    train, test = windows()
+    found = {seed: judged(PREDICTORS[name](seed).fit(train), test, seed) for seed in seeds}
+    params = SETTINGS if name.startswith("network") else None
+    return [
+        measured(metric, "games", {s: found[s][key] for s in seeds}, params=params)
+        for key, metric in METRICS.items()
+    ]
+
+
+@lru_cache(maxsize=1)
+def windows() -> tuple[Windows, Windows]:
+    """Windows for training and for testing."""
+    train, test = catalog.load("nba_sportvu").split("games")
+    return (
+        cut(train, stride=STRIDE, targets=PLAYERS),
+        cut(test, stride=STRIDE, targets=PLAYERS),
+    )

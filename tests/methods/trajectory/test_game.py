@@ -1,0 +1,274 @@
+"""Shapley and Banzhaf values against axioms, closed forms, brute force and other libraries."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from makedo.methods.trajectory import game
+
+
+def table(n, seed=0, n_games=1):
+    """Values of all coalitions of random games, (n_games, 2^n)."""
+    return np.random.default_rng(seed).normal(size=(n_games, 2**n))
+
+
+def called(v):
+    """A table of values as a game that is called with coalitions."""
+    n = int(np.log2(len(v)))
+    return lambda S: v[S @ (1 << np.arange(n))]
+
+
+def values_of(plan, v):
+    return v[..., plan.coalitions @ (1 << np.arange(plan.coalitions.shape[1]))]
+
+
+def by_permutations(v, n):
+    """Shapley's own definition: the mean over all n! orders."""
+    phi = np.zeros(n)
+    for order in itertools.permutations(range(n)):
+        S = 0
+        for j in order:
+            phi[j] += v[S | 1 << j] - v[S]
+            S |= 1 << j
+    return phi / math.factorial(n)
+
+
+# --- exact values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_exact_values_are_the_mean_over_all_orders(n):
+    for v in table(n, n, 3):
+        phi, se = game.exact(n).solve(v)
+        np.testing.assert_allclose(phi, by_permutations(v, n), atol=1e-12)
+        assert (se == 0).all()
+
+
+@pytest.mark.parametrize("index", game.INDICES)
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_the_matrix_of_weights_gives_the_same(n, index):
+    v, plan = table(n, n, 3), game.exact(n, index)
+    A = game.index_weights(index, n)
+    np.testing.assert_allclose(plan.solve(values_of(plan, v))[0], v @ A.T, atol=1e-12)
+    np.testing.assert_allclose(A.sum(1), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9, 12])
+def test_shapley_values_add_up_to_what_all_bring(n):
+    v = table(n, n, 4)
+    phi, _ = game.exact(n).solve(v)
+    np.testing.assert_allclose(phi.sum(1), v[:, -1] - v[:, 0], atol=1e-12)
+
+
+def test_players_that_do_the_same_get_the_same_and_one_that_does_nothing_gets_nothing():
+    n = 6
+    members = game.all_coalitions(n)
+    size = np.random.default_rng(1).normal(size=(n + 1,))
+    v = size[members[:, :4].sum(1)] + np.where(members[:, 4], 0.7, 0)  # 0..3 alike, 5 does nothing
+    phi, _ = game.exact(n).solve(v)
+    np.testing.assert_allclose(phi[:4], phi[0], atol=1e-12)
+    assert abs(phi[4] - 0.7) < 1e-12 and phi[5] == 0
+    for index in game.INDICES:
+        assert game.exact(n, index).solve(values_of(game.exact(n, index), v))[0][5] == 0
+
+
+@pytest.mark.parametrize("index", game.INDICES)
+def test_values_are_linear_in_the_game(index):
+    plan = game.exact(5, index)
+    a, b = (values_of(plan, v) for v in table(5, 0, 2))
+    both = plan.solve(2.5 * a - 3 * b)[0]
+    np.testing.assert_allclose(both, 2.5 * plan.solve(a)[0] - 3 * plan.solve(b)[0], atol=1e-12)
+
+
+def test_banzhaf_is_the_mean_over_all_coalitions_without_the_player():
+    n, v = 5, table(5)[0]
+    expected = [
+        np.mean([v[S | 1 << j] - v[S] for S in range(2**n) if not S >> j & 1]) for j in range(n)
+    ]
+    np.testing.assert_allclose(game.exact(n, "banzhaf").solve(v)[0], expected, atol=1e-12)
+
+
+def test_leaving_out_and_coming_first_need_n_plus_two_coalitions():
+    n, v = 8, table(8)[0]
+    every = 2**n - 1
+    for index, expected in (
+        ("loo", [v[every] - v[every ^ 1 << j] for j in range(n)]),
+        ("first", [v[1 << j] - v[0] for j in range(n)]),
+    ):
+        plan = game.exact(n, index)
+        assert len(plan) == n + 2
+        np.testing.assert_allclose(plan.solve(values_of(plan, v))[0], expected, atol=1e-12)
+
+
+# --- closed forms ---------------------------------------------------------------------------------
+
+
+def additive(w):
+    return lambda S: S @ w
+
+
+def pairwise(w, W):
+    return lambda S: S @ w + np.einsum("ci,ij,cj->c", S, np.triu(W, 1), S)
+
+
+def test_of_an_additive_game_each_value_is_the_player_s_own_weight():
+    w = np.random.default_rng(0).normal(size=7)
+    for index in game.INDICES:
+        phi, _ = game.shapley_of(additive(w), 7, index=index)
+        np.testing.assert_allclose(phi, w, atol=1e-12)
+
+
+def test_of_a_pairwise_game_each_pair_is_shared_by_halves_and_one_pair_of_orders_is_exact():
+    rng, n = np.random.default_rng(0), 7
+    w, W = rng.normal(size=n), rng.normal(size=(n, n))
+    both = np.triu(W, 1) + np.triu(W, 1).T
+    expected = w + 0.5 * both.sum(1)
+    for index in ("shapley", "banzhaf"):
+        phi, _ = game.shapley_of(pairwise(w, W), n, index=index)
+        np.testing.assert_allclose(phi, expected, atol=1e-12)
+    one = game.permutations(n, 1, rng)
+    phi, se = one.solve(pairwise(w, W)(one.coalitions))
+    np.testing.assert_allclose(phi, expected, atol=1e-12)
+    assert np.isnan(se).all() and len(one) <= 2 * (n - 1) + 2
+
+
+def test_three_that_only_work_together_get_a_third_by_shapley_and_a_quarter_by_banzhaf():
+    def v(S):
+        return S.all(1).astype(float)
+
+    np.testing.assert_allclose(game.shapley_of(v, 3)[0], 1 / 3, atol=1e-12)
+    banzhaf = game.shapley_of(v, 3, index="banzhaf")[0]
+    np.testing.assert_allclose(banzhaf, 1 / 4, atol=1e-12)
+    assert abs(banzhaf.sum() - 0.75) < 1e-12
+
+
+def test_the_interaction_index_of_a_pairwise_game_is_the_pair_s_weight():
+    rng, n = np.random.default_rng(0), 5
+    w, W = rng.normal(size=n), rng.normal(size=(n, n))
+    v = pairwise(w, W)(game.all_coalitions(n))
+    for i, j in itertools.combinations(range(n), 2):
+        assert abs(game.interaction_weights(n, i, j) @ v - W[i, j]) < 1e-12
+    assert abs(game.interaction_weights(3, 0, 1) @ game.all_coalitions(3).all(1) - 0.5) < 1e-12
+
+
+def test_the_headline_of_two_players_is_the_exact_value_of_that_game():
+    v = table(2, 3, 5)
+    found = game.two_players(v)
+    phi, _ = game.exact(2).solve(v)
+    np.testing.assert_allclose(found["past"], phi[:, 0], atol=1e-12)
+    np.testing.assert_allclose(found["neighbors"], phi[:, 1], atol=1e-12)
+    np.testing.assert_allclose(found["interaction"], v @ game.interaction_weights(2, 0, 1))
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+def runs(make, v, n_runs=2000):
+    """φ and se of many runs, (n_runs, n)."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(n_runs):
+        plan = make(rng)
+        found.append(plan.solve(values_of(plan, v)))
+    return (np.stack(part) for part in zip(*found, strict=True))
+
+
+SAMPLERS = {
+    "permutation": (lambda n, rng: game.permutations(n, 8, rng), "shapley"),
+    "stratified": (lambda n, rng: game.stratified(n, 8, rng), "shapley"),
+    "banzhaf": (lambda n, rng: game.banzhaf_sample(n, 10, rng), "banzhaf"),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampled_values_are_unbiased_and_their_standard_error_is_their_spread(name):
+    n, (make, index) = 6, SAMPLERS[name]
+    v = table(n, 2)[0]
+    phi, se = runs(lambda rng: make(n, rng), v)
+    error = phi.std(0, ddof=1)
+    exact = game.exact(n, index).solve(v)[0]
+    assert (np.abs(phi.mean(0) - exact) < 3.5 * error / np.sqrt(len(phi))).all()
+    np.testing.assert_allclose(np.sqrt((se**2).mean(0)), error, rtol=0.1)  # a wrong √2 is 40 %
+    if name == "permutation":  # each pair of orders adds up
+        np.testing.assert_allclose(phi.sum(1), v[-1] - v[0], atol=1e-12)
+
+
+def test_the_kernel_estimate_adds_up_converges_and_is_exact_with_all_coalitions():
+    n = 8
+    v = table(n, 5)[0]
+    exact = game.exact(n).solve(v)[0]
+    spread = []
+    for budget in (40, 80, 160, 254):
+        phi, se = runs(lambda rng, b=budget: game.kernel(n, b, rng), v, 100)
+        np.testing.assert_allclose(phi.sum(1), v[-1] - v[0], atol=1e-9)
+        error = np.sqrt(((phi - exact) ** 2).mean())
+        spread.append(error)
+        if budget < 200:
+            assert 0.75 < np.sqrt((se**2).mean()) / error < 1.5
+    assert spread[0] > spread[1] > spread[2] > spread[3]
+    everything = game.kernel(n, 2**n, np.random.default_rng(0))
+    np.testing.assert_allclose(everything.solve(values_of(everything, v))[0], exact, atol=1e-10)
+    order = [0, 2**n - 1, *range(1, 2**n - 1)]  # the least squares themselves, nothing sampled
+    members = game.all_coalitions(n)[order]
+    weights = [game._kernel_weight(n, s) if 0 < s < n else 0 for s in members.sum(1)]
+    found = game._least_squares(members, np.array(weights)) @ v[order]
+    np.testing.assert_allclose(found, exact, atol=1e-10)
+
+
+def test_no_coalition_is_asked_for_twice_and_the_ends_come_first_and_last():
+    rng = np.random.default_rng(0)
+    for plan in (
+        game.permutations(5, 64, rng),
+        game.banzhaf_sample(5, 30, rng),
+        game.stratified(5, 9, rng),
+        game.kernel(9, 100, rng),
+        game.exact(4),
+    ):
+        assert len({tuple(row) for row in plan.coalitions.tolist()}) == len(plan)
+        assert not plan.coalitions[0].any() and plan.coalitions[-1].all()
+    assert len(game.permutations(5, 64, rng)) <= 32
+
+
+@pytest.mark.parametrize(
+    ("n", "how", "expected"),
+    [
+        (10, {}, 1024),
+        (10, {"budget": 512, "n_permutations": 4}, 2 * 9 * 4 + 2),
+        (11, {"n_permutations": 3}, 2 * 10 * 3 + 2),
+        (12, {"estimator": "exact"}, 4096),
+        (12, {"index": "loo"}, 14),
+        (0, {}, 1),
+    ],
+)
+def test_the_plan_is_exact_while_the_budget_has_room(n, how, expected):
+    plan = game.plan(n, np.random.default_rng(0), **how)
+    assert len(plan) <= expected and (len(plan) > 0.8 * expected)
+
+
+# --- other libraries ------------------------------------------------------------------------------
+
+
+def test_captum_finds_the_same():
+    torch = pytest.importorskip("torch")
+    attr = pytest.importorskip("captum.attr", reason="captum is not installed (extra bench)")
+    n = 5
+    v = table(n, 7)[0]
+
+    def forward(x):  # 1 where a player is in
+        S = (x > 0.5).numpy()
+        return torch.tensor(called(v)(S))
+
+    found = attr.ShapleyValues(forward).attribute(torch.ones(1, n), baselines=torch.zeros(1, n))
+    np.testing.assert_allclose(found[0].numpy(), game.shapley_of(called(v), n)[0], atol=1e-6)
+
+
+def test_shap_finds_the_same():
+    shap = pytest.importorskip("shap", reason="shap is not installed (extra bench)")
+    n = 5
+    v = table(n, 7)[0]
+    masker = shap.maskers.Independent(np.zeros((1, n)))
+    explain = shap.explainers.Exact(lambda X: called(v)(X > 0.5), masker)
+    found = explain(np.ones((1, n))).values[0]
+    np.testing.assert_allclose(found, game.shapley_of(called(v), n)[0], atol=1e-6)
