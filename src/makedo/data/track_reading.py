@@ -99,10 +99,9 @@ class Rows:
         """The rows of a table; ``scene`` is its name where no column tells scenes apart."""
         found = {role: columns.find(table, role, where) for role in vars(columns)}
         n = len(table)
-        alone = np.full(n, scene or "scene", object)
-        scenes, names = _codes(found["scene"], alone, "scene", where)
+        scenes, names = _codes(found["scene"], n, scene or "scene", "scene", where)
         groups = _group_of(found["group"], scenes, names, where)
-        kinds, kind_names = _codes(found["kind"], np.full(n, ONE_KIND, object), "kind", where)
+        kinds, kind_names = _codes(found["kind"], n, ONE_KIND, "kind", where)
         agent = _ids(found["agent"], where)
         time, seconds = _frames(found["frame"], where)
         xy = np.column_stack([_numbers(found[axis], axis, where) for axis in ("x", "y")])
@@ -334,13 +333,14 @@ def _order_of(agent: np.ndarray, where: str) -> np.ndarray:
 
 
 def _codes(
-    column: pd.Series | None, default: np.ndarray, role: str, where: str
+    column: pd.Series | None, n: int, default: str, role: str, where: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes (n,) int32 and what they stand for, as text in order."""
-    if column is not None and bool(column.isna().any()):
+    """Codes (n,) int32 and what they stand for, as text in order; all are ``default`` without."""
+    if column is None:
+        return np.zeros(n, np.int32), (default,)
+    if bool(column.isna().any()):
         raise MakedoInputError(f"{where}: column {column.name!r} for {role} has missing values.")
-    values = default if column is None else column.to_numpy()
-    codes, names = pd.factorize(values, sort=True)
+    codes, names = pd.factorize(column, sort=True)
     return codes.astype(np.int32), tuple(str(name) for name in names)
 
 
@@ -350,15 +350,15 @@ def _group_of(
     """The group of each scene; itself where nobody named groups."""
     if column is None:
         return scenes
-    pairs = pd.DataFrame({"scene": scene, "group": column.astype(str).to_numpy()})
-    pairs = pairs.drop_duplicates()
+    group, names = _codes(column, len(column), "", "group", where)
+    pairs = pd.DataFrame({"scene": scene, "group": group}).drop_duplicates()
     if len(pairs) != len(scenes):
         split = int(np.argmax(np.bincount(pairs["scene"].to_numpy())))
         raise MakedoInputError(
             f"{where}: scene {scenes[split]!r} lies in two groups of "
             f"{column.name!r}. A scene is part of one."
         )
-    return tuple(pairs.sort_values("scene")["group"])
+    return tuple(names[code] for code in pairs.sort_values("scene")["group"])
 
 
 def _renumbered(codes: np.ndarray, old: tuple[str, ...], new: tuple[str, ...]) -> np.ndarray:

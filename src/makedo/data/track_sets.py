@@ -108,18 +108,18 @@ def load_sportvu(name: str, file: Path, licence: str, source: str) -> TrackData:
         n_frames, n_agents, _ = parts["xy"].shape
         play = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
         names = [str(one) for one in parts["scene_names"]]
-        column = np.tile(np.arange(n_agents), n_frames)
+        games, game_of_play = np.unique([one.split("_")[2] for one in names], return_inverse=True)
+        row, column = np.repeat(play, n_agents), np.tile(np.arange(n_agents), n_frames)
+        team = np.minimum((column + 4) // 5, 2)  # column 0 is the ball
         table = pd.DataFrame(
             {
-                "scene": np.array(names, object)[np.repeat(play, n_agents)],
-                "game": np.array([one.split("_")[2] for one in names], object)[
-                    np.repeat(play, n_agents)
-                ],
+                "scene": pd.Categorical.from_codes(row, names),
+                "game": pd.Categorical.from_codes(game_of_play[row], games),
                 "frame": np.repeat(np.arange(n_frames) - begin[play], n_agents),
                 "agent": ids[play].ravel(),
                 "x": parts["xy"][..., 0].ravel(),
                 "y": parts["xy"][..., 1].ravel(),
-                "kind": np.where(column == 0, "ball", np.where(column < 6, "team 1", "team 2")),
+                "kind": pd.Categorical.from_codes(team, ["ball", "team 1", "team 2"]),
             }
         )
     except (KeyError, ValueError, IndexError) as error:

@@ -314,8 +314,10 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     A scene's step is the most frequent distance of two frames of an agent.
     """
     inside = ~(_changes(rows.agent_code) | _changes(rows.scene))
-    distance = pd.Series(np.diff(rows.frame, prepend=np.nan)[inside].round(6))
-    by_scene = distance.groupby(rows.scene[inside]).agg(lambda d: d.mode().iloc[0])
+    distance = np.diff(rows.frame, prepend=np.nan)[inside].round(6)
+    times = pd.Series(1, index=[rows.scene[inside], distance]).groupby(level=[0, 1]).size()
+    often = times.sort_values(ascending=False, kind="stable").index.to_frame(index=False)
+    by_scene = often.drop_duplicates(0).set_index(0)[1]
     usual = float(by_scene.mode().iloc[0]) if len(by_scene) else 1.0
     per_step = by_scene.reindex(range(len(rows.scenes)), fill_value=usual).to_numpy(np.float64)
     begin = pd.Series(rows.frame).groupby(rows.scene).transform("min").to_numpy()

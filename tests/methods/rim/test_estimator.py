@@ -186,7 +186,7 @@ def test_a_split_by_users_teaches_from_one_half_and_is_judged_on_the_other(event
     split = user_split(InteractionLog.read(events), random_state=1)
     model = RIM(intensity="hawkes").fit(split)
     table = model.evaluate(split)
-    assert set(table["candidate"]) == {"popularity", "without λ", "RIM"}
+    assert set(table["candidate"]) >= {"popularity", "without λ", "RIM"}
     items = table[table["ranking"] == "items"].set_index(["candidate", "top_k"])["precision"]
     assert (items["RIM"] == items["without λ"]).all()  # unchanged by construction
 
@@ -216,6 +216,29 @@ def test_candidates_and_targets_leave_out_what_was_seen_if_the_model_does(events
         found = table.loc[(ranking, "popularity")]
         assert found["chance"] == by_hand["chance"] > 0
         assert found["precision"] == pytest.approx(by_hand["precision"], abs=0.01)  # ties
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (RIM(), ["popularity", "own repeats", "without λ", "recent activity", "RIM"]),
+        (RIM(exclude_seen=True), ["popularity", "without λ", "recent activity", "RIM"]),
+        (RIM("personal_repeat", intensity="ema"), ["popularity", "without λ", "RIM"]),
+    ],
+)
+def test_what_a_model_is_compared_with_are_the_simple_models_by_that_name(events, model, expected):
+    split = temporal_split(InteractionLog.read(events), START + 80 * DAY, 14 * DAY)
+    table = clone(model).fit(split).evaluate(split, top_k=5)
+    of_users = table[table["ranking"] == "users"].set_index("candidate")["precision"]
+    assert of_users.index.tolist() == expected
+    simple = {
+        "own repeats": RIM("personal_repeat", intensity="ema"),
+        "recent activity": RIM(model.marks, intensity="ema", exclude_seen=model.exclude_seen),
+    }
+    for name in set(expected) & set(simple):
+        again = simple[name].fit(split).evaluate(split, top_k=5)
+        again = again.query("ranking == 'users' and candidate == 'RIM'")
+        assert again["precision"].item() == of_users[name]
 
 
 def test_later_events_are_what_a_model_is_judged_on(events):

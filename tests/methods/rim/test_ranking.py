@@ -140,6 +140,24 @@ def test_an_interval_over_users_covers_what_other_users_would_give():
     assert np.std(precision) > 0.01
 
 
+def test_the_interval_of_a_gain_is_as_wide_as_gains_vary_over_samples_of_users():
+    """Taking entries for fixed, as if each user stood in as many lists, doubles its width."""
+    rng = np.random.default_rng(4)
+    taste, gains, halves = rng.random(25), [], []
+    for _ in range(120):
+        activity = rng.gamma(0.5, size=250)
+        p = np.minimum(0.3 * activity[:, None] * taste, 1)
+        targets = sp.csr_matrix(rng.random(p.shape) < p)
+        pair = [
+            rank(p * rng.lognormal(0, noise, (250, 1)), targets, 10, "users", tie_orders=1)
+            for noise in (0.3, 1.5)
+        ]
+        found = gain(*pair, 10, ("near", "far"))
+        gains.append(found.gain)
+        halves.append((found.interval[1] - found.interval[0]) / 2)
+    assert np.mean(halves) == pytest.approx(1.96 * np.std(gains), rel=0.25)
+
+
 def test_a_gain_is_the_difference_and_is_paired_over_users():
     scores, targets = problem()
     better = scores + targets.toarray()

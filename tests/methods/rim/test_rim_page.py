@@ -33,7 +33,24 @@ def test_the_first_line_says_whether_lambda_pays_for_users_of_an_item(model, spl
     gain = judged.comparison("users").paired("RIM", "without λ")
     assert gain.clear == 1 and found.verdict.startswith("λ pays: 10 users listed for each item")
     assert gain.words in found.verdict
-    assert "changes nothing there" in found.summary[1]
+    assert "changes nothing there" in found.summary[-1]
+    assert sum("(intensity=ema)" in line for line in found.summary) == 1
+
+
+def test_where_own_repeats_are_better_the_first_line_says_so():
+    """Users come back to things of their own; EASE never lists what a user had for having it."""
+    rng = np.random.default_rng(0)
+    user = np.repeat(np.arange(120), rng.poisson(rng.gamma(1.0, 30, 120)) + 1)
+    item = (7 * user + rng.geometric(0.5, len(user))) % 60
+    own = pd.DataFrame({"user_id": user, "item_id": item})
+    own["timestamp"] = START + rng.integers(0, 100 * DAY, len(own))
+    log = InteractionLog.read(own.drop_duplicates())
+    split = temporal_split(log, START + 86 * DAY, "14D")
+    first = report(RIM(horizon="14D").fit(split), split).verdict
+    assert first.startswith("What each user had before will do (marks=personal_repeat): 10 users")
+    assert "own repeats beats RIM" in first
+    again = report(RIM("personal_repeat", horizon="14D").fit(split), split)
+    assert "had before" not in again.verdict
 
 
 def test_a_model_without_lambda_is_as_good_as_itself(split):
@@ -52,7 +69,7 @@ def test_figures_of_the_page_are_those_of_evaluate(model, split):
     for side, words in (("items", "items for a user"), ("users", "users for an item")):
         length = Judged(model, split).middle(side)
         assert length == 10
-        for name in ("popularity", "without λ", "RIM"):
+        for name in ("popularity", "without λ", "recent activity", "RIM"):
             here = both[(both["candidate"] == name) & both["group"].str.startswith(words)]
             there = table[(table["candidate"] == name) & (table["ranking"] == side)]
             assert here["mean"].item() == pytest.approx(100 * there["precision"].item())

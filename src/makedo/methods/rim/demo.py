@@ -21,9 +21,8 @@ from makedo.data.interaction_splits import Split, temporal_split
 from makedo.data.interactions import InteractionLog
 from makedo.data.times import seconds
 from makedo.methods.rim.estimator import RIM
-from makedo.methods.rim.judging import candidates
+from makedo.methods.rim.judging import ALONE, OURS, POPULAR, candidates
 from makedo.methods.rim.marks import PersonalRepeat
-from makedo.methods.rim.page import ALONE, OURS, POPULAR
 from makedo.methods.rim.ranking import rank
 
 if TYPE_CHECKING:

@@ -118,7 +118,6 @@ def described(log: InteractionLog) -> dict[str, Any]:
     shared = np.zeros(len(log), bool)
     shared[1:] |= tied
     shared[:-1] |= tied
-    pairs = np.unique(log.user.astype(np.int64) * log.n_items + log.item)
     smallest = gap[same_user & (gap > 0)]
     return {
         "events": len(log),
@@ -129,8 +128,14 @@ def described(log: InteractionLog) -> dict[str, Any]:
         "events at the time of another of the user, %": 100 * float(shared.mean()),
         "users with all events at one time, %": 100
         * float((log.time[first] == log.time[last])[n[active] > 1].mean() if n.max() > 1 else 1.0),
-        "events that repeat a pair, %": 100 * (1 - len(pairs) / len(log)),
+        "events that repeat a pair, %": 100 * repeated_share(log),
     }
+
+
+def repeated_share(log: InteractionLog) -> float:
+    """Share of the events in which a user comes back to an item."""
+    pairs = np.unique(log.user.astype(np.int64) * log.n_items + log.item)
+    return 1 - len(pairs) / len(log)
 
 
 def suggested_horizon(log: InteractionLog) -> str:

@@ -12,6 +12,10 @@ from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.times import date, in_words
+from makedo.methods.rim.diagnose import REPEATED, repeated_share
+from makedo.methods.rim.hawkes import activity
+from makedo.methods.rim.intensities import EMA
+from makedo.methods.rim.marks import PersonalRepeat
 from makedo.methods.rim.ranking import evaluate_item_rec, evaluate_user_rec
 from makedo.methods.rim.scores import ScoreOperator
 from makedo.methods.rim.windows import everybody
@@ -19,6 +23,8 @@ from makedo.methods.rim.windows import everybody
 if TYPE_CHECKING:
     from makedo.methods.rim.estimator import RIM
 
+POPULAR, REPEATS, ALONE = "popularity", "own repeats", "without λ"
+RECENT, OURS = "recent activity", "RIM"
 MOSTLY = 0.9  # of a horizon, that the events to judge by must cover
 
 
@@ -78,14 +84,35 @@ def _warn_of_half_a_horizon(requests: Requests, H: float) -> None:
 
 
 def candidates(model: RIM, requests: Requests) -> dict[str, ScoreOperator]:
-    """What the model is compared with: popularity of user and item, and p(y|x) alone."""
-    whole = model.scores(requests)
-    items = requests.candidates
+    """The model and what it is compared with, the simplest first.
+
+    Popularity of user and item; where users come back to the same items, what each had before, with
+    recent activity for λ; p(y|x) alone; p(y|x) with recent activity for λ, unless that is its own.
+    """
+    whole, alone = model.scores(requests), model.scores(requests, active=False)
+    recent = EMA().rate(activity(requests, np.ones(1), model.horizon_))
     popular = ScoreOperator(
         whole.shape,
         user_floor=np.ones(len(requests), np.float32),
-        item_floor=model.marks_.popularity_[items],
+        item_floor=model.marks_.popularity_[requests.candidates],
         excluded=whole.excluded,
-    ).scaled(requests.lengths + 0.01)
-    alone = model.scores(requests, active=False)
-    return {"popularity": popular, "without λ": alone, "RIM": whole}
+    )
+    found = {POPULAR: popular.scaled(requests.lengths + 0.01)}
+    if _repeats_are_no_news(model):
+        found[REPEATS] = _own_repeats(model, requests).scaled(recent)
+    found[ALONE] = alone
+    if not isinstance(model.intensity_, EMA):
+        found[RECENT] = alone.scaled(recent)
+    return found | {OURS: whole}
+
+
+def _repeats_are_no_news(model: RIM) -> bool:
+    """Whether users come back to the same items, and the marks are not made of that already."""
+    known = isinstance(model.marks_, PersonalRepeat) or model.exclude_seen
+    return not known and repeated_share(model.log_) > REPEATED
+
+
+def _own_repeats(model: RIM, requests: Requests) -> ScoreOperator:
+    repeats = PersonalRepeat()
+    repeats.horizon_, repeats.popularity_ = model.horizon_, model.marks_.popularity_
+    return repeats.scores(requests).take(items=requests.candidates)

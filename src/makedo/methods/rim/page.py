@@ -12,7 +12,16 @@ from makedo.core.compare import Comparison, compare_rows
 from makedo.core.paired import Metric
 from makedo.core.seeds import generator
 from makedo.data.times import date, in_words
-from makedo.methods.rim.judging import asked, came_true, candidates
+from makedo.methods.rim.judging import (
+    ALONE,
+    OURS,
+    POPULAR,
+    RECENT,
+    REPEATS,
+    asked,
+    came_true,
+    candidates,
+)
 from makedo.methods.rim.ranking import Ranked, rank, usual_lengths
 from makedo.methods.rim.windows import calibration
 
@@ -21,8 +30,16 @@ if TYPE_CHECKING:
     from makedo.report import Report, Section
 
 PRECISION = Metric("precision", unit="points", scale=100.0, decimals=2)
-POPULAR, ALONE, OURS = "popularity", "without λ", "RIM"
 SIDES = {"users": "users for an item", "items": "items for a user"}
+SIMPLER = {
+    POPULAR: "Popularity alone will do",
+    REPEATS: "What each user had before will do (marks=personal_repeat)",
+}
+AGAINST = {
+    POPULAR: "popularity of user and item",
+    REPEATS: "what each user had before, times recent activity",
+    RECENT: "the same marks with recent activity for λ (intensity=ema)",
+}
 GAIN_ITEMS = 400  # looked at in the curve of gains
 GAIN_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)  # of the users
 SHOWN = 5  # items and users named with show_rows
@@ -115,19 +132,21 @@ def measured_verdict(judged: Judged) -> tuple[str, list[str]]:
     """Whether λ pays for users of an item; and that it changes no items of a user."""
     users, items = judged.comparison("users"), judged.comparison("items")
     length = count(judged.middle("users"), "user")
-    gain = users.paired(OURS, ALONE)
-    best = users.pick()
-    if gain.clear > 0:
-        first = f"λ pays: {length} listed for each item, {gain.words}"
-    elif gain.clear < 0:
-        first = f"λ harms: {length} listed for each item, {gain.words}"
-    else:
-        first = f"Whether λ pays is not clear: {length} listed for each item, {gain.words}"
-    if best == POPULAR:
-        first = f"Popularity alone will do: {length} listed for each item, {_over(users, POPULAR)}"
+    gain, best = users.paired(OURS, ALONE), users.pick()
+    pays = {1: "λ pays", 0: "Whether λ pays is not clear", -1: "λ harms"}[gain.clear]
+    lines = [f"{pays}: {length} listed for each item, {gain.words}."]
+    if best in SIMPLER:
+        first = f"{SIMPLER[best]}: {length} listed for each item, {_over(users, best)}."
+        lines.insert(0, first)
+    others = [POPULAR, REPEATS, RECENT]
+    lines += [
+        f"Against {AGAINST[name]}: {_over(users, name)}."
+        for name in others
+        if name in users.candidates and (name != best or best not in SIMPLER)
+    ]
     chosen = items.paired(ALONE, POPULAR)
-    return first + ".", [
-        f"Against popularity of user and item, {length} an item: {_over(users, POPULAR)}.",
+    return lines[0], [
+        *lines[1:],
         f"Items for a user ({judged.middle('items')} each): λ changes nothing there, as it scales "
         f"all of a user's scores alike; {chosen.words}.",
     ]

@@ -74,17 +74,18 @@ class SequenceNetwork(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Gated recurrent units, layer above layer."""
+    """Gated recurrent units, layer above layer, and a norm."""
 
     def __init__(self, width: int, n_layers: int, dropout: float):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         between = dropout if n_layers > 1 else 0.0
         self.gru = nn.GRU(width, width, n_layers, batch_first=True, dropout=between)
+        self.last = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, length, d) -> (n, length, d)."""
-        return self.dropout(self.gru(self.dropout(x))[0])
+        return self.last(self.dropout(self.gru(self.dropout(x))[0]))
 
 
 class Attention(nn.Module):

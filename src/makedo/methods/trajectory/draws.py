@@ -7,13 +7,13 @@ Numbers come from a hash of (seed, place), the finaliser of SplitMix64 (Steele, 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import ndtri
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-# Steps of the R2 lattice in the unit square (Roberts 2018): 1/p and 1/p², p the plastic number.
-PLASTIC = 1.324717957244746
-R2 = np.array([1 / PLASTIC, 1 / PLASTIC**2])
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 def uniform(seeds: np.ndarray, *shape: int) -> np.ndarray:
@@ -42,9 +42,19 @@ def spread_normal(seeds: np.ndarray, n_samples: int) -> np.ndarray:
     the inverse of the normal distribution: each pair is standard normal, and the ``n_samples`` of a
     row do not crowd (randomised quasi-Monte Carlo).
     """
-    start = uniform(seeds, 1, 2)
-    points = (start + np.arange(n_samples)[:, None] * R2) % 1.0  # (B, n_samples, 2)
+    points = (uniform(seeds, 1, 2) + lattice(n_samples)) % 1.0  # (B, n_samples, 2)
     return ndtri(np.clip(points, 1e-12, 1 - 1e-12))
+
+
+def lattice(n: int) -> np.ndarray:
+    """Points (n, 2) of the unit square, one in each n-th of either side (a rank-1 lattice).
+
+    The second coordinate advances by the fraction of n that is nearest to the golden ratio.
+    """
+    steps = [step for step in range(1, n + 1) if math.gcd(step, n) == 1]
+    step = min(steps, key=lambda one: abs(one / n - GOLDEN_RATIO))
+    k = np.arange(n)
+    return np.stack([k / n, (k * step % n) / n], axis=1)
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:

@@ -484,7 +484,7 @@ class TrajectoryAttributor(Estimator):
         return self.predictor_ if hasattr(self, "predictor_") else as_predictor(self.predictor)
 
     def _ours(self) -> Any:
-        """A predictor of the room, made by name, a copy to be trained, or a trained one as it is."""
+        """A predictor of the room: made by name, a copy to be trained, or a trained one."""
         if isinstance(self.predictor, str):
             names = ("max_epochs", "device", "verbose", "random_state")
             return _named(self.predictor, **{name: getattr(self, name) for name in names})

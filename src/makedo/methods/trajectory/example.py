@@ -16,7 +16,7 @@ def wanderers(random_state: int = 0, n_agents: int = 4, n_steps: int = 60) -> np
     turns = rng.normal(scale=0.25, size=(n_steps, n_agents)).cumsum(0)
     steps = 0.5 * np.stack([np.cos(turns), np.sin(turns)], axis=-1)
     xy = rng.normal(scale=3, size=(n_agents, 2)) + steps.cumsum(0)
-    xy[2:, 1] = xy[:-2, 0] + 0.8
+    xy[:, 1] = xy[np.maximum(np.arange(n_steps) - 2, 0), 0] + 0.8
     return xy
 
 

@@ -138,7 +138,7 @@ class Marginals:
 def exact(n: int, index: str = "shapley") -> Plan:
     """All 2^n coalitions; of "loo" and "first" only the n + 2 that matter."""
     A = index_weights(index, n)
-    used = A.any(0)
+    used = np.asarray(A.any(0))
     used[[0, -1]] = True
     place = np.cumsum(used) - 1
     pairs = []  # of each player: rows with and without it, and the weights

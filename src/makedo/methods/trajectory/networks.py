@@ -27,7 +27,7 @@ from makedo.core.seeds import derive, torch_seed
 from makedo.core.training import Phase, Training, Update, history_frame, shuffled
 from makedo.data.windows import Cues, Windows
 from makedo.methods.trajectory.attention import AttentionNet, Encoded, gaussian_log_density
-from makedo.methods.trajectory.draws import R2, spread_normal
+from makedo.methods.trajectory.draws import lattice, spread_normal
 from makedo.methods.trajectory.local_frame import LocalFrame, Relations
 from makedo.methods.trajectory.metrics import ade, minade
 from makedo.methods.trajectory.predictors import ahead
@@ -426,8 +426,8 @@ class _Lesson:
 
 def _latents(n: int, n_samples: int) -> Tensor:
     """Latents z (n, n_samples, 2) as :func:`~.draws.spread_normal` makes them, from torch."""
-    points = (torch.rand(n, 1, 2) + torch.arange(n_samples)[:, None] * torch.tensor(R2)) % 1.0
-    return torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6)).float()
+    points = (torch.rand(n, 1, 2) + torch.from_numpy(lattice(n_samples)).float()) % 1.0
+    return torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6))
 
 
 def _errors(model: AttentionPredictor, valid: Windows, seeds: np.ndarray) -> dict[str, float]:

@@ -26,6 +26,13 @@ BARS = {  # quantity -> how the bar is called
     "beyond_other_time": "best, less best of another time",
 }
 SOCIAL = tuple(name for name in BARS if name != "past")
+TOGETHER = {  # sums, for comparing all neighbours with all that stand in for them
+    "neighbors": "neighbours together",
+    "neighbors_random": "random ones together",
+    "neighbors_other_time": "those of another time",
+    "neighbors_beyond_random": "beyond random ones",
+    "neighbors_beyond_other_time": "beyond those of another time",
+}
 GAMES = {REAL: "neighbours", RANDOM: "random ones", OTHER_TIME: "of another time"}
 BAR, SIDE = 19.0, 330.0
 WIDEST = 9.0  # points, of the arrow of the largest value in a scene
@@ -87,7 +94,7 @@ def _bar_panel(
         ax.barh(y, line["mean"], height=0.55, color=color, linewidth=0)
         if np.isfinite(line["low"]):
             ax.hlines(y, line["low"], line["high"], color=INK, linewidth=1.3)
-        write(ax, 0, y, BARS[str(quantity)], dx=-left, **style)
+        write(ax, 0, y, {**TOGETHER, **BARS}[str(quantity)], dx=-left, **style)
         write(ax, 1, y, number(line["mean"], 3), dx=right, ha="right", **style)
     ax.axvline(0, color=MUTED, linewidth=1)
     if label:

@@ -6,8 +6,9 @@ beside ours in a table of their own.  What differs: ties are broken in ten rando
 figures are means over these; targets are binary; seen pairs are neither listed nor wanted, where
 they are excluded.
 
-Nothing here is tuned: settings of the marks and the intensities are those that the specification of
-the protocol gives, or defaults.
+Settings of the marks and the intensities are those that the specification of the protocol gives, or
+defaults; those of the sequence models, and of what these are compared with, are chosen inside the
+training data.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.rim.reproduce import official, with_and_without
+from makedo.methods.rim.reproduce import campaigns, official, sequences, with_and_without
 
-TABLES = {  # name -> (module, data sets)
-    "official": (official, ("ml-100k",)),
-    "intensities": (with_and_without, ("ml-100k", "completejourney")),
+BOTH = ("ml-100k", "completejourney")
+TABLES = {  # name -> (rows of a data set, data sets)
+    "official": (official.rows, ("ml-100k",)),
+    "intensities": (with_and_without.rows, BOTH),
+    "sequence-settings": (sequences.setting_rows, BOTH),
+    "sequences": (sequences.rows, BOTH),
+    "campaigns": (campaigns.rows, ("completejourney",)),
 }
 
 
@@ -31,8 +36,9 @@ def tables() -> list[str]:
 def rows(table: str, seeds: int | None = None) -> Iterable[Row | Pair]:
     """The rows of a table, in the order in which they are measured.
 
-    ``seeds`` changes nothing: there is no randomness but that of ties, whose orders are averaged.
+    ``seeds`` is for networks; elsewhere there is no randomness but that of ties, whose orders are
+    averaged.
     """
-    module, names = TABLES[table]
+    made, names = TABLES[table]
     for data in names:
-        yield from module.rows(data)
+        yield from made(data, seeds) if made is sequences.rows else made(data)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from makedo.core.seeds import generator
 from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split, user_split
-from makedo.data.interactions import InteractionLog
+from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.times import seconds
 from makedo.methods.rim.factorised import ALS, BPR, LogisticMF
 from makedo.methods.rim.intensities import (
@@ -59,10 +60,13 @@ class Protocol:
 
     def scores(self, mark: str) -> ScoreOperator:
         """p(y|x) of the test requests and the candidates."""
-        split = self.split
-        fitted = self.marks[mark]().fit(split.train, split.horizon)
-        found = fitted.scores(split.test).take(items=split.test.candidates)
-        return found.without(split.test.seen()) if self.exclude_seen else found
+        return self.scores_of(self.marks[mark]().fit(self.split.train, self.split.horizon))
+
+    def scores_of(self, fitted: Marks) -> ScoreOperator:
+        """The same of marks that are fitted."""
+        test = self.split.test
+        found = fitted.scores(test).take(items=test.candidates)
+        return found.without(test.seen()) if self.exclude_seen else found
 
     def rate(self, intensity: str) -> np.ndarray:
         """λ(x) of the test requests; learnt from windows that end before the test, or histories."""
@@ -131,6 +135,28 @@ def complete_journey() -> Protocol:
     known = events["item_id"].isin(buyers.index[buyers >= 20])
     split = temporal_split(InteractionLog.read(events[known]), cut, 28 * DAY)
     return Protocol(split, False, (5, 15, 30), (12, 25, 50), MARKS, intensities(25, 1e-3))
+
+
+def within_training(data: str) -> Protocol:
+    """The same question asked of what may be learnt from alone: to choose settings by.
+
+    Split by time, the test is the window before the real one.  Split by users, it is a third of
+    those who are learnt from, from their own time on.
+    """
+    protocol = PROTOCOLS[data]()
+    split = protocol.split
+    whole = np.flatnonzero(np.isinf(split.train.time))
+    if len(whole):
+        held = generator(0, "within training").permutation(whole)[: len(whole) // 3]
+        test = split.valid[0].take(np.isin(split.valid[0].user, held))
+    else:
+        test = split.valid[0]
+    time = split.train.time.copy()
+    time[test.user] = test.time
+    time = np.minimum(time, test.time.min()) if not len(whole) else time
+    train = Requests(split.log, split.train.user, time)
+    inside = Split(split.log, train, test, [], split.valid_horizon, split.valid_horizon)
+    return replace(protocol, split=inside)
 
 
 PROTOCOLS: dict[str, Callable[[], Protocol]] = {

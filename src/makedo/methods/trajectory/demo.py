@@ -1,0 +1,336 @@
+"""The demo: do the ships around it tell where a ship in New York Harbor will go?
+
+A week of ships comes with the package.  Three predictors are boosted trees, learnt on the first
+days: from a ship's own past; with the ships around; with these and the place on the map.  Then the
+question is put to each: what do the neighbours bring?  As a control some ships get a follower that
+we plant, and a predictor that looks for whom to follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from makedo.core.progress import logger
+from makedo.core.seeds import generator
+from makedo.data import catalog
+from makedo.data.tracks import Tracks
+from makedo.data.windows import Cues, Windows, cut
+from makedo.methods.trajectory import metrics, pictures, wording
+from makedo.methods.trajectory.attribution import Attribution, block_mean
+from makedo.methods.trajectory.estimator import TrajectoryAttributor
+from makedo.methods.trajectory.explaining import PAST, REAL
+from makedo.methods.trajectory.nulls import OtherTimes
+
+if TYPE_CHECKING:
+    from makedo.report import Report, Section
+
+LEARN = 0.7  # share of the week that is learnt from
+MOVES = 300.0  # metres in eight minutes; others are at anchor
+STRIDE = 3  # minutes between windows
+N_NEIGHBORS = 6
+N_EXPLAINED = 500
+AT = (3, 7, 11)  # steps that the trees predict; between them lines
+DELAY = 5  # minutes that a planted follower is behind
+FOLLOWED = 15  # ships
+FOLLOWER = 1_000  # added to the id of the ship
+NEAR = 60.0  # metres: so well a track must match to be followed
+OWN, SOCIAL, MAPPED = "own past", "past and neighbours", "past, neighbours and map"
+ON_MAP = "past and map"
+RULES: dict[str, Any] = {
+    "metric": "ade",
+    "n_samples": 1,
+    "null": "both",
+    "max_neighbors": N_NEIGHBORS,
+}
+
+
+def run(out: Path, quiet: bool = False) -> Path:
+    """Learn, explain, plant the control, write the page; return its path."""
+    out.mkdir(parents=True, exist_ok=True)
+    say: Callable[..., Any] = (lambda *_: None) if quiet else logger.info
+    tracks = catalog.load("ny_harbor").tracks
+    learnt, judged = harbor(tracks)
+    say("Ships: %s; %d targets to learn from, %d to judge", tracks, len(learnt), len(judged))
+    models = {name: Trees(*uses).fit(learnt) for name, uses in USES.items()}
+    errors = errors_of(models, judged)
+    few = judged.take(chosen(len(judged)))
+    explained = {
+        name: TrajectoryAttributor(models[name], **RULES).fit(learnt).explain(few)
+        for name in (SOCIAL, MAPPED)
+    }
+    for name, found in explained.items():
+        found.to_parquet(out / f"{name.replace(',', '').replace(' ', '_')}.parquet")
+        say("%s: %s", name, wording.verdict(found))
+    control, followers = planted(tracks, learnt)
+    say("Planted followers: the leader has %.0f %% of what neighbours bring", 100 * share(control))
+    report = page(models, errors, explained, few, control, followers)
+    report.to_html(out / "trajectory.html")
+    return out / "trajectory.html"
+
+
+def harbor(tracks: Tracks) -> tuple[Windows, Windows]:
+    """Moving ships of the first days, and of the last."""
+    cut_at = np.quantile(tracks.step, LEARN)
+    parts = (tracks.step <= cut_at, tracks.step > cut_at)
+    found = [cut(tracks.select(part), stride=STRIDE, max_neighbors=N_NEIGHBORS) for part in parts]
+    return tuple(moving(part) for part in found)  # type: ignore[return-value]
+
+
+def moving(windows: Windows) -> Windows:
+    """Only targets that are under way."""
+    way = np.linalg.norm(windows.past[:, -1] - windows.past[:, 0], axis=1)
+    return windows.take(way > MOVES)
+
+
+def chosen(n: int) -> np.ndarray:
+    """Some targets at random."""
+    return np.sort(generator(0, "explained").permutation(n)[:N_EXPLAINED])
+
+
+# --- predictors -----------------------------------------------------------------------------------
+
+
+class Trees:
+    """Boosted trees that predict displacements from constant velocity, in the axes of the map.
+
+    Parameters
+    ----------
+    neighbors, place : bool
+        What they may look at beside the own past.
+    """
+
+    def __init__(self, neighbors: bool, place: bool):
+        self.neighbors, self.place = neighbors, place
+
+    def fit(self, windows: Windows) -> Trees:
+        """Learn, a second time with neighbours left out at random: coalitions lack some too."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        cues, rng = windows.cues(), generator(0, "trees")
+        kept = cues.present & (rng.random(cues.present.shape) < rng.random((len(cues), 1)))
+        X = np.concatenate([self._features(cues, cues.present), self._features(cues, kept)])
+        wanted = (windows.future - drift(windows.past))[:, AT].reshape(len(cues), -1)  # (n, 6)
+        y = np.concatenate([wanted, wanted])
+        made = {"max_iter": 120, "learning_rate": 0.08, "min_samples_leaf": 40, "random_state": 0}
+        self.models = [HistGradientBoostingRegressor(**made).fit(X, column) for column in y.T]
+        return self
+
+    def predict(self, cues: Cues, *, n_samples: int, n_steps: int, seeds: Any) -> np.ndarray:
+        """Positions (B, 1, n_steps, 2)."""
+        X = self._features(cues, cues.present)
+        found = np.stack([model.predict(X) for model in self.models], axis=1)
+        beyond = found.reshape(len(X), len(AT), 2)
+        knots, steps = np.array([-1, *AT]), np.arange(n_steps)
+        beyond = np.concatenate([np.zeros((len(X), 1, 2)), beyond], axis=1)
+        place = np.clip(np.searchsorted(knots, steps, side="left") - 1, 0, len(AT) - 1)
+        share = ((steps - knots[place]) / np.diff(knots)[place])[:, None]
+        bent = beyond[:, place] * (1 - share) + beyond[:, place + 1] * share
+        return (drift(cues.past)[:, :n_steps] + bent)[:, None]
+
+    def _features(self, cues: Cues, present: np.ndarray) -> np.ndarray:
+        """Own steps; places and steps of the neighbours present, nearest first; the place."""
+        parts = [np.diff(cues.past, axis=1).reshape(len(cues), -1)]
+        if self.neighbors:
+            order = np.argsort(~present, axis=1, kind="stable")  # those present move up
+            seen = np.take_along_axis(cues.neighbors[:, :, -2:], order[..., None, None], axis=1)
+            there = np.take_along_axis(present, order, axis=1)[..., None]
+            gap = np.where(there, seen[:, :, 1] - cues.past[:, None, -1], np.nan)
+            step = np.where(there, seen[:, :, 1] - seen[:, :, 0], np.nan)
+            parts += [part[:, :N_NEIGHBORS].reshape(len(cues), -1) for part in (gap, step)]
+        if self.place:
+            parts.append(cues.past[:, -1])
+        return np.concatenate(parts, axis=1)
+
+
+USES = {OWN: (False, False), SOCIAL: (True, False), ON_MAP: (False, True), MAPPED: (True, True)}
+
+
+def drift(past: np.ndarray) -> np.ndarray:
+    """Constant velocity for twelve steps, (n, 12, 2)."""
+    step = past[:, -1] - past[:, -2]
+    return past[:, -1:] + np.arange(1, 13)[:, None] * step[:, None]
+
+
+def copycat(past: Any, neighbors: Any, present: Any, n_samples: int, seeds: Any) -> np.ndarray:
+    """A function as a predictor: follow whoever was where we are now, else keep the velocity."""
+    best = np.full(len(past), NEAR)
+    found = drift(past)
+    for delay in range(2, past.shape[1] - 1):
+        behind = past[:, None, delay:] - neighbors[:, :, :-delay]  # (B, M, n_past - delay, 2)
+        match = np.linalg.norm(behind, axis=-1).mean(-1)
+        match = np.where(present & np.isfinite(match), match, np.inf)  # (B, M)
+        who = match.argmin(1)
+        rows = np.flatnonzero(match[np.arange(len(past)), who] < best)
+        track = neighbors[rows, who[rows]]  # of the leader
+        ahead = track[:, -1:] + np.arange(1, 13)[:, None] * (track[:, -1:] - track[:, -2:-1])
+        found[rows] = np.concatenate([track[:, -delay:], ahead], axis=1)[:, :12]
+        best[rows] = match[rows, who[rows]]
+    return found[:, None]
+
+
+# --- errors, and the control ----------------------------------------------------------------------
+
+
+def errors_of(models: dict[str, Trees], windows: Windows) -> pd.DataFrame:
+    """ADE of all predictors, and of the social ones with the neighbours of another time."""
+    cues, seeds = windows.cues(), windows.seeds()
+    tracks, present, kind = OtherTimes(windows).neighbors(windows, seeds, None)
+    other = Cues(cues.past, tracks, present, cues.kind, kind, cues.seconds_per_step)
+    shown = {"constant velocity": drift(cues.past)[:, None]}
+    for name, model in models.items():
+        shown[name] = model.predict(cues, n_samples=1, n_steps=12, seeds=seeds)
+        if model.neighbors:
+            changed = model.predict(other, n_samples=1, n_steps=12, seeds=seeds)
+            shown[f"{name}, those of another time"] = changed
+    lines = [
+        (name, "", *block_mean(metrics.ade(found, windows.future), windows.block)[:3])
+        for name, found in shown.items()
+    ]
+    return pd.DataFrame(lines, columns=["candidate", "group", "mean", "low", "high"])
+
+
+def planted(tracks: Tracks, learnt: Windows) -> tuple[Attribution, Windows]:
+    """Followers of some ships, explained under a predictor that follows."""
+    late = tracks.select(tracks.step > np.quantile(tracks.step, LEARN))
+    frame: Any = late.to_frame()
+    way = frame.groupby("agent")[["x", "y"]].apply(lambda p: p.diff().abs().to_numpy()[1:].sum())
+    ships = way.sort_values(ascending=False).index[:FOLLOWED]
+    behind = frame[frame["agent"].isin(ships)]
+    behind = behind.assign(agent=behind["agent"] + FOLLOWER, frame=behind["frame"] + DELAY)
+    both = Tracks.read(
+        pd.concat([frame, behind]), scene="scene", kind="kind", seconds_per_frame=60.0,
+        max_speed=None,
+    )  # fmt: skip
+    windows = moving(cut(both, stride=STRIDE, max_neighbors=N_NEIGHBORS))
+    windows = windows.take(windows.agent >= FOLLOWER)
+    windows = windows.take(chosen(len(windows)))
+    return TrajectoryAttributor(copycat, **RULES).fit(learnt).explain(windows), windows
+
+
+def share(control: Attribution) -> float:
+    """What of the neighbours' value is that of the ship which is followed."""
+    real = control.local[control.local["game"] == REAL]
+    near = real[real["player"] != PAST]
+    leader = near["player"] == (near["agent"].astype(int) - FOLLOWER).astype(str)
+    return float(near.loc[leader, "phi"].sum() / near["phi"].sum())
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def page(
+    models: dict[str, Trees],
+    errors: pd.DataFrame,
+    explained: dict[str, Attribution],
+    windows: Windows,
+    control: Attribution,
+    followers: Windows,
+) -> Report:
+    """What the three predictors use, and the control."""
+    from makedo.report import Report
+
+    social, mapped = explained[SOCIAL], explained[MAPPED]
+    found = {
+        name: dict(zip(errors["candidate"], errors["mean"], strict=True))[name] for name in USES
+    }
+    better = 100 * (1 - found[SOCIAL] / found[OWN])
+    report = Report(
+        "Trajectory attribution demo: do the ships around tell where a ship will go?",
+        verdict(explained, control),
+        [
+            f"Judged by errors alone, neighbours seem to help: {better:.1f} % less than from the "
+            f"own past ({found[OWN]:.0f} to {found[SOCIAL]:.0f} m).",
+            f"Without the map: {wording.verdict(social)}",
+            f"With it: {wording.verdict(mapped)}",
+            f"Planted followers: {wording.verdict(control)}",
+        ],
+        facts={
+            "ships": len(np.unique(windows.agent)),
+            "targets explained": len(social),
+            "predictions": sum(int(e.settings["rows"]) for e in (social, mapped, control)),
+            "ADE from own past, m": found[OWN],
+            "ADE from past and map, m": found[ON_MAP],
+        },
+        sections=sections(models, errors, explained, windows, control, followers),
+        command="makedo demo trajectory",
+    )
+    return report
+
+
+def verdict(explained: dict[str, Attribution], control: Attribution) -> str:
+    """The first line, as the figures have it."""
+    social, mapped = explained[SOCIAL], explained[MAPPED]
+    seems = wording.clear(wording.known(social, "neighbors_beyond_random"))
+    time = wording.known(social, "neighbors_beyond_other_time")
+    left = wording.known(mapped, "neighbors_beyond_other_time")
+    found = f"Where we plant a follower, its leader has {100 * share(control):.0f} % of what "
+    found += "neighbours bring."
+    if seems and not wording.clear(time) and not wording.clear(left):
+        return (
+            "Ships around a ship seem to tell where it will go, but ships of another time tell as "
+            f"much: they give the place away, and nothing of it is interaction. {found}"
+        )
+    assert time is not None and left is not None
+    return (
+        f"Beyond ships of another time, those around bring {wording.amount(*time, 'm')} without "
+        f"the map and {wording.amount(*left, 'm')} with it. {found}"
+    )
+
+
+def sections(
+    models: dict[str, Trees],
+    errors: pd.DataFrame,
+    explained: dict[str, Attribution],
+    windows: Windows,
+    control: Attribution,
+    followers: Windows,
+) -> list[Section]:
+    """Errors, bars of the three, distance, a ship and a follower from above, one over time."""
+    from makedo.methods.trajectory.page import scene_section
+    from makedo.report import Section, figures
+
+    every = {**explained, "planted followers": control}
+    best = int(control.scores()["interaction"].to_numpy(float).argmax())
+    ship = int(explained[SOCIAL].scores()["neighbors"].to_numpy(float).argmax())
+    follows = TrajectoryAttributor(copycat, **RULES)
+    trees = TrajectoryAttributor(models[SOCIAL], **RULES)
+    table = pd.concat([e.summary().assign(predictor=name) for name, e in every.items()])
+    wanted: Any = table[table["quantity"].isin(["past", *pictures.TOGETHER, *pictures.SOCIAL])]
+    return [
+        Section(
+            "Judged by errors",
+            figure=figures.comparison(errors, label="ADE, m", ours=SOCIAL, reference=OWN, digits=0),
+            caption="Mean distance from where ships went over twelve minutes, with 95 % intervals "
+            "over blocks of 40 minutes. All are trees with the same settings.",
+            table=errors.drop(columns="group"),
+        ),
+        Section(
+            "What the cues bring",
+            figure=pictures.bars(every),
+            caption="Mean Shapley value in metres of ADE, with 95 % intervals over blocks.",
+        ),
+        Section(
+            "Neighbours alone",
+            figure=pictures.bars(explained, tuple(pictures.TOGETHER)),
+            caption="All neighbours together beside as many random ones, and beside those of "
+            "another time, which stood where others stand now but cannot react.",
+            table=wanted[["predictor", "quantity", "mean", "low", "high", "n_targets", "n_blocks"]],
+        ),
+        Section(
+            "Does it matter how near a ship is?",
+            figure=pictures.by_distance(explained[SOCIAL]),
+            caption="Mean value of one neighbour by its distance now, without the map.",
+        ),
+        scene_section(trees, windows, explained[SOCIAL], ship, "A ship and its neighbours"),
+        scene_section(follows, followers, control, best, "A planted follower and its leader"),
+        Section(
+            "The follower over time",
+            figure=pictures.over_time(control, followers.scene[best], followers.agent[best]),
+            caption="Values of the follower's own past and of its best neighbour, as it goes.",
+        ),
+    ]
