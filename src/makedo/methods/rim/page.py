@@ -40,6 +40,11 @@ AGAINST = {
     REPEATS: "what each user had before, times recent activity",
     RECENT: "the same marks with recent activity for λ (intensity=ema)",
 }
+NOTE = (
+    "Popularity: of user and item. Own repeats: what each user had before, times recent activity. "
+    "Without λ: the marks of the model alone. Recent activity: these times recent activity. Ties "
+    "are broken in ten random orders; figures are means over them."
+)
 GAIN_ITEMS = 400  # looked at in the curve of gains
 GAIN_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)  # of the users
 SHOWN = 5  # items and users named with show_rows
@@ -208,7 +213,7 @@ def both_section(judged: Judged) -> Section:
         f"{in_words(judged.model.horizon_)}, with 95 % intervals over users. Lists at random would "
         f"have {chance:.2f}.",
         table=table.drop(columns=["sd", "size", "note"]),
-        note="Ties are broken in ten random orders; figures are means over them.",
+        note=NOTE,
     )
 
 
