@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.rim.reproduce import official, with_and_without
+from makedo.methods.rim.reproduce import matching, official, with_and_without
 
 TABLES = {  # name -> (module, data sets)
     "official": (official, ("ml-100k",)),
     "intensities": (with_and_without, ("ml-100k", "completejourney")),
+    "matching": (matching, ("ml-100k", "completejourney")),
 }
 
 
