@@ -184,6 +184,8 @@ def check_parameters(owner: object, constraints: Mapping[str, Constraint]) -> No
     for name, constraint in constraints.items():
         value = getattr(owner, name)
         if not constraint.accepts(value):
+            shown = " ".join(repr(value).split())  # arrays have several lines
+            shown = shown if len(shown) <= 200 else f"{shown[:200]} …"
             raise MakedoInputError(
-                f"{type(owner).__name__}: parameter {name} must be {constraint}. Got {value!r}."
+                f"{type(owner).__name__}: parameter {name} must be {constraint}. Got {shown}."
             )

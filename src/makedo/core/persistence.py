@@ -281,8 +281,13 @@ def save_model(model: Estimator, path: str | Path, state: dict[str, Any], card: 
 def _plain(model: Estimator, name: str, value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, tuple):
+    if isinstance(value, (np.ndarray, tuple)):
         value = list(value)
+    if isinstance(value, list):
+        return [_plain(model, name, one) for one in value]
+    if "pandas" in sys.modules and (by_id := _as_series(value)) is not None:
+        parts = {"ids": list(by_id.index), "values": list(by_id)}
+        return {"$series": {key: _plain(model, name, one) for key, one in parts.items()}}
     if type(value) is model._parts.get(type(value).__name__):
         given = value.get_params(deep=False)
         return {
@@ -362,8 +367,30 @@ def load_model(
     return model
 
 
+def _as_series(value: Any) -> Any:
+    """A Series, a frame of ids and numbers, or a dict that JSON cannot hold; else None."""
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame) and value.shape[1] in (1, 2):
+        return (
+            value.set_index(value.columns[0]).squeeze("columns")
+            if value.shape[1] == 2
+            else (value.squeeze("columns"))
+        )
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        value = pd.Series(value)
+    return value if isinstance(value, pd.Series) else None
+
+
 def _given(cls: Any, value: Any) -> Any:
     """A parameter as the constructor of ``cls`` took it; the inverse of :func:`_plain`."""
+    if isinstance(value, list):
+        return [_given(cls, one) for one in value]
+    if isinstance(value, dict) and "$series" in value:
+        import pandas as pd
+
+        parts = value["$series"]
+        return pd.Series(_given(cls, parts["values"]), _given(cls, parts["ids"]))
     if isinstance(value, dict) and "$float" in value:
         return unpack(value, {}, {})
     if isinstance(value, dict) and "$part" in value:

@@ -14,7 +14,7 @@ import makedo
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
-from makedo.data.interactions import InteractionLog
+from makedo.data.interactions import InteractionLog, Requests
 
 HELP = {
     "log": "table with one row an event: user, item, time",
@@ -29,6 +29,14 @@ HELP = {
     "top_k": "lengths of lists, separated by commas (default: 0.5, 1 and 2 %, at least 5, 10, 20)",
     "test_start": "first time of the part to test on",
     "horizon": "length of that part, such as 28D",
+    "user_max": "the most items of a user",
+    "item_min": "the least users of an item",
+    "item_max": "the most users of an item",
+    "budget": "money for all contacts; without costs, their number",
+    "shortfall_cost": "what a missing user of a minimum costs, in points of score (default: "
+    "none may be missing)",
+    "item_budgets": "table with item_id and any of item_min, item_max, item_cost, item_value",
+    "user_budgets": "table with user_id and any of user_max, user_cost, user_value",
     "part": "which rows to write; without it all, with a column that says which they are",
 }
 WHOLE = re.compile("-?[0-9]+")
@@ -125,6 +133,46 @@ def recommend_users(
     return model.recommend_users(ids, top_k=top, at=at)
 
 
+def match(
+    model: Model,
+    *,
+    user_max: int = 1,
+    item_min: int | None = None,
+    item_max: int | None = None,
+    budget: float | None = None,
+    shortfall_cost: float | None = None,
+    item_budgets: Table | None = None,
+    user_budgets: Table | None = None,
+    users: list[str] | None = None,
+    items: list[str] | None = None,
+    at: str | None = None,
+) -> Rows:
+    """Plan a campaign: who gets which item, under limits of users, items and money."""
+    given = (user_max, item_min, item_max, budget, shortfall_cost, item_budgets, user_budgets)
+    return _matched(model, _matcher(*given), users, items, at)[0].plan_
+
+
+def campaign(
+    model: Model,
+    *,
+    user_max: int = 1,
+    item_min: int | None = None,
+    item_max: int | None = None,
+    budget: float | None = None,
+    shortfall_cost: float | None = None,
+    item_budgets: Table | None = None,
+    user_budgets: Table | None = None,
+    users: list[str] | None = None,
+    items: list[str] | None = None,
+    at: str | None = None,
+    show_rows: bool = False,
+) -> Page:
+    """Show such a plan: who gets what, prices, promises, and what other budgets would bring."""
+    given = (user_max, item_min, item_max, budget, shortfall_cost, item_budgets, user_budgets)
+    matcher, requests = _matched(model, _matcher(*given), users, items, at)
+    return matcher.report(model, requests, show_rows=show_rows)
+
+
 def evaluate(
     model: Model,
     *,
@@ -153,7 +201,7 @@ def report(
     return model.report(events, show_rows=show_rows)
 
 
-VERBS = [diagnose, split, fit, recommend_items, recommend_users, evaluate, report]
+VERBS = [diagnose, split, fit, recommend_items, recommend_users, match, campaign, evaluate, report]
 
 
 # --- files and texts to arguments -----------------------------------------------------------------
@@ -219,3 +267,42 @@ def _lengths(texts: list[str] | None) -> list[int] | None:
     if wrong := [text for text in texts if not WHOLE.fullmatch(text)]:
         raise MakedoInputError(f"--top-k: {first(wrong)} is no whole number.")
     return [int(text) for text in texts]
+
+
+def _matched(model: Any, matcher: Any, users: Any, items: Any, at: Any) -> tuple[Any, Requests]:
+    """The matcher, fitted for some users and items at a time."""
+    ids = model.log_.users if users is None else _ids(model.log_.users, users)
+    requests = Requests.at(model.log_, model.now_ if at is None else at, ids)
+    if items is not None:
+        places = model.log_.item_positions(_ids(model.log_.items, items))
+        requests = requests.restricted(places)
+    return matcher.fit(model, requests), requests
+
+
+def _matcher(
+    user_max: int,
+    item_min: int | None,
+    item_max: int | None,
+    budget: float | None,
+    shortfall_cost: float | None,
+    item_budgets: Table | None,
+    user_budgets: Table | None,
+) -> Any:
+    """The matcher of what is said on the command line; a table goes before one number for all."""
+    limits = {"user_max": user_max, "item_min": item_min, "item_max": item_max}
+    for table, key in ((item_budgets, "item_id"), (user_budgets, "user_id")):
+        limits |= {} if table is None else _columns(table, key)
+    return makedo.BudgetMatcher(**limits, budget=budget, shortfall_cost=shortfall_cost)
+
+
+def _columns(table: Table, key: str) -> dict[str, Any]:
+    """Budgets by id, without the cells that are empty."""
+    frame, noun = table.frame, key.removesuffix("_id")
+    known = {f"{noun}_{what}" for what in ("min", "max", "cost", "value")} - {"user_min"}
+    if key not in frame or not known & set(frame.columns):
+        raise MakedoInputError(
+            f"{table.name}: needs a column {key!r} and at least one of {first(sorted(known), 4)}. "
+            f"There are {first(frame.columns, 8)}."
+        )
+    by_id = frame.set_index(key)
+    return {name: by_id[name].dropna() for name in sorted(known & set(frame.columns))}

@@ -23,12 +23,14 @@ What differs from the paper, and why:
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import numbers
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
-from makedo.core.checks import Number
+from makedo.core.checks import MakedoInputError, Number
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
 from makedo.methods.rim.annealing import Solution, anneal
@@ -36,6 +38,13 @@ from makedo.methods.rim.budgets import PerId
 from makedo.methods.rim.dual import Limits
 from makedo.methods.rim.feasibility import check_feasible, check_kept
 from makedo.methods.rim.offers import Offer, read_offer
+from makedo.methods.rim.serving import STEP, Serving, size_of
+
+if TYPE_CHECKING:
+    from makedo.report import Report
+
+# what ids have that are not named
+UNLIMITED = {"user_max": np.inf, "item_max": np.inf, "user_value": 1.0, "item_value": 1.0}
 
 
 class BudgetMatcher(Estimator):
@@ -93,6 +102,9 @@ class BudgetMatcher(Estimator):
     violations_ : DataFrame
         Items below their minimum, with ``shortfall_cost``: item_id, item_min, delivered.
     spent_ : float
+    unit_, typical_, temperature_ : float
+        For users who come later: the mean score of users' best, by which scores are divided;
+        logarithm of that of the median user; ε, in these units.
     history_ : DataFrame
         A row for each ε: dual, bound, value of the plan so far, candidates, passes, seconds.
 
@@ -207,30 +219,39 @@ class BudgetMatcher(Estimator):
         pairs, limits = offer.in_units(pairs, limits)
         found = anneal(offer, pairs, limits, self.tolerance, self.random_state)
         self._learn(offer, limits, found)
+        sizes = [size_of(b.score, np.full(1, b.k)) for b in pairs.blocks]
+        self.typical_ = float(np.median(np.concatenate(sizes))) if sizes else 0.0
         return self
 
     def _limits(self, offer: Offer) -> Limits:
         """Budgets as arrays in the order of the scores; the offer learns what pairs are worth."""
 
-        def read(name: str, otherwise: float) -> np.ndarray:
-            ids = offer.users if name.startswith("user") else offer.items
-            return self._forms[name].read(getattr(self, name), name, ids, otherwise)
+        def read(name: str) -> np.ndarray:
+            return self._read(name, offer.users if name.startswith("user") else offer.items)
 
-        offer.user_value = read("user_value", 1.0).astype(np.float32)
-        offer.item_value = read("item_value", 1.0).astype(np.float32)
-        free = self.user_cost is None and self.item_cost is None and self.budget is not None
+        offer.user_value = read("user_value").astype(np.float32)
+        offer.item_value = read("item_value").astype(np.float32)
         return Limits(
-            user_max=read("user_max", np.inf),
-            item_min=read("item_min", 0.0),
-            item_max=read("item_max", np.inf),
+            user_max=read("user_max"),
+            item_min=read("item_min"),
+            item_max=read("item_max"),
             budget=np.inf if self.budget is None else float(self.budget),
-            user_cost=read("user_cost", 0.0),
-            item_cost=read("item_cost", float(free)),
+            user_cost=read("user_cost"),
+            item_cost=read("item_cost"),
             shortfall=np.inf if self.shortfall_cost is None else float(self.shortfall_cost),
         )
 
+    def _read(self, name: str, ids: pd.Index) -> np.ndarray:
+        """A parameter as one number for each id, (n,)."""
+        otherwise = UNLIMITED.get(name, 0.0)
+        if name == "item_cost" and self.budget is not None:
+            without = self.user_cost is None and self.item_cost is None
+            otherwise = float(without)  # then contacts are counted
+        return self._forms[name].read(getattr(self, name), name, ids, otherwise)
+
     def _learn(self, offer: Offer, limits: Limits, found: Solution) -> None:
         contacts, unit = found.contacts, offer.unit
+        self.unit_, self.temperature_ = float(unit), float(found.levels[-1][0])
         delivered = np.bincount(contacts.item, minlength=len(offer.items))
         check_kept(limits, delivered, offer.items)
         self.value_ = contacts.value * unit
@@ -280,3 +301,98 @@ class BudgetMatcher(Estimator):
         if limits.user_cost.any() or limits.item_cost.any():
             columns["cost"] = limits.user_cost[user] + limits.item_cost[item]
         return pd.DataFrame(columns)
+
+    # --- users who come later ---------------------------------------------------------------------
+
+    def serving(
+        self,
+        n_users: int | None = None,
+        *,
+        adaptive: bool = True,
+        rescale: bool | None = None,
+        step: float = STEP,
+    ) -> Serving:
+        """Open the campaign for users who come one by one, with the limits of the plan.
+
+        Parameters
+        ----------
+        n_users : int, optional
+            How many will come.  Default: as many as were planned for.
+        adaptive : bool, default=True
+            Whether prices follow what was delivered; else they stay as they are.
+        rescale : bool, optional
+            Whether scores are brought to the scale of the fit by their median user.  Default: with
+            adaptive prices only.
+        step : float, default=0.1
+            By how much an adaptive price moves for each contact that an item is behind or ahead, in
+            typical scores.
+
+        Returns
+        -------
+        Serving
+        """
+        check_is_fitted(self)
+        for name, value, form in (
+            ("n_users", n_users, Number(1, integer=True, none=True)),
+            ("step", step, Number(0.0, open_low=True)),
+        ):
+            if not form.accepts(value):
+                raise MakedoInputError(f"serving: {name} must be {form}. Got {value!r}.")
+        planned = n_users or max(len(self.user_prices_), 1)
+        return Serving(self, planned, adaptive, adaptive if rescale is None else rescale, step)
+
+    def transform(
+        self, X: Any, requests: Any = None, *, users: Any = None, items: Any = None, **how: Any
+    ) -> pd.DataFrame:
+        """Serve other users one after another at the prices of the plan.
+
+        Parameters
+        ----------
+        X, requests, users, items : as in :meth:`fit`
+        **how
+            As in :meth:`serving`.
+
+        Returns
+        -------
+        DataFrame
+            See :meth:`Serving.serve_all`; :meth:`delivered` counts it.
+        """
+        check_is_fitted(self)
+        offer = read_offer(X, requests, users, items)
+        how.setdefault("n_users", max(len(offer.users), 1))
+        return self.serving(**how).serve_all(X, requests, users=users, items=items)
+
+    def delivered(self, plan: pd.DataFrame) -> pd.DataFrame:
+        """What a plan delivers of each item: item_id, item_min, item_max, delivered."""
+        check_is_fitted(self)
+        items = pd.Index(self.prices_["item_id"])
+        place = items.get_indexer(pd.Index(plan["item_id"]))
+        counts = np.bincount(place[place >= 0], minlength=len(items))
+        return self.prices_.drop(columns="price").assign(delivered=counts)
+
+    def report(self, X: Any = None, requests: Any = None, *, show_rows: bool = False) -> Report:
+        """Show who gets what, prices, what is delivered, and what a tighter budget would cost.
+
+        Parameters
+        ----------
+        X, requests : optional
+            As in :meth:`fit`; then plans under other budgets are made, too.
+        show_rows : bool, default=False
+            Whether ids may stand in the report.
+        """
+        check_is_fitted(self)
+        from makedo.methods.rim.campaign_page import report
+
+        return report(self, X, requests, show_rows=show_rows)
+
+    def _card(self) -> str:
+        return (
+            "A campaign plan: who gets which item, with prices for users who come later.\n\n"
+            "tables.parquet holds every user, item and contact by id: keep this directory as "
+            "private as they are."
+        )
+
+    def _one_user_max(self) -> float:
+        if not isinstance(self.user_max, numbers.Real):
+            raise MakedoInputError("serve: user_max differs between users. Give user_max=.")
+        return float(self.user_max)

@@ -16,7 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.rim.reproduce import campaigns, official, sequences, with_and_without
+from makedo.methods.rim.reproduce import (
+    campaigns,
+    matching,
+    official,
+    sequences,
+    with_and_without,
+)
 
 BOTH = ("ml-100k", "completejourney")
 TABLES = {  # name -> (rows of a data set, data sets)
@@ -25,6 +31,7 @@ TABLES = {  # name -> (rows of a data set, data sets)
     "sequence-settings": (sequences.setting_rows, BOTH),
     "sequences": (sequences.rows, BOTH),
     "campaigns": (campaigns.rows, ("completejourney",)),
+    "matching": (matching.rows, BOTH),
 }
 
 

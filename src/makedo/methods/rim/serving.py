@@ -1,0 +1,205 @@
+"""Users who come one by one: prices from the plan, decisions that are final.
+
+A user gets the k best of s - v, of what is above 0.  v is the plan's price of an item, with three
+rules that make it keep its promise under drift and ties:
+
+* What is paid towards a minimum ends when the minimum is there.  So items that nobody can tell
+  apart take turns: the one that is served drops out.
+* A maximum, and money, are never overdrawn.  Wishes closer than ε are split at random.
+* Scores may be rescaled as users come, so that their median user is as in the fit.
+
+Adaptive prices are dual averaging (mirror descent with lazy projection): with j of n users served
+and g contacts of the item given,
+
+    v⁺ = max(0, v⁺ + η (g - c j/n)),   v⁻ = max(0, v⁻ + η (l j/n - g)),   v = v⁺ - v⁻
+
+so that an item that is behind its pace by one contact costs η less.  When the users still to come
+have no more room than minima are missing, they get nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from makedo.core.checks import MakedoInputError, count
+from makedo.core.seeds import generator
+from makedo.methods.rim.offers import Offer, read_offer
+
+if TYPE_CHECKING:
+    from makedo.methods.rim.matcher import BudgetMatcher
+
+STEP = 0.1  # η, in typical scores for each contact behind or ahead
+DOUBT = 50  # users after whom half of a drift in scale is believed
+
+
+class Serving:
+    """A campaign under way.
+
+    Made by :meth:`BudgetMatcher.serving`.
+
+    Attributes
+    ----------
+    delivered : ndarray (n_items,)
+        Contacts so far.
+    n_served : int
+    spent : float
+    """
+
+    def __init__(
+        self, matcher: BudgetMatcher, n_users: int, adaptive: bool, rescale: bool, step: float
+    ):
+        self.matcher, self.n_users = matcher, n_users
+        self.adaptive, self.rescale, self.step = adaptive, rescale, step
+        table = matcher.prices_
+        self.items = pd.Index(table["item_id"])
+        self._min, self._max = table["item_min"].to_numpy(), table["item_max"].to_numpy()
+        price = table["price"].to_numpy() / matcher.unit_
+        self._dear, self._cheap = np.maximum(price, 0), np.maximum(-price, 0)
+        self._money = matcher.budget_price_ / matcher.unit_
+        self._value = matcher._read("item_value", self.items)
+        self._cost = matcher._read("item_cost", self.items)
+        self._budget = np.inf if matcher.budget is None else float(matcher.budget)
+        self._rng = generator(matcher.random_state, "serving")
+        self._sizes: list[float] = []
+        self.delivered, self.n_served, self.spent = np.zeros(len(self.items)), 0, 0.0
+
+    @property
+    def prices(self) -> pd.Series:
+        """The price of each item now, in points of score."""
+        return pd.Series(self._prices() * self.matcher.unit_, self.items, name="price")
+
+    @property
+    def delivered_share(self) -> float:
+        """Σ min(delivered, minimum) / Σ minimum; 1 without minima."""
+        promised = self._min.sum()
+        return float(np.minimum(self.delivered, self._min).sum() / promised) if promised else 1.0
+
+    def serve(
+        self, scores: Any, *, user_max: int | None = None, user_cost: float = 0.0
+    ) -> pd.Index:
+        """What one user gets, the best first; final.
+
+        Parameters
+        ----------
+        scores : array (n_items,)
+            In the order of ``prices_``; minus infinity where nothing may be given.
+        user_max : int, optional
+            Default: that of the matcher, if it is one for all.
+        user_cost : float
+            What a contact with this user costs.
+        """
+        scores = np.asarray(scores, np.float64)
+        if scores.shape != self.items.shape or np.isnan(scores).any():
+            raise MakedoInputError(
+                f"serve: scores must be {count(len(self.items), 'number')}, one for each item of "
+                f"prices_. Got an array of shape {scores.shape}."
+            )
+        k = self.matcher._one_user_max() if user_max is None else float(user_max)
+        return self.items[self._give(scores * self._value / self.matcher.unit_, k, user_cost)]
+
+    def serve_all(
+        self, X: Any, requests: Any = None, *, users: Any = None, items: Any = None
+    ) -> pd.DataFrame:
+        """Serve many users in the order of their times, or of rows where there are none.
+
+        Parameters
+        ----------
+        X, requests, users, items : as in :meth:`BudgetMatcher.fit`
+
+        Returns
+        -------
+        DataFrame
+            item_id, user_id, timestamp (of a request), score, price (when given), in the order in
+            which contacts were given.
+        """
+        offer = read_offer(X, requests, users, items)
+        column = offer.items.get_indexer(self.items)
+        if (column < 0).any():
+            raise MakedoInputError(
+                f"The scores lack {count(int((column < 0).sum()), 'item')} of the plan. Give "
+                "scores for the items of prices_."
+            )
+        names = ("user_max", "user_cost", "user_value")
+        k, cost, value = (self.matcher._read(name, offer.users) for name in names)
+        rows = np.arange(len(offer.users))
+        if offer.times is not None:
+            rows = np.argsort(offer.times, kind="stable")
+        parts = []
+        for part in np.array_split(rows, max(len(rows) // 1024, 1)):
+            for x, scores in zip(part, offer.rows(part)[:, column], strict=True):
+                worth = scores * value[x] * self._value / self.matcher.unit_
+                given, price = self._give(worth, float(k[x]), float(cost[x])), self._prices()
+                parts.append((x, given, worth[given], price[given]))
+        return self._table(offer, parts)
+
+    def _table(self, offer: Offer, parts: list[tuple]) -> pd.DataFrame:
+        user = np.repeat([part[0] for part in parts], [len(part[1]) for part in parts])
+        item, score, price = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+        columns: dict[str, Any] = {"item_id": self.items[item], "user_id": offer.users[user]}
+        if offer.times is not None:
+            columns["timestamp"] = offer.times[user]
+        unit = self.matcher.unit_
+        return pd.DataFrame(columns | {"score": score * unit, "price": price * unit})
+
+    # --- one user ---------------------------------------------------------------------------------
+
+    def _prices(self) -> np.ndarray:
+        """The prices v in units, (n_items,)."""
+        dear, cheap = self._dear, self._cheap
+        if self.adaptive:
+            done = self.n_served / self.n_users
+            capped = np.isfinite(self._max)
+            ahead = np.where(capped, self.delivered - np.where(capped, self._max, 0) * done, 0)
+            dear = np.maximum(dear + self.step * ahead, 0)
+            cheap = np.maximum(cheap + self.step * (self._min * done - self.delivered), 0)
+        return dear - np.where(self.delivered < self._min, cheap, 0)
+
+    def _money_price(self) -> float:
+        if not self.adaptive or not np.isfinite(self._budget):
+            return self._money
+        ahead = self.spent / self._budget - self.n_served / self.n_users
+        return max(self._money * (1 + ahead * self.n_users * self.step), 0.0)
+
+    def _give(self, worth: np.ndarray, k: float, user_cost: float) -> np.ndarray:
+        """Positions of what the user gets, and the books kept."""
+        open = np.isfinite(worth) & (self.delivered < self._max)
+        cost = self._cost + user_cost
+        if self.rescale:
+            worth = worth * self._scale(worth, k)
+        t = worth - self._prices() - self._money_price() * cost
+        t = t + self.matcher.temperature_ * self._rng.random(len(t))
+        if self.adaptive and self._missing() >= self._room(k):
+            open &= self.delivered < self._min
+            t = t - t.min(initial=0, where=open) + 1
+        wanted = np.flatnonzero(open & (t > 0))
+        wanted = wanted[np.argsort(-t[wanted], kind="stable")][: int(min(k, len(t)))]
+        spent = self.spent + np.cumsum(cost[wanted])
+        given = wanted[spent <= self._budget + 1e-9]
+        self.delivered[given] += 1
+        self.spent += float(cost[given].sum())
+        self.n_served += 1
+        return given
+
+    def _missing(self) -> float:
+        return float(np.maximum(self._min - self.delivered, 0).sum())
+
+    def _room(self, k: float) -> float:
+        """Contacts that the users still to come can take, if they are like this one."""
+        return (self.n_users - self.n_served) * k
+
+    def _scale(self, worth: np.ndarray, k: float) -> float:
+        """What makes the median user so far like that of the fit."""
+        self._sizes.append(size_of(worth[None], np.array([k]))[0])
+        n = len(self._sizes)
+        return float(np.exp((self.matcher.typical_ - np.median(self._sizes)) * n / (n + DOUBT)))
+
+
+def size_of(worth: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Logarithm of the mean of each row's k best, (b,)."""
+    most = int(np.clip(k.max(initial=1), 1, worth.shape[1]))
+    best = -np.partition(-worth, most - 1, axis=1)[:, :most]
+    mean = np.where(np.isfinite(best), best, 0).mean(axis=1)
+    return np.log(np.maximum(mean, 1e-12))

@@ -1,0 +1,114 @@
+"""The page of a campaign, and its verbs on files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from makedo import BudgetMatcher
+from makedo.methods.rim.campaign_page import curve, tighter
+
+S = np.random.default_rng(0).pareto(1.1, (120, 20))
+USERS, ITEMS = [f"someone{i}" for i in range(120)], [f"thing{j}" for j in range(20)]
+FRAME = pd.DataFrame(S, USERS, ITEMS)
+
+
+@pytest.fixture(scope="module")
+def matcher():
+    return BudgetMatcher(2, 4, 18).fit(FRAME)
+
+
+def test_the_page_says_what_was_planned_and_names_nobody(matcher):
+    page = matcher.report()
+    assert page.verdict.startswith("240 contacts of 120 users with 20 items")
+    assert "every minimum is met" in page.verdict
+    html = page.to_html()
+    for title in ("What do items get?", "What do limits of items cost?",
+                  "What is delivered of the promises?", "What would tighter budgets cost?",
+                  "How sure is that?"):  # fmt: skip
+        assert title in html
+    assert "someone" not in html and "thing" not in html
+    named = matcher.report(show_rows=True).to_html()
+    assert "someone" in named and "thing" in named
+    json.dumps(page.to_dict())
+
+
+def test_the_page_escapes_what_the_data_say():
+    odd = FRAME.set_axis([f"<script>{item}" for item in ITEMS], axis=1)
+    html = BudgetMatcher(1, 2).fit(odd).report(show_rows=True).to_html()
+    assert "<script>thing" not in html
+
+
+def test_a_tighter_limit_costs_what_the_page_says_or_more(matcher):
+    said = tighter(matcher, cut=0.5).set_index("limit")["loses at least"]
+    fewer = BudgetMatcher(1, 4, 18).fit(FRAME)
+    assert matcher.value_ - fewer.value_ >= said["contacts of a user"] - 1e-6 > 0
+    lower = BudgetMatcher(2, 4, 9).fit(FRAME)
+    assert matcher.value_ - lower.value_ >= said["maxima of items"] - 1e-6 > 0
+    higher = BudgetMatcher(2, 6, 18).fit(FRAME)
+    assert matcher.value_ - higher.value_ >= said["minima of items"] - 1e-6
+
+
+def test_more_money_never_brings_less():
+    m = BudgetMatcher(2, budget=60.0).fit(FRAME)
+    table = curve(m, FRAME)
+    assert (table["limit"] == "budget").all()
+    assert table["contacts"].tolist() == [15, 30, 45, 60, 75, 90]
+    assert (table["value"].diff().dropna() > 0).all()
+    assert (table["value"].diff().diff().dropna() < 0).all()  # each unit brings less than the last
+    assert (table["bound"] >= table["value"] * (1 - 1e-6)).all()
+    assert "What would other budgets bring?" in m.report(FRAME).to_html()
+
+
+# --- on files -------------------------------------------------------------------------------------
+
+
+def test_match_plans_for_all_users_under_limits(rim):
+    line = ["match", "model", "--user-max", 2, "--item-min", 3, "--item-max", 15]
+    code, out, err = rim(*line, "--out", "plan.csv")
+    plan = pd.read_csv("plan.csv")
+    assert code == 0, err
+    assert list(plan) == ["item_id", "user_id", "timestamp", "score", "price"]
+    assert plan.groupby("user_id").size().max() <= 2
+    assert plan.groupby("item_id").size().between(3, 15).all() and plan["item_id"].nunique() == 60
+
+
+def test_match_takes_budgets_by_id_from_tables(rim, files):
+    pd.DataFrame({"item_id": ["i3", "i5"], "item_min": [12, None], "item_cost": [2.0, 1.0]}).to_csv(
+        files / "items.csv", index=False
+    )
+    pd.DataFrame({"user_id": ["u1", "u2"], "user_max": [0, 0]}).to_csv(files / "users.csv")
+    line = ["match", "model", "--item-budgets", "items.csv", "--user-budgets", "users.csv"]
+    line += ["--budget", 40, "--items", "i3,i5,i9", "--json"]
+    code, out, err = rim(*line)
+    plan = pd.DataFrame(json.loads(out))
+    assert code == 0, err
+    assert set(plan["item_id"]) <= {"i3", "i5", "i9"} and (plan["item_id"] == "i3").sum() >= 12
+    assert not plan["user_id"].isin(["u1", "u2"]).any() and plan["cost"].sum() <= 40
+
+
+def test_campaign_writes_a_page(rim, files):
+    line = ["campaign", "model", "--user-max", 1, "--item-max", 10, "--out", "page.html"]
+    code, out, err = rim(*line)
+    assert code == 0 and "below the best possible plan" in out, err
+    page = (files / "page.html").read_text(encoding="utf-8")
+    assert "What would other budgets bring?" in page and ">u3<" not in page
+
+
+BAD = {
+    "promises": (["--item-min", 50], "add up to 3,000 contacts"),
+    "negative": (["--item-max", -2], "item_max is negative"),
+    "table": (["--item-budgets", "log.csv"], "needs a column"),
+    "unknown": (["--items", "i3,zzz"], "not in the log (first: 'zzz')"),
+    "money": (["--budget", -1], "budget must be"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_matched_is_one_line_and_exit_2(case, rim, files):
+    more, words = BAD[case]
+    before = sorted(files.rglob("*"))
+    code, out, err = rim("match", "model", *more, "--out", "plan.csv", "--quiet")
+    assert (code, out) == (2, "") and words in err and err.count("\n") == 1, err
+    assert sorted(files.rglob("*")) == before

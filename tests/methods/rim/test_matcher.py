@@ -1,0 +1,311 @@
+"""BudgetMatcher as users meet it: what goes in, what is refused, saving, users who come later."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import makedo
+from makedo import RIM, BudgetMatcher
+from makedo.core.checks import MakedoInputError
+from makedo.methods.rim import Requests
+from makedo.methods.rim.scores import ScoreOperator
+
+RNG = np.random.default_rng(0)
+S = RNG.pareto(1.1, (200, 30)).astype(np.float32)
+
+
+def pairs(matcher):
+    return set(matcher.plan_[["user_id", "item_id"]].itertuples(index=False, name=None))
+
+
+# --- what goes in ---------------------------------------------------------------------------------
+
+
+def test_all_forms_of_the_same_scores_give_one_plan():
+    left, right = RNG.random((200, 4)).astype(np.float32), RNG.random((30, 4)).astype(np.float32)
+    dense = left @ right.T
+
+    class Peer:
+        user_factors, item_factors = left, right
+
+    forms = [dense, dense.tolist(), sp.csr_matrix(dense), sp.coo_matrix(dense), (left, right),
+             Peer(), ScoreOperator((200, 30), left, right), pd.DataFrame(dense)]  # fmt: skip
+    plans = [BudgetMatcher(2, 5, 40).fit(form) for form in forms]
+    for plan in plans[1:]:
+        assert plan.value_ == pytest.approx(plans[0].value_, rel=1e-4)
+        assert len(pairs(plan) ^ pairs(plans[0])) <= 8  # products differ in the last digit
+
+
+def test_ids_come_from_a_frame_from_requests_or_from_the_caller():
+    users, items = [f"u{i}" for i in range(200)], [f"i{j}" for j in range(30)]
+    framed = BudgetMatcher(2).fit(pd.DataFrame(S, users, items)).plan_
+    named = BudgetMatcher(2).fit(S, users=users, items=items).plan_
+    pd.testing.assert_frame_equal(framed, named)
+    assert framed["user_id"].str.startswith("u").all() and "timestamp" not in framed
+
+
+def test_a_model_is_matched_at_its_requests(table):
+    model = RIM("personal_repeat", horizon="7D").fit(table)
+    requests = Requests.at(model.log_, model.now_, model.log_.users[:80])
+    m = BudgetMatcher(user_max=2, item_min=1).fit(model, requests)
+    assert set(m.plan_["user_id"]) <= set(model.log_.users[:80])
+    assert (m.plan_["timestamp"] == model.now_).all() and m.delivered_share_ == 1
+    expected = model.predict(m.plan_[["user_id", "item_id"]])
+    np.testing.assert_allclose(m.plan_["score"], expected, rtol=1e-4)
+    everybody = BudgetMatcher(user_max=2, item_max=20).fit(model)
+    assert everybody.prices_["delivered"].max() <= 20
+    assert len(everybody.user_prices_) == model.log_.n_users
+
+
+def test_pairs_that_are_forbidden_or_not_listed_are_never_matched():
+    closed = S.copy()
+    closed[:, :5] = -np.inf
+    closed[::2, 7] = -np.inf
+    plan = BudgetMatcher(3, pd.Series({7: 10.0})).fit(closed).plan_
+    assert np.isfinite(closed[plan["user_id"], plan["item_id"]]).all()
+    listed = sp.random(200, 30, 0.1, "csr", random_state=0, dtype=np.float32)
+    plan = BudgetMatcher(3).fit(listed).plan_
+    assert (np.asarray(listed[plan["user_id"], plan["item_id"]]) > 0).all()
+
+
+def test_budgets_may_be_one_number_a_sequence_or_by_id():
+    low = np.where(np.arange(30) < 3, 12, 0)
+    series = pd.Series({0: 12, 1: 12, 2: 12})
+    frame = pd.DataFrame({"item_id": [2, 0, 1], "item_min": [12, 12, 12]})
+    plans = [
+        BudgetMatcher(2, form).fit(S) for form in (low, low.tolist(), series, dict(series), frame)
+    ]
+    assert all(pairs(plan) == pairs(plans[0]) for plan in plans)
+    assert (plans[0].prices_["delivered"][:3] >= 12).all()
+    k = np.where(np.arange(200) % 2, 0, 3)
+    given = BudgetMatcher(k).fit(S).user_prices_["given"]
+    assert not given[1::2].any() and (given[::2] == 3).all()
+
+
+def test_values_multiply_scores():
+    user_value, item_value = RNG.random(200) + 0.5, RNG.random(30) + 0.5
+    weighted = S * user_value[:, None] * item_value
+    a = BudgetMatcher(2, item_max=20, user_value=user_value, item_value=item_value).fit(S)
+    b = BudgetMatcher(2, item_max=20).fit(weighted)
+    assert a.value_ == pytest.approx(b.value_, rel=1e-3)
+
+
+def test_a_shortfall_is_paid_for_where_it_costs_less():
+    cheap = BudgetMatcher(1, 10, shortfall_cost=1e-6).fit(S)
+    dear = BudgetMatcher(1, 6, shortfall_cost=1e6).fit(S)
+    assert cheap.delivered_share_ < 1 and len(cheap.violations_)
+    assert dear.delivered_share_ == 1 and not len(dear.violations_)
+    short = cheap.violations_
+    assert (short["delivered"] < short["item_min"]).all()
+
+
+def test_left_out_pairs_are_brought_in_by_the_certificate(monkeypatch):
+    """Few candidates at first; the plan is as good, and the bound is of all pairs."""
+    whole = BudgetMatcher(2, 5, 20, tolerance=1e-3).fit(S)
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 2)
+    some = BudgetMatcher(2, 5, 20, tolerance=1e-3).fit(S)
+    assert some.history_["candidates"].iloc[0] < S.size / 2
+    assert some.duality_gap_ <= 1e-3
+    assert some.value_ == pytest.approx(whole.value_, rel=2e-3)
+    assert some.bound_ >= whole.value_ * (1 - 1e-6)
+
+
+def test_equal_seeds_give_equal_plans():
+    s = np.outer(RNG.random(60), np.ones(20))
+    one, same, other = (BudgetMatcher(1, 2, 4, random_state=r).fit(s) for r in (0, 0, 1))
+    pd.testing.assert_frame_equal(one.plan_, same.plan_)
+    assert pairs(one) != pairs(other)
+
+
+def test_the_order_of_users_and_items_does_not_matter():
+    users, items = RNG.permutation(200), RNG.permutation(30)
+    frame = pd.DataFrame(S)
+    a, b = (BudgetMatcher(2, 5, 20).fit(f) for f in (frame, frame.iloc[users, items]))
+    assert a.value_ == pytest.approx(b.value_, rel=1e-3)
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+NEVER = S.copy()
+NEVER[:, 4] = -np.inf
+BAD = {
+    "too many promises": ({"item_min": 7}, S, "add up to 210 contacts.*only 200.*0.952"),
+    "more than users": ({"user_max": 5, "item_min": pd.Series({3: 201})}, S,
+                        "1 item have a minimum above the number of users"),
+    "nobody may receive": ({"item_min": 1}, NEVER, "nobody may receive.*first: 4"),
+    "minimum over maximum": ({"item_min": 3, "item_max": 2}, S, "above their maximum"),
+    "negative": ({"item_max": -1}, S, "item_max is negative for 30 items"),
+    "negative money": ({"budget": -1.0}, S, "parameter budget must be a number in"),
+    "negative cost": ({"budget": 5.0, "item_cost": -1.0}, S, "item_cost is negative"),
+    "length": ({"item_max": [3, 4]}, S, "item_max has 2 numbers for 30 items"),
+    "length of costs": ({"budget": 5.0, "user_cost": np.ones(30)}, S,
+                        "user_cost has 30 numbers for 200 users"),
+    "two dimensions": ({"item_cost": np.ones((200, 30))}, S, "parameter item_cost must be"),
+    "unknown item": ({"item_min": pd.Series({"zzz": 1})}, S, "without scores.*'zzz'"),
+    "twice": ({"item_min": pd.Series([1, 2], [3, 3])}, S, "names 1 item twice"),
+    "half a contact": ({"user_max": 1.5}, S, "not a whole number"),
+    "missing": ({"item_max": [np.nan] * 30}, S, "item_max is missing for 30 items"),
+    "text": ({"item_max": "many"}, S, "parameter item_max must be"),
+    "text by id": ({"item_max": {3: "many"}}, S, "no numbers.*'many'"),
+    "column": ({"item_max": pd.DataFrame({"item_id": [1]})}, S, "needs the columns"),
+    "too dear": ({"item_min": 2, "budget": 10.0, "item_cost": 1.0}, S, "cost at least 60"),
+    "nan": ({}, np.where(S > 3, np.nan, S), "NaN or infinite"),
+    "one dimension": ({}, S[0], "1 dimension"),
+    "factors": ({}, (np.ones((4, 2)), np.ones((3, 5))), "2 and 5 columns"),
+    "requests": ({}, None, "must be Requests"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_is_refused_in_one_line(case):
+    parameters, scores, words = BAD[case]
+    with pytest.raises(MakedoInputError, match=words) as caught:
+        if scores is None:
+            BudgetMatcher().fit(S, ["u1"])
+        BudgetMatcher(**parameters).fit(scores)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith((".", ")"))
+
+
+def test_promises_that_nobody_could_keep_together_are_refused():
+    """Each has enough users of its own, but both have the same ones."""
+    s = np.full((20, 3), -np.inf)
+    s[:, 0], s[:5, 1:] = 1.0, 0.5
+    with pytest.raises(MakedoInputError, match="find no place under the other limits"):
+        BudgetMatcher(1, pd.Series({1: 4, 2: 4})).fit(s)
+
+
+def test_use_before_fit_is_refused(tmp_path):
+    m = BudgetMatcher()
+    for use in (lambda: m.transform(S), m.serving, lambda: m.save(tmp_path / "m"), m.report):
+        with pytest.raises(NotFittedError):
+            use()
+
+
+# --- keeping it -----------------------------------------------------------------------------------
+
+
+def test_a_matcher_is_saved_and_loaded_whole(tmp_path):
+    m = BudgetMatcher(2, pd.Series({3: 10, 5: 20}), [30] * 30, budget=250.0, item_value={7: 2.0})
+    m.fit(pd.DataFrame(S))
+    m.save(tmp_path / "m")
+    loaded = makedo.load(tmp_path / "m")
+    for name in ("plan_", "prices_", "user_prices_", "history_"):
+        pd.testing.assert_frame_equal(getattr(m, name), getattr(loaded, name))
+    pd.testing.assert_frame_equal(m.transform(S), loaded.transform(S))
+    assert loaded.item_min.to_dict() == {3: 10, 5: 20} and loaded.item_value.to_dict() == {7: 2.0}
+    again = clone(loaded).fit(pd.DataFrame(S))
+    pd.testing.assert_frame_equal(m.plan_, again.plan_)
+
+
+BLOCKED = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ImportError("torch is blocked")
+
+sys.meta_path.insert(0, Block())
+import numpy as np
+from makedo import BudgetMatcher
+s = np.random.default_rng(0).random((50, 8))
+m = BudgetMatcher(1, 3, 10).fit(s)
+assert len(m.transform(s)) == 50 and m.delivered_share_ == 1
+m.report(s).to_html()
+assert "torch" not in sys.modules
+"""
+
+
+def test_it_works_with_torch_blocked():
+    run = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+# --- users who come later -------------------------------------------------------------------------
+
+
+def test_frozen_prices_serve_the_same_users_nearly_as_the_plan_did():
+    m = BudgetMatcher(2, 5, 20).fit(S)
+    online = m.transform(S, adaptive=False)
+    assert online["score"].sum() >= 0.97 * m.value_
+    assert m.delivered(online)["delivered"].max() <= 20
+
+
+@pytest.mark.parametrize("how", [{"adaptive": False}, {}, {"step": 1.0}, {"rescale": True}])
+def test_hard_limits_hold_online(how):
+    later = np.random.default_rng(1).pareto(1.1, (300, 30)) * 5
+    m = BudgetMatcher(2, item_max=18, budget=230.0, item_cost=RNG.random(30)).fit(S)
+    serving = m.serving(300, **how)
+    online = serving.serve_all(later)
+    counts = m.delivered(online)["delivered"]
+    assert counts.max() <= 18 and serving.spent <= 230
+    assert (serving.delivered == counts).all()
+    assert online.groupby("user_id").size().max() <= 2
+    assert not online.duplicated(["user_id", "item_id"]).any()
+
+
+def test_adaptive_prices_keep_promises_that_drift_breaks():
+    """Scores of later users are ten times larger, as a model's that was fitted anew."""
+    rng = np.random.default_rng(2)
+    taste = rng.pareto(1.2, 30)
+    first, later = (rng.pareto(1.5, (300, 1)) * taste * rng.random((300, 30)) for _ in range(2))
+    m = BudgetMatcher(2, 10).fit(first)
+    share = {}
+    for name, how in {"frozen": {"adaptive": False}, "adaptive": {"rescale": False},
+                      "rescaled": {}}.items():  # fmt: skip
+        serving = m.serving(300, **how)
+        serving.serve_all(10 * later)
+        share[name] = serving.delivered_share
+    assert share["frozen"] < 0.6 and share["adaptive"] >= 0.99 and share["rescaled"] >= 0.99
+
+
+def test_items_that_nobody_can_tell_apart_take_turns():
+    s = np.outer(np.random.default_rng(0).pareto(1.5, 300) + 0.1, np.r_[5.0, np.ones(29)])
+    m = BudgetMatcher(2, 8).fit(s)
+    for adaptive in (False, True):
+        counts = m.delivered(m.transform(s, adaptive=adaptive))["delivered"]
+        assert np.minimum(counts, 8).sum() >= 0.9 * 240
+
+
+def test_users_are_served_one_by_one_as_all_together():
+    m = BudgetMatcher(2, 5, 20).fit(pd.DataFrame(S, columns=[f"i{j}" for j in range(30)]))
+    together, alone = m.serving(), m.serving()
+    rows = together.serve_all(pd.DataFrame(S, columns=[f"i{j}" for j in range(30)]))
+    given = [alone.serve(scores) for scores in S]
+    assert rows["item_id"].tolist() == [item for items in given for item in items]
+    assert alone.n_served == 200 and alone.delivered_share == together.delivered_share
+    assert set(alone.prices.index) == {f"i{j}" for j in range(30)}
+
+
+def test_adaptive_prices_are_the_sum_of_their_steps():
+    m = BudgetMatcher(2, 5, 20).fit(S)
+    serving, step = m.serving(step=0.2), 0.2
+    dear = np.maximum(m.prices_["price"].to_numpy() / m.unit_, 0)
+    ahead = np.zeros(30)
+    for scores in S[:40]:
+        items = serving.serve(scores)
+        ahead += np.isin(np.arange(30), items) - 20 / 200
+    prices = serving.prices.to_numpy() / m.unit_
+    met = serving.delivered >= 5
+    np.testing.assert_allclose(prices[met], np.maximum(dear + step * ahead, 0)[met], atol=1e-9)
+
+
+def test_what_serving_cannot_use_is_refused():
+    m = BudgetMatcher(2).fit(S)
+    with pytest.raises(MakedoInputError, match="30 numbers"):
+        m.serving().serve(S[0, :5])
+    with pytest.raises(MakedoInputError, match="lack 10 items of the plan"):
+        m.transform(S[:, :20])
+    with pytest.raises(MakedoInputError, match="n_users must be"):
+        m.serving(0)
+    with pytest.raises(MakedoInputError, match="step must be"):
+        m.serving(step=0.0)
+    with pytest.raises(MakedoInputError, match="user_max differs"):
+        BudgetMatcher([2] * 200).fit(S).serving().serve(S[0])
