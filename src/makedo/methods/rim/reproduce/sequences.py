@@ -54,7 +54,7 @@ CHOSEN: dict[tuple[str, str], Mapping[str, Any]] = {  # (data, kind) -> settings
     ("ml-100k", "EASE, tuned"): {"penalty": 1000.0},
 }
 NAMES = {
-    "ml-100k": ("EASE", "EASE, tuned", "RNN", "Transformer"),  # seen pairs are excluded: no own past
+    "ml-100k": ("EASE", "EASE, tuned", "RNN", "Transformer"),  # seen pairs are left out
     "completejourney": (
         "PersonalRepeat",
         "EASE",
