@@ -21,8 +21,8 @@ HELP = {
     "user": "column of users, in any case",
     "item": "column of items, in any case",
     "time": "column of times: Unix seconds, or dates",
-    "checkpoint": "folder for the state of a network's training; a killed fit, called again, goes on "
-    "from there",
+    "checkpoint": "folder for the state of a network's training; a killed fit, called again, goes "
+    "on from there",
     "users": "ids of users, separated by commas (default: all)",
     "items": "ids of items, separated by commas (default: all that fit saw)",
     "at": "time to rank for (default: just after the last event)",

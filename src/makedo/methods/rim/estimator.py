@@ -60,6 +60,7 @@ from makedo.methods.rim.windows import (
 if TYPE_CHECKING:
     from makedo.report import Report
 
+
 class RIM(Estimator):
     r"""Recommend items to users, and find the users for an item, by how active each one will be.
 
@@ -507,4 +508,3 @@ RESTORED = {
     "live_": Live.from_state,
     "log_": InteractionLog.from_state,
 }
-

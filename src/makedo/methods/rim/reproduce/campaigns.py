@@ -156,9 +156,7 @@ def _purchases() -> tuple[InteractionLog, np.ndarray]:
 @lru_cache(maxsize=1)
 def _redemptions() -> InteractionLog:
     """Coupons of campaigns that were redeemed, by day."""
-    frame = _table(REDEEMED).drop_duplicates(
-        ["household_id", "coupon_upc", "redemption_date"]
-    )
+    frame = _table(REDEEMED).drop_duplicates(["household_id", "coupon_upc", "redemption_date"])
     names = {"user": "household_id", "item": "coupon_upc", "time": "redemption_date"}
     return InteractionLog.read(frame, **names)
 
