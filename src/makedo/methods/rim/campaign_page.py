@@ -221,8 +221,8 @@ def tighter_section(matcher: BudgetMatcher) -> Section:
         "What would tighter budgets cost?",
         table=tighter(matcher),
         note="Read off the prices, without planning again: no plan under the tighter limit "
-        "does better. A limit that costs nothing does not bind. Numbers of contacts are taken as if "
-        "they could be cut in part.",
+        "does better. A limit that costs nothing does not bind. Numbers of contacts are taken as "
+        "if they could be cut in part.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ HELP = {
     "user": "column of users, in any case",
     "item": "column of items, in any case",
     "time": "column of times: Unix seconds, or dates",
+    "checkpoint": "folder for the state of a network's training; a killed fit, called again, goes "
+    "on from there",
     "users": "ids of users, separated by commas (default: all)",
     "items": "ids of items, separated by commas (default: all that fit saw)",
     "at": "time to rank for (default: just after the last event)",
@@ -92,10 +95,12 @@ def fit(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    checkpoint: Path | None = None,
     settings: Settings,
 ) -> Fitted:
     """Learn what is chosen, and how active each user will be."""
-    return settings.build(makedo.RIM).fit(_read(log, user, item, time))
+    model = settings.build(makedo.RIM)
+    return model.fit(_read(log, user, item, time), checkpoint_dir=checkpoint)
 
 
 def recommend_items(

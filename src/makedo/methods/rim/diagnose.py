@@ -19,6 +19,8 @@ from makedo.data.times import in_words
 from makedo.methods.rim.intensities import EMA
 from makedo.methods.rim.marks import PersonalRepeat
 from makedo.methods.rim.ranking import gain, rank, usual_lengths
+from makedo.methods.rim.repeats import EASERepeat
+from makedo.methods.rim.sequences import SequenceMarks
 from makedo.methods.rim.windows import everybody
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 FEWEST_USERS, FEWEST_EVENTS = 30, 200  # below which nothing can be measured
 MOST_USERS = 5_000  # looked at
 REPEATED = 0.2  # share of events, from which on what a user had before is worth listing
+REPEATING = ("personal_repeat", "ease_repeat", "transformer", "rnn")  # marks that know of repeats
 ONE_TIME = 0.8  # share of users with all their events at one time: such times were not the events'
 LITTLE = 0.002  # of precision, not worth a model of activity
 DAY = 86_400.0
@@ -101,7 +104,7 @@ def as_log(X: Any) -> InteractionLog:
 
 def _repeats(marks: Any) -> bool:
     """Whether the marks know that users come back to the same items."""
-    return marks == "personal_repeat" or isinstance(marks, PersonalRepeat)
+    return marks in REPEATING or isinstance(marks, (PersonalRepeat, EASERepeat, SequenceMarks))
 
 
 # --- what the log is like -------------------------------------------------------------------------

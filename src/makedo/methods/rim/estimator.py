@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import Choice, Either, Having, MakedoInputError, Number, Text, count, first
@@ -42,15 +41,14 @@ from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.table import as_frame
 from makedo.data.times import duration, seconds
-from makedo.methods.rim import factorised, intensities, marks, repeats, sequences
+from makedo.methods.rim import intensities
 from makedo.methods.rim.asking import requests_of
-from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
 from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
-from makedo.methods.rim.marks import Marks, histories
+from makedo.methods.rim.marks import histories
+from makedo.methods.rim.named import MARKS, learn_marks, made, share
 from makedo.methods.rim.scores import ScoreOperator
-from makedo.methods.rim.sequences import SequenceMarks
 from makedo.methods.rim.windows import (
     calibration,
     everybody,
@@ -62,14 +60,6 @@ from makedo.methods.rim.windows import (
 
 if TYPE_CHECKING:
     from makedo.report import Report
-
-MARKS: dict[str, type[Marks]] = {
-    **marks.NAMES,
-    **repeats.NAMES,
-    **factorised.NAMES,  # trained by implicit
-    **sequences.NAMES,  # networks
-    "given": GivenScores,
-}
 
 
 class RIM(Estimator):
@@ -240,9 +230,13 @@ class RIM(Estimator):
 
         started = time.perf_counter()
         self.horizon_, self.now_ = split.horizon, latest(split)
-        self.marks_ = self._learn_marks(split.train, scores, checkpoint_dir, on_step)
+        marks = made(self.marks, MARKS)
+        if isinstance(self.marks, str):
+            share(self, marks)
+        steps = {"checkpoint_dir": checkpoint_dir, "on_step": on_step}
+        self.marks_ = learn_marks(marks, split.train, self.horizon_, scores, steps)
         learnt = time.perf_counter()
-        rate = _made(self.intensity, intensities.NAMES)
+        rate = made(self.intensity, intensities.NAMES)
         if rate.needs_counts:
             rate.fit(windows, counts * (split.horizon / split.valid_horizon), self.horizon_)
         else:
@@ -449,22 +443,6 @@ class RIM(Estimator):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _learn_marks(
-        self, train: Requests, scores: Any, checkpoint_dir: Any, on_step: Any
-    ) -> Marks:
-        model = _made(self.marks, MARKS)
-        if isinstance(self.marks, str):
-            shared = model.get_params().keys() & {"random_state", "device", "verbose"}
-            model.set_params(**{name: getattr(self, name) for name in shared})
-        if isinstance(model, GivenScores):
-            return model.fit(train, self.horizon_, scores)
-        if scores is not None:
-            raise MakedoInputError('RIM.fit: scores are for marks="given". Leave one of them out.')
-        if isinstance(model, SequenceMarks):
-            steps = {"checkpoint_dir": checkpoint_dir, "on_step": on_step}
-            return model.fit(train, self.horizon_, **steps)
-        return model.fit(train, self.horizon_)
-
     def _horizon(self, log: InteractionLog) -> float:
         return usual_horizon(log) if self.horizon == "auto" else duration(self.horizon)
 
@@ -523,8 +501,3 @@ RESTORED = {
     "live_": Live.from_state,
     "log_": InteractionLog.from_state,
 }
-
-
-def _made(given: Any, names: Mapping[str, type]) -> Any:
-    """A fresh model of what the constructor was given."""
-    return names[given]() if isinstance(given, str) else clone(given)

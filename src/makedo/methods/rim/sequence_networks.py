@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BEFORE_ALL = -1e4  # logit of an item that training did not see: p is 0 in float32, and finite
-CHUNK = 1 << 22  # logits that exist at once
+CHUNK = 1 << 18  # logits that exist at once: they stay in the cache
 
 
 class SequenceNetwork(nn.Module):

@@ -360,7 +360,8 @@ class RNN(SequenceMarks):
 
         Of its code are left out: back-propagation cut at 32 steps, and learning rates that fall.
         """
-        return cls(**(PAPER | {"learning_rate": 0.1} | changes))
+        paper: dict[str, Any] = {"learning_rate": 0.1}
+        return cls(**(PAPER | paper | changes))
 
     def _body(self) -> Any:
         from makedo.methods.rim.sequence_networks import Recurrent
@@ -444,8 +445,8 @@ class Transformer(SequenceMarks):
 
         Of its code are left out the learning rates that fall.
         """
-        paper = PAPER | {"learning_rate": 0.025, "hidden": 128, "post_norm": True}
-        return cls(**(paper | changes))
+        paper: dict[str, Any] = {"learning_rate": 0.025, "hidden": 128, "post_norm": True}
+        return cls(**(PAPER | paper | changes))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -39,6 +39,7 @@ TITLE = (
     "households"
 )
 CAMPAIGNS = (8, 13, 18)  # of type A
+REDEEMED = "coupon_redemptions"
 DAY = 86_400.0
 EMA_SCALE = 28 * DAY
 LEAST_HISTORY = 14 * DAY  # before the earliest window
@@ -120,24 +121,26 @@ class Campaign:
 def campaign(number: int) -> Campaign:
     """Read one campaign."""
     about = _table("campaign_descriptions").set_index("campaign_id").loc[number]
-    sent, redeemed, coupons = (
-        frame[frame["campaign_id"] == number]
-        for frame in map(_table, ("campaigns", "coupon_redemptions", "coupons"))
-    )
+    sent, redeemed = (_of(name, number, "household_id") for name in ("campaigns", REDEEMED))
     start, last = float(seconds(about["start_date"])), float(seconds(about["end_date"]))
-    targeted = pd.Index(np.sort(sent["household_id"].unique()))
     purchases, with_coupon = _purchases()
-    named = purchases.items.isin(coupons["product_id"])
+    named = purchases.items.isin(_of("coupons", number, "product_id"))
     return Campaign(
         start,
         last + DAY - start,
-        targeted,
-        targeted.isin(redeemed["household_id"]),
+        sent,
+        sent.isin(redeemed),
         purchases,
         purchases.select(named[purchases.item]),
         purchases.select(with_coupon),
         _redemptions(),
     )
+
+
+def _of(table: str, number: int, column: str) -> pd.Index:
+    """The different ids in a column of a table that belong to one campaign, sorted."""
+    frame = _table(table)
+    return pd.Index(np.unique(frame[column].to_numpy()[frame["campaign_id"].to_numpy() == number]))
 
 
 @lru_cache(maxsize=1)
@@ -153,9 +156,7 @@ def _purchases() -> tuple[InteractionLog, np.ndarray]:
 @lru_cache(maxsize=1)
 def _redemptions() -> InteractionLog:
     """Coupons of campaigns that were redeemed, by day."""
-    frame = _table("coupon_redemptions").drop_duplicates(
-        ["household_id", "coupon_upc", "redemption_date"]
-    )
+    frame = _table(REDEEMED).drop_duplicates(["household_id", "coupon_upc", "redemption_date"])
     names = {"user": "household_id", "item": "coupon_upc", "time": "redemption_date"}
     return InteractionLog.read(frame, **names)
 
