@@ -256,6 +256,12 @@ class Attribution:
 
     # --- in words ---------------------------------------------------------------------------------
 
+    def verdict(self) -> str:
+        """One sentence: whether neighbours are used, beyond chance and beyond the place."""
+        from makedo.methods.trajectory.wording import verdict
+
+        return verdict(self)
+
     def sentences(self) -> list[str]:
         """What was measured and how, in plain words."""
         from makedo.methods.trajectory.wording import sentences

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 LEARN = 0.7  # share of the week that is learnt from
 MOVES = 300.0  # metres in eight minutes; others are at anchor
-STRIDE = 3  # minutes between windows
+STRIDE = 5  # minutes between windows
 N_NEIGHBORS = 6
-N_EXPLAINED = 500
+N_EXPLAINED = 400
 AT = (3, 7, 11)  # steps that the trees predict; between them lines
 DELAY = 5  # minutes that a planted follower is behind
 FOLLOWED = 15  # ships
@@ -67,7 +67,7 @@ def run(out: Path, quiet: bool = False) -> Path:
         found.to_parquet(out / f"{name.replace(',', '').replace(' ', '_')}.parquet")
         say("%s: %s", name, wording.verdict(found))
     control, followers = planted(tracks, learnt)
-    say("Planted followers: the leader has %.0f %% of what neighbours bring", 100 * share(control))
+    say("Planted followers: the leader brings %.0f m, all others %.0f m", *led(control))
     report = page(models, errors, explained, few, control, followers)
     report.to_html(out / "trajectory.html")
     return out / "trajectory.html"
@@ -116,7 +116,7 @@ class Trees:
         X = np.concatenate([self._features(cues, cues.present), self._features(cues, kept)])
         wanted = (windows.future - drift(windows.past))[:, AT].reshape(len(cues), -1)  # (n, 6)
         y = np.concatenate([wanted, wanted])
-        made = {"max_iter": 120, "learning_rate": 0.08, "min_samples_leaf": 40, "random_state": 0}
+        made = {"max_iter": 80, "learning_rate": 0.08, "min_samples_leaf": 40, "random_state": 0}
         self.models = [HistGradientBoostingRegressor(**made).fit(X, column) for column in y.T]
         return self
 
@@ -212,12 +212,13 @@ def planted(tracks: Tracks, learnt: Windows) -> tuple[Attribution, Windows]:
     return TrajectoryAttributor(copycat, **RULES).fit(learnt).explain(windows), windows
 
 
-def share(control: Attribution) -> float:
-    """What of the neighbours' value is that of the ship which is followed."""
+def led(control: Attribution) -> tuple[float, float]:
+    """What the ship that is followed brings, and all other neighbours, in metres a target."""
     real = control.local[control.local["game"] == REAL]
     near = real[real["player"] != PAST]
-    leader = near["player"] == (near["agent"].astype(int) - FOLLOWER).astype(str)
-    return float(near.loc[leader, "phi"].sum() / near["phi"].sum())
+    leads = near["player"] == (near["agent"].astype(int) - FOLLOWER).astype(str)
+    leader, rest = (float(near.loc[who, "phi"].sum()) / len(control) for who in (leads, ~leads))
+    return leader, rest
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -244,7 +245,8 @@ def page(
         verdict(explained, control),
         [
             f"Judged by errors alone, neighbours seem to help: {better:.1f} % less than from the "
-            f"own past ({found[OWN]:.0f} to {found[SOCIAL]:.0f} m).",
+            f"own past ({found[OWN]:.0f} to {found[SOCIAL]:.0f} m). The map alone does better "
+            f"({found[ON_MAP]:.0f} m), and with it neighbours add nothing ({found[MAPPED]:.0f} m).",
             f"Without the map: {wording.verdict(social)}",
             f"With it: {wording.verdict(mapped)}",
             f"Planted followers: {wording.verdict(control)}",
@@ -265,20 +267,18 @@ def page(
 def verdict(explained: dict[str, Attribution], control: Attribution) -> str:
     """The first line, as the figures have it."""
     social, mapped = explained[SOCIAL], explained[MAPPED]
-    seems = wording.clear(wording.known(social, "neighbors_beyond_random"))
-    time = wording.known(social, "neighbors_beyond_other_time")
-    left = wording.known(mapped, "neighbors_beyond_other_time")
-    found = f"Where we plant a follower, its leader has {100 * share(control):.0f} % of what "
-    found += "neighbours bring."
-    if seems and not wording.clear(time) and not wording.clear(left):
-        return (
-            "Ships around a ship seem to tell where it will go, but ships of another time tell as "
-            f"much: they give the place away, and nothing of it is interaction. {found}"
-        )
-    assert time is not None and left is not None
+    brings, still = social.value("neighbors"), mapped.value("neighbors")
+    other = social.value("neighbors_other_time")[0]
+    leader, rest = led(control)
+    found = (
+        f"Without the map the ships around bring {brings[0]:.0f} m of ADE, those of another time "
+        f"{other:.0f} m; with the map {wording.amount(*still, 'm')}"
+    )
+    if brings[1] > 0 and still[0] < 0.2 * brings[0]:
+        found += ": they gave the place away, and that is not interaction"
     return (
-        f"Beyond ships of another time, those around bring {wording.amount(*time, 'm')} without "
-        f"the map and {wording.amount(*left, 'm')} with it. {found}"
+        f"{found}. Where a follower is planted, its leader brings {leader:.0f} m and all other "
+        f"neighbours {rest:.0f} m."
     )
 
 

@@ -10,7 +10,7 @@ from makedo.data.windows import cut
 from makedo.methods.trajectory.estimator import TrajectoryAttributor
 
 
-def wanderers(random_state: int = 0, n_agents: int = 4, n_steps: int = 60) -> np.ndarray:
+def wanderers(random_state: int = 0, n_agents: int = 4, n_steps: int = 45) -> np.ndarray:
     """Smooth random walks, the second two steps behind the first, (n_steps, n_agents, 2)."""
     rng = np.random.default_rng(random_state)
     turns = rng.normal(scale=0.25, size=(n_steps, n_agents)).cumsum(0)
@@ -26,5 +26,5 @@ def small_example(random_state: int = 0) -> Example:
         cut(Tracks.from_arrays(wanderers(seed), seconds_per_step=0.4, scene=f"take {seed}"))
         for seed in (random_state, random_state + 100)
     ]
-    model = TrajectoryAttributor("attention", n_samples=2, max_epochs=3)
+    model = TrajectoryAttributor("attention", n_samples=2, max_epochs=8)
     return Example(model, {"X": scenes[0]}, scenes[1].take(slice(0, 30, 5)), {"X": scenes[1]})

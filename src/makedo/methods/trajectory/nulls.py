@@ -67,7 +67,8 @@ class Donors:
     kind : ndarray of shape (D,)
         Name of the neighbour's kind.
     past : ndarray of shape (D, n_past, 2)
-        The target's own, likewise.
+        The target's own, relative to its place now; not turned, since an absent past must not tell
+        where the target heads.
     scene, time : ndarray of shape (D,)
         Where and when (seconds) that was.
     apart : float
@@ -101,7 +102,7 @@ class Donors:
         return cls(
             rotated(windows.neighbors[target, slot] - now, back),
             np.array(windows.kinds, object)[kind],
-            rotated(windows.past[target] - now, back),
+            windows.past[target] - now,
             windows.scene[target],
             windows.time[target],
             max(LONG_AGO, 2 * n_steps * windows.seconds_per_step),
@@ -127,9 +128,7 @@ class Donors:
     def pasts(self, windows: Windows, seeds: np.ndarray, n_draws: int) -> np.ndarray:
         """Pasts of others that end where our targets are, (n, n_draws, n_past, 2)."""
         donor = self._pick(np.arange(len(self)), windows, seeds, n_draws, stream=2)
-        turn = np.repeat(heading(windows.past), n_draws)
-        tracks = rotated(self.past[donor.ravel()], turn).reshape(*donor.shape, -1, 2)
-        tracks = tracks + windows.past[:, None, -1:]
+        tracks = self.past[donor] + windows.past[:, None, -1:]
         tracks[donor < 0] = np.nan
         return tracks
 

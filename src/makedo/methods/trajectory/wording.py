@@ -58,37 +58,46 @@ def clear(found: tuple[float, float, float] | None) -> bool:
 
 
 def verdict(attribution: Attribution) -> str:
-    """One sentence: whether neighbours are used, beyond chance and beyond the place."""
-    past, corrected = attribution.value("past")[0], known(attribution, "corrected")
-    other = known(attribution, "beyond_other_time")
-    what = "improve" if attribution.metric != "change" else "move"
-    unit, name = attribution.unit, metric_name(attribution)
+    """One sentence: whether neighbours are used, beyond chance and beyond the place.
+
+    Neighbours count as used when either the best one or all together bring more than random ones.
+    """
+    past, unit, name = attribution.value("past")[0], attribution.unit, metric_name(attribution)
+    beyond = {
+        game: known(attribution, f"neighbors_beyond_{game}") for game in ("random", "other_time")
+    }
+    best = {
+        "random": known(attribution, "corrected"),
+        "other_time": known(attribution, "beyond_other_time"),
+    }
     if not attribution.targets["n_neighbors"].any():
         return f"No target had a neighbour, so only the past can matter ({past:.3f} {unit})."
-    if corrected is None and other is None:
-        together = attribution.value("neighbors")
+    if beyond["random"] is None and beyond["other_time"] is None:
+        together = amount(*attribution.value("neighbors"), unit)
         return (
-            f"All neighbours together bring {amount(*together, unit)} of {name}, the past "
-            f"{past:.3f} {unit}; no random neighbours were asked for to compare with."
+            f"All neighbours together bring {together} of {name}, the past {past:.3f} {unit}; no "
+            "random neighbours were there to compare with."
         )
-    if corrected is not None and not clear(corrected):
+    found = {game: clear(beyond[game]) or clear(best[game]) for game in beyond}
+    said = {game: amount(*value, unit) for game, value in beyond.items() if value is not None}
+    if "random" in said and not found["random"]:
         return (
-            f"The past does it: neighbours {what} predictions no more than random neighbours do "
-            f"({amount(*corrected, unit)} of {name}, the past {past:.3f} {unit})."
+            f"The past does it: all neighbours together bring no more than random ones "
+            f"({said['random']} of {name}; the past brings {past:.3f} {unit})."
         )
-    if other is not None and not clear(other):
+    if "other_time" in said and not found["other_time"]:
+        more = f" ({said['random']})" if "random" in said else ""
         return (
-            f"Neighbours {what} predictions, but those of another time do it as well "
-            f"({amount(*other, unit)} is left of {name}): they give the place away, which is not "
-            "interaction."
+            f"Neighbours bring more than random ones{more}, but no more than those of another time "
+            f"({said['other_time']} of {name}): they give the place away."
         )
-    found = other if corrected is None else corrected
-    assert found is not None
-    against = "those of another time" if corrected is None else "random ones"
-    little = found[0] < LITTLE * past
+    shown = {"random": "random ones", "other_time": "those of another time"}
+    words = " and ".join(f"{text} more than {shown[game]}" for game, text in said.items())
+    largest = min(value[0] for value in beyond.values() if value is not None)
+    little = ", a little" if largest < LITTLE * past else ""
     return (
-        f"The predictor uses neighbours{', a little' if little else ''}: the best one brings "
-        f"{amount(*found, unit)} of {name} more than {against}; the past brings {past:.3f} {unit}."
+        f"The predictor uses neighbours{little}: together they bring {words}, of {name}; the past "
+        f"brings {past:.3f} {unit}."
     )
 
 

@@ -1,0 +1,385 @@
+"""Values of cues where they are known: closed forms, a follower, invariances, brute force."""
+
+import itertools
+import math
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from makedo import TrajectoryAttributor
+from makedo.core.checks import MakedoInputError, MakedoWarning
+from makedo.data.tracks import Tracks
+from makedo.data.windows import cut
+from makedo.methods.trajectory import absent, explaining, game, metrics
+from makedo.methods.trajectory.explaining import PAST, REAL, STRANGER
+from makedo.methods.trajectory.predictors import ConstantVelocity, Static
+from makedo.methods.trajectory.value import Value
+
+REAL_DATA = os.path.isdir(os.path.join(os.environ.get("MAKEDO_DATA", ""), "eth_ucy"))
+needs_eth = pytest.mark.skipif(not REAL_DATA, reason="eth_ucy is not in $MAKEDO_DATA")
+
+
+def explained(predictor, windows, **how):
+    model = TrajectoryAttributor(predictor, **({"n_samples": 1} | how))
+    return model.fit(windows).explain(windows)
+
+
+def phi(found, game_name=REAL):
+    """φ by (target, player)."""
+    local = found.local[found.local["game"] == game_name]
+    return local.set_index(["target", "player"])["phi"].sort_index()
+
+
+# --- known answers --------------------------------------------------------------------------------
+
+
+def test_neighbors_of_a_model_without_neighbors_get_exactly_nothing(world):
+    w = world.windows()
+    for how in ({}, {"index": "banzhaf"}, {"estimator": "permutation", "n_permutations": 3},
+                {"null": "both"}, {"null_mode": "extra"}):  # fmt: skip
+        found = explained(world.constant_velocity, w, metric="ade", **how)
+        assert (found.local.loc[found.local["player"] != PAST, "phi"] == 0).all()
+        stands, goes = (m.predict(w.cues()) for m in (Static(), ConstantVelocity()))
+        gain = metrics.ade(stands, w.future) - metrics.ade(goes, w.future)
+        past = found.local[(found.local["player"] == PAST) & (found.local["game"] == REAL)]
+        np.testing.assert_allclose(past["phi"], gain, atol=1e-12)
+        assert found.value("interaction")[0] == found.value("removal")[0] == 0
+
+
+@needs_eth
+@pytest.mark.parametrize(
+    ("scene", "n", "static", "cv", "past"),
+    [
+        ("biwi_eth", 364, 2.272, 1.075, 1.196),
+        ("biwi_hotel", 1197, 1.128, 0.319, 0.809),
+        ("crowds_zara01", 2356, 2.497, 0.427, 2.070),
+    ],
+)
+def test_constant_velocity_on_walking_people_has_the_published_value(scene, n, static, cv, past):
+    from makedo.data import catalog
+
+    tracks = catalog.load("eth_ucy").tracks.of_scenes([scene])
+    model = TrajectoryAttributor("constant_velocity", n_samples=1, radius=3.0, null="none")
+    found = model.fit(tracks).explain(tracks)
+    t = found.targets
+    assert len(found) == n
+    assert round(t["error_none"].mean(), 3) == static and round(t["error_all"].mean(), 3) == cv
+    assert round(found.value("past")[0], 3) == past and found.value("interaction") == (0, 0, 0)
+
+
+def test_the_leader_of_a_follower_has_nearly_all_that_neighbors_bring(world):
+    w = world.windows(2, n_steps=260)  # long enough for another time
+    w = w.take(w.agent == 1)
+    found = explained(world.copycat, w, metric="ade", null="both")
+    real = found.local[(found.local["game"] == REAL) & (found.local["player"] != PAST)]
+    leader = real["player"] == "0"
+    assert real.loc[leader, "phi"].sum() > 0.05 * len(w)
+    assert real.loc[leader, "phi"].sum() >= 0.9 * real["phi"].sum()
+    assert real.loc[~leader, "phi"].abs().max() < 1e-9
+    for control in ("random", "other_time"):
+        assert abs(found.scores()[control].mean()) < 1e-9
+    assert found.value("corrected")[1] > 0 and found.value("beyond_other_time")[1] > 0
+    assert (real.loc[leader, "with_past"] > 0).mean() > 0.9  # matters together with the past
+
+
+def test_change_of_an_additive_predictor_is_each_cue_s_own_weight(world):
+    w = world.windows(2)
+    weights = np.array([0.7, 0.0, 0.4, 0.1])
+
+    def additive(past, neighbors, present, n_samples, seeds):
+        moved = np.linalg.norm(past[:, -1] - past[:, 0], axis=-1) > 1e-9
+        right = 2.0 * moved + present @ weights[: present.shape[1]]
+        end = past[:, -1] + np.stack([right, np.zeros(len(past))], axis=-1)
+        return np.repeat(end[:, None, None], 12, axis=2)
+
+    for how in ({}, {"index": "banzhaf"}, {"index": "loo"}, {"index": "first"},
+                {"estimator": "kernel"}, {"estimator": "stratified"}):  # fmt: skip
+        found = explained(additive, w, metric="change", null="none", **how)
+        for t, row in enumerate(w.present):
+            names = [PAST, *w.neighbor_agent[t][row].astype(str)]
+            expected = [2.0, *weights[: row.sum()]]
+            np.testing.assert_allclose(phi(found)[t][names], expected, atol=1e-9)
+
+
+# --- the same answer by other roads ---------------------------------------------------------------
+
+
+def by_hand(w, predictor, metric="minade", n_samples=3, seed=0):
+    """Shapley values of one target by all orders and single calls."""
+    names = [PAST, *w.neighbor_agent[0][w.present[0]].astype(str)]
+    seeds = w.seeds(seed)
+
+    def v(S):
+        past = w.past if 0 in S else np.repeat(w.past[:, -1:], w.past.shape[1], axis=1)
+        present = np.array([[j + 1 in S for j in range(w.present.shape[1])]]) & w.present
+        found = predictor(past, w.neighbors, present, n_samples, seeds)
+        return -metrics.METRICS[metric](found, w.future)[0]
+
+    values = {}
+    for size in range(len(names) + 1):
+        for S in itertools.combinations(range(len(names)), size):
+            values[frozenset(S)] = v(frozenset(S))
+    found = np.zeros(len(names))
+    for order in itertools.permutations(range(len(names))):
+        S = frozenset()
+        for j in order:
+            found[j] += values[S | {j}] - values[S]
+            S = S | {j}
+    return dict(zip(names, found / math.factorial(len(names)), strict=True))
+
+
+def test_values_in_bulk_are_those_of_single_calls_over_all_orders(world):
+    w = world.windows(3, stride=20)
+    found = explained(world.pulled, w, n_samples=3)
+    for t in range(0, len(w), 3):
+        for name, expected in by_hand(w.take([t]), world.pulled).items():
+            assert abs(phi(found)[t, name] - expected) < 1e-6
+    t = found.targets
+    total = found.local[found.local["game"] == REAL].groupby("target")["phi"].sum()
+    np.testing.assert_allclose(total, t["error_none"] - t["error_all"], atol=1e-12)
+
+
+def test_neither_the_size_of_calls_nor_hooks_nor_other_targets_change_a_value(world):
+    w = world.windows(2)
+    model = TrajectoryAttributor("attention", max_epochs=1, n_samples=4).fit(w)
+    rules, donors = model._rules(), model.donors_
+    reference = phi(model.explain(w))
+    for how in ({"rows": 7}, {"hooks": False}, {"hooks": False, "rows": 100}):
+        value = Value(model.predictor_, "minade", 4, **how)
+        local, _ = explaining.explain(w, value, rules, donors)
+        other = local[local["game"] == REAL].set_index(["target", "player"])["phi"].sort_index()
+        np.testing.assert_allclose(other, reference, atol=1e-5)
+    few = model.explain(w.take([5, 2]))
+    np.testing.assert_allclose(phi(few)[0], phi(model.explain(w))[5], atol=1e-5)
+    np.testing.assert_array_equal(reference, phi(model.explain(w)))  # the same bits
+
+
+def test_turning_moving_and_relabelling_the_world_changes_nothing(world):
+    w = world.windows(2)
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+
+    def moved(xy):
+        return xy @ turn.T + [100.0, -30.0]
+
+    order = np.random.default_rng(0).permutation(w.present.shape[1])
+    parts = ("neighbors", "present", "neighbor_kind", "neighbor_agent")
+    shuffled = replace(w, **{name: getattr(w, name)[:, order] for name in parts})
+    turned = replace(w, past=moved(w.past), future=moved(w.future), neighbors=moved(w.neighbors))
+    reference = phi(explained(world.copycat, w))
+    for other in (turned, shuffled):
+        np.testing.assert_allclose(phi(explained(world.copycat, other)), reference, atol=1e-5)
+
+
+def test_no_cue_knows_the_future(world):
+    w = world.windows(2)
+    seen = []
+
+    def spy(past, neighbors, present, n_samples, seeds):
+        seen.append((past.tobytes(), np.nan_to_num(neighbors).tobytes(), present.tobytes()))
+        return world.constant_velocity(past, neighbors, present, n_samples, seeds)
+
+    changed = replace(w, future=w.future + np.random.default_rng(0).normal(size=w.future.shape))
+    explained(spy, w)
+    first, seen[:] = list(seen), []
+    explained(spy, changed)
+    assert seen == first
+
+
+@pytest.mark.parametrize("estimator", ["permutation", "kernel", "stratified"])
+def test_sampled_values_agree_with_exact_ones_within_their_standard_errors(world, estimator):
+    w = world.windows(1, stride=20, n_agents=10)
+    exact = explained(world.pulled, w, null="none", estimator="exact")
+    how = {"budget": 500 if estimator == "kernel" else 4000, "n_permutations": 20}
+    found = explained(world.pulled, w, null="none", estimator=estimator, **how)
+    z = (found.local["phi"] - exact.local["phi"]) / found.local["se"]
+    assert (exact.local["se"] == 0).all() and (found.local["se"] > 0).mean() > 0.9
+    assert 0.7 < np.sqrt(np.nanmean(z[found.local["se"] > 1e-9] ** 2)) < 1.4
+
+
+def test_permutations_stop_when_they_are_sure_enough(world):
+    w = world.windows(1, stride=10, n_agents=9)
+    how = {"estimator": "permutation", "null": "none", "n_permutations": 64}
+    rough = explained(world.pulled, w, tolerance=0.05, **how)
+    sure = explained(world.pulled, w, tolerance=1e-9, **how)
+    whole = explained(world.pulled, w, **how)
+    assert rough.settings["rows"] < sure.settings["rows"] == whole.settings["rows"]
+    assert rough.local["se"].max() <= 0.05
+    np.testing.assert_allclose(sure.local["phi"], whole.local["phi"], atol=1e-12)
+    assert isinstance(game.permutations(4, 3, np.random.default_rng(0)).solve, game.Marginals)
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def test_with_the_last_velocity_left_a_constant_velocity_model_misses_nothing(world):
+    w = world.windows(2)
+    found = explained(world.constant_velocity, w, absent_past="constant_velocity")
+    assert np.abs(phi(found)).max() < 1e-12
+    np.testing.assert_allclose(absent.static(w.past)[:, 0, 0], w.past[:, -1])
+
+
+def test_other_pasts_end_where_the_target_is_and_are_averaged_over(world):
+    w = world.windows(6)
+    model = TrajectoryAttributor(world.constant_velocity, absent_past="resample", n_resamples=5)
+    model.fit(w)
+    games = explaining.games_of(w, model._rules(), model.donors_, None, REAL)
+    assert games.absent_past.shape == (len(w), 5, 8, 2)
+    np.testing.assert_allclose(games.absent_past[:, :, -1], np.repeat(w.past[:, None, -1], 5, 1))
+    value = Value(world.constant_velocity, "ade", 1)
+    rows = np.arange(len(w))
+    v = value(games, rows, np.zeros((len(w), 5), bool))
+    expected = np.zeros(len(w))
+    for d in range(5):
+        past = games.absent_past[:, d]
+        guess = world.constant_velocity(past, None, None, 1, None)
+        expected += metrics.ade(guess, w.future) / 5
+    np.testing.assert_allclose(v, -expected, atol=1e-12)
+    one = explained(world.constant_velocity, w, absent_past="random", metric="ade")
+    assert np.abs(phi(one).xs(PAST, level="player")).min() > 0
+
+
+def test_an_absent_neighbor_may_be_replaced_by_a_random_one(world):
+    w = world.windows(6)
+    found = explained(world.pulled, w, absent_neighbor="random", null="none")
+    gone = explained(world.pulled, w, null="none")
+    t, g = found.targets, gone.targets
+    np.testing.assert_allclose(t["error_all"], g["error_all"], atol=1e-12)
+    assert (t["error_past"] - g["error_past"]).abs().max() > 1e-3
+
+
+def test_neighbors_may_play_as_kinds_or_as_one(world):
+    w = world.windows(2)
+    kinds = np.where(np.arange(w.present.shape[1]) % 2, 1, 0)
+    w = replace(w, kinds=("a", "b"), neighbor_kind=np.where(w.present, kinds, -1).astype(np.int32))
+    by_kind = explained(world.pulled, w, players="kind")
+    names = set(by_kind.local.loc[by_kind.local["game"] == REAL, "player"])
+    assert names == {PAST, "a", "b"}
+    one = explained(world.pulled, w, players="all")
+    together = one.scores()
+    np.testing.assert_allclose(together["interaction"], together["neighbors"], atol=1e-12)
+
+
+def test_the_random_neighbor_may_be_one_more_player(world):
+    w = world.windows(6)
+    found = explained(world.copycat, w, null_mode="extra", metric="ade")
+    extra = found.local[found.local["player"] == STRANGER]
+    assert len(extra) == len(w) and set(found.local["game"]) == {REAL}
+    assert extra["phi"].abs().max() < 1e-9
+    assert found.scores()["random"].abs().max() < 1e-9
+
+
+def test_the_likelihood_can_be_what_is_explained(world):
+    w = world.windows(3)
+    found = explained("kalman", w, metric="nll")
+    density = found.targets["error_all"]
+    model = TrajectoryAttributor("kalman").fit(w)
+    np.testing.assert_allclose(density, -model.predictor_.density(w.cues(), w.future, 6.0))
+    assert found.unit == "nats" and found.value("interaction")[0] == 0
+
+
+def test_the_paper_s_setting_is_a_banzhaf_value_of_ten_coalitions(world):
+    model = TrajectoryAttributor.from_paper(predictor=world.pulled, n_samples=2)
+    assert model.index == "banzhaf" and model.n_permutations == 10
+    w = world.windows(3)
+    found = model.fit(w).explain(w)
+    total = found.local.groupby("target")["phi"].sum()
+    gap = (total - (found.targets["error_none"] - found.targets["error_all"])).abs()
+    assert gap.max() > 1e-3  # it does not add up
+
+
+# --- what cannot be, and what is missing ----------------------------------------------------------
+
+
+def test_a_target_without_neighbors_has_no_interaction(world):
+    tracks = Tracks.from_arrays(np.random.default_rng(0).normal(size=(40, 1, 2)).cumsum(0),
+                                seconds_per_step=1.0, max_speed=None)  # fmt: skip
+    w = cut(tracks)
+    found = explained(world.pulled, w, null="both")
+    assert (found.targets["n_neighbors"] == 0).all() and set(found.local["player"]) == {PAST}
+    assert found.value("interaction") == (0.0, 0.0, 0.0) or found.value("interaction")[0] == 0
+    assert "No target had a neighbour" in found.verdict()
+
+
+def wrong_shape(past, neighbors, present, n_samples, seeds):
+    return np.zeros((len(past), 12, 2))
+
+
+def not_numbers(past, neighbors, present, n_samples, seeds):
+    return np.full((len(past), 1, 12, 2), np.nan)
+
+
+def uneven(past, neighbors, present, n_samples, seeds):
+    return np.zeros((len(past), n_samples if present.all() else 1, 12, 2))
+
+
+def text(past, neighbors, present, n_samples, seeds):
+    return "nonsense"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (wrong_shape, r"shape \(\d+, 12, 2\)"),
+        (not_numbers, "NaN or infinite positions in"),
+        (uneven, "samples in one call"),
+        (text, "a str, which is no array"),
+    ],
+)
+def test_a_function_that_answers_wrongly_is_told_so(world, function, said):
+    w = world.windows(1)
+    with pytest.raises(MakedoInputError, match=said):
+        explained(function, w, n_samples=3)
+
+
+def test_a_predictor_that_ignores_the_seeds_is_noticed_and_averaged(world):
+    w = world.windows(2)
+    rng = np.random.default_rng(0)
+
+    def noisy(past, neighbors, present, n_samples, seeds):
+        base = world.constant_velocity(past, neighbors, present, n_samples, seeds)
+        return base + rng.normal(scale=0.1, size=(len(past), n_samples, 12, 2))
+
+    spread = []
+    for repeats in (1, 25):
+        with pytest.warns(MakedoWarning, match="asked again with the same seeds"):
+            found = explained(noisy, w, n_samples=5, n_repeats=repeats, metric="ade")
+        assert not found.settings["common_noise"]
+        spread.append(found.local.loc[found.local["player"] != PAST, "phi"].std())
+    assert spread[1] < 0.4 * spread[0]
+
+
+def test_of_pure_noise_the_largest_value_is_above_zero_and_the_corrected_one_is_not(world):
+    w = world.windows(12, stride=4)
+    rng = np.random.default_rng(0)
+
+    def noisy(past, neighbors, present, n_samples, seeds):
+        base = world.constant_velocity(past, neighbors, present, n_samples, seeds)
+        speed = np.linalg.norm(past[:, -1] - past[:, 0], axis=-1)[:, None, None, None]
+        return base + 0.1 * (0.5 + speed) * rng.normal(size=(len(past), n_samples, 1, 2))
+
+    with pytest.warns(MakedoWarning):
+        found = explained(noisy, w, n_samples=2)
+    assert found.value("interaction")[1] > 0
+    mean, low, high = found.value("corrected")
+    assert low < 0 < high
+    mean, low, high = found.value("neighbors")
+    assert low < 0 < high
+
+
+def test_too_many_players_for_exact_values_are_refused_and_sampled_by_default(world):
+    w = world.windows(1, stride=20, n_agents=13)
+    assert w.present.sum(1).max() == 12
+    with pytest.raises(MakedoInputError, match="13 players"):
+        explained(world.pulled, w, estimator="exact")
+    found = explained(world.pulled, w, n_permutations=4, null="none")
+    assert (found.local["se"] > 0).any()
+
+
+def test_one_short_scene_has_no_donors_and_says_so(world):
+    w = cut(world.walkers(0))
+    with pytest.raises(MakedoInputError, match="absent_past='random'"):
+        explained(world.constant_velocity, w, absent_past="random")
+    found = explained(world.pulled, w)
+    assert found.scores()["corrected"].isna().all()
