@@ -320,7 +320,9 @@ class AttentionPredictor(Estimator):
             n = future.shape[1]
             left = truth - best[:, :n]
             each = gaussian_log_density(left, sigma[:, :n], rho[:, :n]) - 2 * math.log(self.scale_)
-            return each.clamp(max=clamp).mean(1).cpu().numpy().astype(np.float64)
+            if clamp is not None:
+                each = each.clamp(max=clamp)
+            return each.mean(1).cpu().numpy().astype(np.float64)
 
     def _check_steps(self, n_steps: int) -> None:
         if n_steps > self.n_steps_:
