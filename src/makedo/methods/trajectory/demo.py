@@ -9,6 +9,7 @@ we plant, and a predictor that looks for whom to follow.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ FOLLOWED = 15  # ships
 FOLLOWER = 1_000  # added to the id of the ship
 NEAR = 60.0  # metres: so well a track must match to be followed
 OWN, SOCIAL, MAPPED = "own past", "past and neighbours", "past, neighbours and map"
-ON_MAP = "past and map"
+ON_MAP, CONTROL = "past and map", "planted followers"
 RULES: dict[str, Any] = {
     "metric": "ade",
     "n_samples": 1,
@@ -49,28 +50,52 @@ RULES: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Found:
+    """What the demo found.
+
+    Attributes
+    ----------
+    errors : DataFrame
+        ADE of each predictor, for :func:`makedo.report.figures.comparison`.
+    attributors, explained : dict of str to TrajectoryAttributor, Attribution
+        Of the two predictors that look at neighbours, and of the control.
+    windows : dict of str to Windows
+        Their targets.
+    """
+
+    errors: pd.DataFrame
+    attributors: dict[str, TrajectoryAttributor]
+    explained: dict[str, Attribution]
+    windows: dict[str, Windows]
+
+
 def run(out: Path, quiet: bool = False) -> Path:
     """Learn, explain, plant the control, write the page; return its path."""
     out.mkdir(parents=True, exist_ok=True)
-    say: Callable[..., Any] = (lambda *_: None) if quiet else logger.info
-    tracks = catalog.load("ny_harbor").tracks
+    found = look(catalog.load("ny_harbor").tracks, (lambda *_: None) if quiet else logger.info)
+    for name, one in found.explained.items():
+        one.to_parquet(out / f"{name.replace(',', '').replace(' ', '_')}.parquet")
+    page(found).to_html(out / "trajectory.html")
+    return out / "trajectory.html"
+
+
+def look(tracks: Tracks, say: Callable[..., Any]) -> Found:
+    """Learn three predictors from the first days and explain them on the last."""
     learnt, judged = harbor(tracks)
     say("Ships: %s; %d targets to learn from, %d to judge", tracks, len(learnt), len(judged))
     models = {name: Trees(*uses).fit(learnt) for name, uses in USES.items()}
-    errors = errors_of(models, judged)
     few = judged.take(chosen(len(judged)))
-    explained = {
-        name: TrajectoryAttributor(models[name], **RULES).fit(learnt).explain(few)
-        for name in (SOCIAL, MAPPED)
+    windows = {SOCIAL: few, MAPPED: few, CONTROL: planted(tracks)}
+    given = {SOCIAL: models[SOCIAL], MAPPED: models[MAPPED], CONTROL: copycat}
+    attributors = {
+        name: TrajectoryAttributor(one, **RULES).fit(learnt) for name, one in given.items()
     }
-    for name, found in explained.items():
-        found.to_parquet(out / f"{name.replace(',', '').replace(' ', '_')}.parquet")
-        say("%s: %s", name, wording.verdict(found))
-    control, followers = planted(tracks, learnt)
-    say("Planted followers: the leader brings %.0f m, all others %.0f m", *led(control))
-    report = page(models, errors, explained, few, control, followers)
-    report.to_html(out / "trajectory.html")
-    return out / "trajectory.html"
+    explained = {name: one.explain(windows[name]) for name, one in attributors.items()}
+    for name, one in explained.items():
+        say("%s: %s", name, wording.verdict(one))
+    say("Planted followers: the leader brings %.0f m, all others %.0f m", *led(explained[CONTROL]))
+    return Found(errors_of(models, judged), attributors, explained, windows)
 
 
 def harbor(tracks: Tracks) -> tuple[Windows, Windows]:
@@ -194,8 +219,8 @@ def errors_of(models: dict[str, Trees], windows: Windows) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["candidate", "group", "mean", "low", "high"])
 
 
-def planted(tracks: Tracks, learnt: Windows) -> tuple[Attribution, Windows]:
-    """Followers of some ships, explained under a predictor that follows."""
+def planted(tracks: Tracks) -> Windows:
+    """Followers of the ships that go furthest, some minutes behind, among all the others."""
     late = tracks.select(tracks.step > np.quantile(tracks.step, LEARN))
     frame: Any = late.to_frame()
     way = frame.groupby("agent")[["x", "y"]].apply(lambda p: p.diff().abs().to_numpy()[1:].sum())
@@ -208,8 +233,7 @@ def planted(tracks: Tracks, learnt: Windows) -> tuple[Attribution, Windows]:
     )  # fmt: skip
     windows = moving(cut(both, stride=STRIDE, max_neighbors=N_NEIGHBORS))
     windows = windows.take(windows.agent >= FOLLOWER)
-    windows = windows.take(chosen(len(windows)))
-    return TrajectoryAttributor(copycat, **RULES).fit(learnt).explain(windows), windows
+    return windows.take(chosen(len(windows)))
 
 
 def led(control: Attribution) -> tuple[float, float]:
@@ -224,113 +248,110 @@ def led(control: Attribution) -> tuple[float, float]:
 # --- the page -------------------------------------------------------------------------------------
 
 
-def page(
-    models: dict[str, Trees],
-    errors: pd.DataFrame,
-    explained: dict[str, Attribution],
-    windows: Windows,
-    control: Attribution,
-    followers: Windows,
-) -> Report:
+def page(found: Found) -> Report:
     """What the three predictors use, and the control."""
     from makedo.report import Report
 
-    social, mapped = explained[SOCIAL], explained[MAPPED]
-    found = {
-        name: dict(zip(errors["candidate"], errors["mean"], strict=True))[name] for name in USES
-    }
-    better = 100 * (1 - found[SOCIAL] / found[OWN])
-    report = Report(
+    ade = dict(zip(found.errors["candidate"], found.errors["mean"], strict=True))
+    better = 100 * (1 - ade[SOCIAL] / ade[OWN])
+    said = {name: wording.verdict(one) for name, one in found.explained.items()}
+    return Report(
         "Trajectory attribution demo: do the ships around tell where a ship will go?",
-        verdict(explained, control),
+        verdict(found),
         [
             f"Judged by errors alone, neighbours seem to help: {better:.1f} % less than from the "
-            f"own past ({found[OWN]:.0f} to {found[SOCIAL]:.0f} m). The map alone does better "
-            f"({found[ON_MAP]:.0f} m), and with it neighbours add nothing ({found[MAPPED]:.0f} m).",
-            f"Without the map: {wording.verdict(social)}",
-            f"With it: {wording.verdict(mapped)}",
-            f"Planted followers: {wording.verdict(control)}",
+            f"own past ({ade[OWN]:.0f} to {ade[SOCIAL]:.0f} m). The map alone does better "
+            f"({ade[ON_MAP]:.0f} m); map and neighbours have {ade[MAPPED]:.0f} m.",
+            f"Without the map: {said[SOCIAL]}",
+            f"With it: {said[MAPPED]}",
+            f"Planted followers: {said[CONTROL]}",
         ],
         facts={
-            "ships": len(np.unique(windows.agent)),
-            "targets explained": len(social),
-            "predictions": sum(int(e.settings["rows"]) for e in (social, mapped, control)),
-            "ADE from own past, m": found[OWN],
-            "ADE from past and map, m": found[ON_MAP],
+            "ships": len(np.unique(found.windows[SOCIAL].agent)),
+            "targets explained": sum(map(len, found.explained.values())),
+            "predictions": sum(int(one.settings["rows"]) for one in found.explained.values()),
+            "ADE from own past, m": ade[OWN],
+            "ADE from past and map, m": ade[ON_MAP],
         },
-        sections=sections(models, errors, explained, windows, control, followers),
+        sections=sections(found),
         command="makedo demo trajectory",
     )
-    return report
 
 
-def verdict(explained: dict[str, Attribution], control: Attribution) -> str:
+def verdict(found: Found) -> str:
     """The first line, as the figures have it."""
-    social, mapped = explained[SOCIAL], explained[MAPPED]
+    social, mapped = found.explained[SOCIAL], found.explained[MAPPED]
     brings, still = social.value("neighbors"), mapped.value("neighbors")
     other = social.value("neighbors_other_time")[0]
-    leader, rest = led(control)
-    found = (
+    leader, rest = led(found.explained[CONTROL])
+    said = (
         f"Without the map the ships around bring {brings[0]:.0f} m of ADE, those of another time "
         f"{other:.0f} m; with the map {wording.amount(*still, 'm')}"
     )
     if brings[1] > 0 and still[0] < 0.2 * brings[0]:
-        found += ": they gave the place away, and that is not interaction"
+        said += ": they gave the place away, and that is not interaction"
     return (
-        f"{found}. Where a follower is planted, its leader brings {leader:.0f} m and all other "
+        f"{said}. Where a follower is planted, its leader brings {leader:.0f} m and all other "
         f"neighbours {rest:.0f} m."
     )
 
 
-def sections(
-    models: dict[str, Trees],
-    errors: pd.DataFrame,
-    explained: dict[str, Attribution],
-    windows: Windows,
-    control: Attribution,
-    followers: Windows,
-) -> list[Section]:
+def sections(found: Found) -> list[Section]:
     """Errors, bars of the three, distance, a ship and a follower from above, one over time."""
-    from makedo.methods.trajectory.page import scene_section
     from makedo.report import Section, figures
 
-    every = {**explained, "planted followers": control}
-    best = int(control.scores()["interaction"].to_numpy(float).argmax())
-    ship = int(explained[SOCIAL].scores()["neighbors"].to_numpy(float).argmax())
-    follows = TrajectoryAttributor(copycat, **RULES)
-    trees = TrajectoryAttributor(models[SOCIAL], **RULES)
-    table = pd.concat([e.summary().assign(predictor=name) for name, e in every.items()])
+    social = {name: found.explained[name] for name in (SOCIAL, MAPPED)}
+    table = pd.concat([one.summary().assign(predictor=n) for n, one in found.explained.items()])
     wanted: Any = table[table["quantity"].isin(["past", *pictures.TOGETHER, *pictures.SOCIAL])]
+    columns = ["predictor", "quantity", "mean", "low", "high", "n_targets", "n_blocks"]
     return [
         Section(
             "Judged by errors",
-            figure=figures.comparison(errors, label="ADE, m", ours=SOCIAL, reference=OWN, digits=0),
+            figure=figures.comparison(
+                found.errors, label="ADE, m", ours=SOCIAL, reference=OWN, digits=0
+            ),
             caption="Mean distance from where ships went over twelve minutes, with 95 % intervals "
             "over blocks of 40 minutes. All are trees with the same settings.",
-            table=errors.drop(columns="group"),
+            table=found.errors.drop(columns="group"),
         ),
         Section(
             "What the cues bring",
-            figure=pictures.bars(every),
+            figure=pictures.bars(found.explained),
             caption="Mean Shapley value in metres of ADE, with 95 % intervals over blocks.",
         ),
         Section(
             "Neighbours alone",
-            figure=pictures.bars(explained, tuple(pictures.TOGETHER)),
+            figure=pictures.bars(social, tuple(pictures.TOGETHER)),
             caption="All neighbours together beside as many random ones, and beside those of "
             "another time, which stood where others stand now but cannot react.",
-            table=wanted[["predictor", "quantity", "mean", "low", "high", "n_targets", "n_blocks"]],
+            table=wanted[columns],
         ),
         Section(
             "Does it matter how near a ship is?",
-            figure=pictures.by_distance(explained[SOCIAL]),
+            figure=pictures.by_distance(found.explained[SOCIAL]),
             caption="Mean value of one neighbour by its distance now, without the map.",
         ),
-        scene_section(trees, windows, explained[SOCIAL], ship, "A ship and its neighbours"),
-        scene_section(follows, followers, control, best, "A planted follower and its leader"),
+        *seen_from_above(found),
+    ]
+
+
+def seen_from_above(found: Found) -> list[Section]:
+    """A ship to which neighbours bring much, a planted follower, and that one over time."""
+    from makedo.methods.trajectory.page import scene_section
+    from makedo.report import Section
+
+    shown = {SOCIAL: "A ship and its neighbours", CONTROL: "A planted follower and its leader"}
+    made, best = [], 0
+    for name, title in shown.items():
+        one = found.explained[name]
+        best = int(one.scores()["neighbors"].to_numpy(float).argmax())
+        made.append(scene_section(found.attributors[name], found.windows[name], one, best, title))
+    followers, control = found.windows[CONTROL], found.explained[CONTROL]
+    made.append(
         Section(
             "The follower over time",
             figure=pictures.over_time(control, followers.scene[best], followers.agent[best]),
             caption="Values of the follower's own past and of its best neighbour, as it goes.",
-        ),
-    ]
+        )
+    )
+    return made

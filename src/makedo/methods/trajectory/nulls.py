@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NULLS = ("random_neighbor", "other_time", "both", "none")
 LONG_AGO = 60.0  # seconds, and at least the length of two windows
 MOST_DONORS = 2_000  # neighbours of each kind that are remembered
-TRIES = 8  # for a donor that is far enough, before a target goes without
+TRIES = 16  # for a donor that is far enough, before a target goes without
 
 
 def drawn(seeds: np.ndarray, n: int, stream: int) -> np.ndarray:

@@ -207,7 +207,7 @@ def scene_sections(
         agent, scene = windows.agent[order[0]], windows.scene[order[0]]
         sections.append(
             Section(
-                f"Agent {agent} over time",
+                f"Agent {agent} of {scene} over time",
                 figure=pictures.over_time(explained, scene, agent),
                 caption=f"Values of the cues of agent {agent} in {scene}, each frame a target.",
             )
@@ -224,12 +224,12 @@ def scene_section(
     one = windows.take([row])
     samples = model.predict(one, n_samples=model.n_samples)
     samples = samples[0] if samples.ndim == 4 else samples
-    who = f"Agent {windows.agent[row]} at frame {windows.frame[row]:g}"
+    who = f"Agent {windows.agent[row]} of {windows.scene[row]} at frame {windows.frame[row]:g}"
     far = float(np.abs(windows.past[row] - windows.past[row, -1]).max())
     return Section(
         title or who,
         figure=pictures.scene(windows, row, explained, samples, 1000.0 if far > 300 else 1.0),
-        caption=f"{who} of {windows.scene[row]}: its own past in blue, as wide as its value; an "
+        caption=f"{who}: its own past in blue, as wide as its value; an "
         "arrow from each neighbour, green where it makes the prediction better and vermilion where "
         "worse.",
     )

@@ -1,0 +1,231 @@
+"""What comes out of an explanation: scores, intervals over blocks, files, words."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import makedo
+from makedo import TrajectoryAttributor
+from makedo.core.checks import MakedoInputError
+from makedo.methods.trajectory import wording
+from makedo.methods.trajectory.attribution import Attribution, block_mean
+
+
+@pytest.fixture(scope="module")
+def found(world):
+    w = world.windows(8, stride=12)
+    return TrajectoryAttributor(world.pulled, n_samples=2, null="random_neighbor").fit(w).explain(w)
+
+
+# --- intervals ------------------------------------------------------------------------------------
+
+
+def test_an_interval_over_blocks_holds_the_mean_as_often_as_it_says():
+    """Values share their block's mean: an interval over rows would hold far less often."""
+    rng = np.random.default_rng(0)
+    for n_blocks in (6, 30):
+        held, naive = [], []
+        for _ in range(300):
+            size = rng.integers(5, 40, n_blocks)
+            block = np.repeat(np.arange(n_blocks), size)
+            values = rng.normal(size=n_blocks)[block] + 0.5 * rng.normal(size=len(block))
+            _, low, high, n, blocks = block_mean(values, block)
+            assert (n, blocks) == (len(values), n_blocks)
+            held.append(low < 0 < high)
+            naive.append(abs(values.mean()) < 1.96 * values.std() / np.sqrt(len(values)))
+        assert 0.88 < np.mean(held) <= 0.99 and np.mean(naive) < 0.6
+
+
+def test_one_block_has_no_interval_and_missing_values_are_left_out():
+    mean, low, high, n, blocks = block_mean(np.array([1.0, np.nan, 3.0]), np.zeros(3))
+    assert (mean, n, blocks) == (2.0, 2, 1) and np.isnan([low, high]).all()
+    assert block_mean(np.array([np.nan]), np.zeros(1))[3:] == (0, 0)
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+def test_scores_are_what_their_names_say(found):
+    scores, local = found.scores(), found.local
+    for target in range(0, len(found), 7):
+        mine = local[local["target"] == target]
+        near = mine[(mine["game"] == "real") & (mine["player"] != "past")]["phi"]
+        null = mine[(mine["game"] == "random") & (mine["player"] != "past")]["phi"]
+        row = scores.loc[target]
+        assert len(null) == len(near) and row["interaction"] == near.max()
+        assert row["corrected"] == near.max() - null.max()
+        assert np.isclose(row["random"], null.mean()) and np.isclose(row["sum"], near.sum())
+        assert np.isclose(row["mean_abs"], near.abs().mean())
+        t = found.targets.loc[target]
+        v00, v10, v01, v11 = -t[["error_none", "error_past", "error_neighbors", "error_all"]]
+        assert np.isclose(row["neighbors"], 0.5 * (v01 - v00 + v11 - v10))
+        assert np.isclose(row["removal"], v11 - v10)
+
+
+def test_the_summary_has_all_targets_or_each_scene_s(found):
+    whole = found.summary().set_index("quantity")
+    assert whole.loc["past", "n_targets"] == len(found)
+    assert np.isclose(whole.loc["past", "mean"], found.value("past")[0])
+    by = found.summary(by="scene")
+    parts = by[by["quantity"] == "past"]
+    assert len(parts) == 8
+    weights = found.targets.groupby("scene").size().loc[parts["scene"]].to_numpy()
+    assert np.isclose(np.average(parts["mean"], weights=weights), found.value("past")[0])
+    with pytest.raises(MakedoInputError, match="no column 'place'"):
+        found.summary(by="place")
+    with pytest.raises(MakedoInputError, match="no 'luck'"):
+        found.value("luck")
+
+
+def test_neighbors_by_rank_kind_and_distance(found):
+    rank = found.by_rank()
+    assert rank["rank"].tolist() == [1, 2, 3, 4] and (rank["n_values"] == len(found)).all()
+    assert found.by_kind()["n_values"].tolist() == [4 * len(found)]
+    table = found.by_distance(4)
+    assert set(table["game"]) == {"real", "random"}
+    real = table[table["game"] == "real"]
+    assert len(real) == 4 and real["n_values"].sum() == 4 * len(found)
+    assert real["distance"].is_monotonic_increasing
+
+
+def test_two_explanations_of_the_same_targets_are_compared_pair_by_pair(found, world):
+    w = world.windows(8, stride=12)
+    other = TrajectoryAttributor(world.constant_velocity, n_samples=2).fit(w).explain(w)
+    table = found.compare(other).set_index("quantity")
+    expected = found.value("past")[0] - other.value("past")[0]
+    assert np.isclose(table.loc["past", "difference"], expected)
+    same = found.compare(found)
+    assert (same["difference"] == 0).all()
+    with pytest.raises(MakedoInputError, match="no target"):
+        found.compare(Attribution(other.local, other.targets.assign(scene="elsewhere")))
+
+
+def test_parts_explained_apart_are_the_whole(found, world):
+    w = world.windows(8, stride=12)
+    model = TrajectoryAttributor(world.pulled, n_samples=2).fit(w)
+    parts = [model.explain(w.take(w.scene == name)) for name in np.unique(w.scene)]
+    joined = Attribution.concat(parts)
+    assert len(joined) == len(found)
+    for name in ("past", "interaction", "corrected", "neighbors"):
+        assert np.isclose(joined.value(name)[0], found.value(name)[0])
+    assert joined.settings["rows"] == found.settings["rows"]
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_a_file_holds_all_of_an_explanation(found, tmp_path):
+    found.to_parquet(tmp_path / "found.parquet")
+    again = Attribution.from_parquet(tmp_path / "found.parquet")
+    assert dict(again.settings) == dict(found.settings)
+    pd.testing.assert_frame_equal(again.scores(), found.scores())
+    with pytest.raises(MakedoInputError, match="no explanation"):
+        Attribution.from_frame(pd.DataFrame({"x": [1]}))
+
+
+def test_a_model_of_ours_is_saved_with_its_predictor_and_a_function_is_handed_back(world, tmp_path):
+    w = world.windows(3)
+    for predictor in ("ridge_social", "kalman"):
+        model = TrajectoryAttributor(predictor, n_samples=2).fit(w)
+        model.save(tmp_path / predictor)
+        loaded = makedo.load(tmp_path / predictor)
+        pd.testing.assert_frame_equal(loaded.explain(w).local, model.explain(w).local)
+    model = TrajectoryAttributor(world.copycat, n_samples=1).fit(w)
+    model.save(tmp_path / "mine")
+    with pytest.raises(MakedoInputError, match="predictor was the function .?copycat"):
+        makedo.load(tmp_path / "mine")
+    loaded = makedo.load(tmp_path / "mine", predictor=world.copycat)
+    pd.testing.assert_frame_equal(loaded.explain(w).local, model.explain(w).local)
+
+
+def test_a_trained_predictor_is_taken_as_it_is_and_an_untrained_one_copied(world):
+    from makedo.methods.trajectory import LinearRidge
+
+    w = world.windows(3)
+    trained = LinearRidge(social=True).fit(w)
+    model = TrajectoryAttributor(trained).fit(w.take(slice(0, 20)))
+    assert model.predictor_ is trained
+    fresh = LinearRidge(social=True)
+    model = TrajectoryAttributor(fresh).fit(w)
+    assert not hasattr(fresh, "coef_")
+    np.testing.assert_array_equal(model.predictor_.coef_, trained.coef_)
+
+
+def test_no_torch_is_needed_without_a_network(tmp_path):
+    code = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ImportError("torch is blocked")
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+from makedo import TrajectoryAttributor
+from makedo.methods.trajectory import Tracks
+
+tracks = Tracks.from_arrays(np.random.default_rng(0).normal(size=(80, 3, 2)).cumsum(0),
+                            seconds_per_step=1.0, max_speed=None)
+model = TrajectoryAttributor("ridge_social", n_samples=2).fit(tracks)
+model.report(tracks).to_html("page.html")
+model.evaluate(tracks), model.predict(tracks), model.diagnose(tracks)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ},
+    )
+    assert run.returncode == 0, run.stderr
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
+    said = " ".join([found.verdict(), *found.sentences()])
+    assert "Removing all neighbours changes minADE2 from" in said
+    assert "common random numbers" in said and "8 " in said
+    for word in ("cause", "because", "effect", "due to"):
+        assert word not in said.lower()
+    w = world.windows(8, stride=12)
+    dull = TrajectoryAttributor(world.constant_velocity, n_samples=1).fit(w).explain(w)
+    assert dull.verdict().startswith("The past does it")
+    long = world.windows(4, stride=10, n_steps=260)
+    long = long.take(long.agent == 1)
+    model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)
+    assert model.explain(long).verdict().startswith("The predictor uses neighbours")
+    assert wording.metric_name(dull) == "ADE"
+
+
+def test_a_predictor_that_reads_the_place_from_neighbors_is_found_out(world):
+    """A post stands still; whoever sees it knows the place.  It stood there at another time too."""
+    from makedo.data.tracks import Tracks
+
+    rng = np.random.default_rng(0)
+    walks = np.zeros((1200, 3, 2))  # everybody is drawn home, where the post is
+    for t in range(1, len(walks)):
+        walks[t] = 0.95 * walks[t - 1] + rng.normal(scale=0.5, size=(3, 2))
+    post = np.zeros((1200, 1, 2))
+    tracks = Tracks.from_arrays(np.concatenate([walks, post], axis=1), seconds_per_step=1.0)
+
+    def homing(past, neighbors, present, n_samples, seeds):
+        speed = np.nan_to_num(np.linalg.norm(np.diff(neighbors, axis=2), axis=-1).max(-1), nan=9)
+        home = present & (speed < 1e-9)
+        at = np.einsum("bm,bmd->bd", home, np.nan_to_num(neighbors[:, :, -1]))
+        way = np.where(home.any(1)[:, None], at - past[:, -1], 0.0)
+        return (past[:, -1:] + (1 - 0.95 ** np.arange(1, 13))[:, None] * way[:, None])[:, None]
+
+    w = TrajectoryAttributor(homing, stride=9, n_samples=1)._windows(tracks)
+    w = w.take(w.agent != 3)
+    model = TrajectoryAttributor(homing, n_samples=1, null="both").fit(w)
+    found = model.explain(w)
+    assert found.value("neighbors_beyond_random")[1] > 0  # as if it were interaction
+    assert abs(found.value("neighbors_beyond_other_time")[0]) < 1e-6
+    assert "give the place away" in found.verdict()

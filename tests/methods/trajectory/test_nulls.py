@@ -1,0 +1,117 @@
+"""Random neighbours and neighbours of another time: from where they come and where they stand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from makedo.data.tracks import Tracks
+from makedo.data.windows import cut
+from makedo.methods.trajectory.nulls import Donors, OtherTimes, drawn, heading, rotated
+
+
+@pytest.fixture(scope="module")
+def long(world):
+    """Two scenes of 140 seconds."""
+    return world.windows(2, stride=10, n_steps=350)
+
+
+def test_numbers_of_a_seed_are_its_own_and_uniform():
+    seeds = np.random.default_rng(0).integers(0, 2**63, 4000).astype(np.uint64)
+    u = drawn(seeds, 5, stream=1)
+    assert abs(u.mean() - 0.5) < 0.01 and abs(u.var() - 1 / 12) < 0.002
+    np.testing.assert_array_equal(drawn(seeds[[7]], 5, 1)[0], u[7])
+    assert abs(np.corrcoef(u[:, 0], u[:, 1])[0, 1]) < 0.05
+    assert not (drawn(seeds, 5, stream=2) == u).any()
+
+
+def test_turning_is_about_the_origin_and_the_heading_is_that_of_the_last_movement():
+    tracks = np.array([[[0.0, 0], [1, 0], [1, 1], [1, 1]]])
+    assert heading(tracks)[0] == pytest.approx(np.pi / 2)
+    np.testing.assert_allclose(
+        rotated(tracks, np.array([np.pi / 2]))[0], [[0, 0], [0, 1], [-1, 1], [-1, 1]], atol=1e-12
+    )
+    assert heading(np.zeros((1, 4, 2)))[0] == 0
+
+
+def test_a_random_neighbor_is_as_far_and_on_the_same_side_as_it_was_at_home(long):
+    donors = Donors.of(long)
+    seeds = long.seeds()
+    found = donors.neighbors(long, seeds)
+    there = np.isfinite(found[:, :, -1, 0])
+    assert (there == long.present).all()
+    gap = rotated(found - long.past[:, None, -1:], -heading(long.past))  # as its own target saw it
+    known = {tuple(np.round(track.ravel(), 6)) for track in donors.track}
+    for track in gap[there][::40]:
+        assert tuple(np.round(track[np.isfinite(track[:, 0])].ravel(), 6)) in {
+            tuple(v for v in one if np.isfinite(v)) for one in known
+        }
+
+
+def test_a_donor_of_the_same_scene_is_at_least_a_minute_away(long):
+    donors = Donors.of(long)
+    assert donors.apart == 60.0
+    pick = donors._pick(np.arange(len(donors)), long, long.seeds(), 6, stream=1)
+    assert (pick >= 0).all()
+    same = donors.scene[pick] == long.scene[:, None]
+    assert same.any() and not same.all()
+    assert (np.abs(donors.time[pick] - long.time[:, None])[same] >= 60).all()
+
+
+def test_donors_are_of_the_kind_that_they_stand_for(world):
+    frame = world.tracks(4).to_frame()
+    frame["kind"] = np.where(frame["agent"] == 2, "ball", "player")
+    tracks = Tracks.read(frame, scene="scene", kind="kind", seconds_per_frame=0.4)
+    w = cut(tracks, stride=10)
+    donors = Donors.of(w)
+    known = {k: {t.tobytes() for t in donors.track[donors.kind == k]} for k in ("ball", "player")}
+    found = donors.neighbors(w, w.seeds())
+    back = rotated(found - w.past[:, None, -1:], -heading(w.past))
+    ball = w.present & (w.neighbor_kind == w.kinds.index("ball"))
+    home = donors.track[donors.kind == "ball"]
+    for track in back[ball][::10]:
+        assert np.abs(np.nan_to_num(home - track)).max((1, 2)).min() < 1e-9
+    assert known["ball"].isdisjoint(known["player"])
+
+
+def test_the_same_target_gets_the_same_donors_whoever_stands_beside_it(long):
+    donors, seeds = Donors.of(long), long.seeds()
+    whole = donors.neighbors(long, seeds)
+    rows = np.array([9, 3])
+    some = donors.neighbors(long.take(rows), seeds[rows])
+    np.testing.assert_array_equal(some, whole[rows])
+    again = Donors.from_state(donors.to_state())
+    np.testing.assert_array_equal(again.neighbors(long, seeds), whole)
+
+
+def test_neighbors_of_another_time_stood_there_then_and_are_never_the_target(world):
+    tracks = world.tracks(1, n_steps=350, follow=False)
+    w = cut(tracks, stride=10, radius=8.0)
+    found, present, kind = OtherTimes(w).neighbors(w, w.seeds(), 8.0)
+    frame = tracks.to_frame()
+    places = frame.set_index(["agent", "frame"])[["x", "y"]]
+    at = {
+        tuple(np.round(xy, 6)): key for key, xy in zip(places.index, places.to_numpy(), strict=True)
+    }
+    seen = 0
+    for i in np.flatnonzero(present.any(1)):
+        moments = set()
+        for track in found[i, present[i]]:
+            agent, moment = at[tuple(np.round(track[-1], 6))]
+            moments.add(moment)
+            assert agent != w.agent[i]
+            assert np.linalg.norm(track[-1] - w.past[i, -1]) <= 8.0
+        assert len(moments) == 1
+        assert abs(moments.pop() * 0.4 - w.time[i]) >= 60
+        seen += 1
+    assert seen > 5
+    distance = np.linalg.norm(found[:, :, -1] - w.past[:, None, -1], axis=-1)
+    further = distance[:, 1:] >= distance[:, :-1]
+    assert further[present[:, 1:]].all()
+    assert (kind[present] == 0).all() and (kind[~present] == -1).all()
+
+
+def test_a_short_scene_has_no_other_time(world):
+    w = world.windows(1)
+    _, present, _ = OtherTimes(w).neighbors(w, w.seeds(), None)
+    assert not present.any()
+    assert isinstance(w.time[0], np.floating) and pd.notna(w.time).all()
