@@ -169,15 +169,21 @@ class Ranked:
     def by(self, over: str, k: int) -> np.ndarray:
         """What each of the ``"users"`` (or ``"items"``) adds to the precision, which is the mean.
 
-        Lists stay as they are: a user who is listed for many items counts for all of them.
+        Precision P is a ratio, hits over entries, and of those drawn in a bootstrap some stand in
+        many lists and most in none: were entries taken for fixed, chance in how many are drawn
+        would be taken for chance in P.  So what one with h hits in e entries adds is
+        P + (h − P e) / ē, with ē the mean of e: the ratio to first order.  Lists stay as they are.
         """
-        hits, n_entries = self.hits[:, :, :k], (self.lists[:, :, :k] != NOTHING).sum()
+        lists, hits = self.lists[:, :, :k], self.hits[:, :, :k]
         if over == self.side:
-            listed = self.lists[:, :, :k][hits]
-            found = np.bincount(listed, minlength=self.n_listed)
-        else:
-            found = hits.sum((0, 2))  # of each list
-        return found * len(found) / max(n_entries, 1)
+            found = np.bincount(lists[hits], minlength=self.n_listed)
+            entries = np.bincount(lists[lists != NOTHING], minlength=self.n_listed)
+        else:  # of each list
+            found, entries = hits.sum((0, 2)), (lists != NOTHING).sum((0, 2))
+        if not entries.any():
+            return np.zeros(len(found))
+        P = found.sum() / entries.sum()
+        return P + (found - P * entries) / entries.mean()
 
     def precision(self, k: int) -> float:
         """Hits over entries of the lists cut at length k."""
