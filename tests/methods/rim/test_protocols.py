@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from makedo import RIM
-from makedo.core.tables import Row
+from makedo.core.tables import Pair, Row
 from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
 from makedo.data.log_sets import find_log
@@ -24,7 +24,7 @@ def test_listing_the_rows_loads_no_data_and_gives_them_twice_alike(monkeypatch):
     monkeypatch.delenv("MAKEDO_DATA", raising=False)
     for table in reproduce.tables():
         rows = list(reproduce.rows(table))
-        assert all(isinstance(row, Row) for row in rows)
+        assert all(isinstance(row, (Row, Pair)) for row in rows)
         places = [(row.table, row.data, row.row) for row in rows]
         assert len(set(places)) == len(places)
         assert places == [(r.table, r.data, r.row) for r in reproduce.rows(table, 3)]
@@ -95,3 +95,41 @@ def test_on_groceries_own_repeats_win_and_intensity_lifts_users():
 def test_names_of_pairs():
     assert with_and_without.name("EASE", "HP") == "EASE × HP"
     assert with_and_without.name("EASE", protocols.NO_LAMBDA) == "EASE"
+
+
+@pytest.mark.realdata
+@films
+@pytest.mark.parametrize("data", ["ml-100k"])
+def test_settings_are_chosen_inside_what_may_be_learnt_from(data):
+    inside, whole = protocols.within_training(data).split, protocols.PROTOCOLS[data]().split
+    assert not np.isin(inside.test.user, whole.test.user).any()
+    assert (inside.train.time <= whole.train.time).all()
+    assert (inside.train.time[inside.test.user] == inside.test.time).all()
+    before = whole.train.time[inside.test.user]
+    assert (inside.test.time + inside.horizon > inside.test.time).all() and np.isinf(before).all()
+
+
+@pytest.mark.realdata
+@groceries
+def test_settings_for_groceries_are_chosen_before_the_test_begins():
+    inside = protocols.within_training("completejourney").split
+    T = protocols.complete_journey().split.test.time[0]
+    assert inside.test.time.max() + inside.horizon <= T
+    assert inside.train.time.max() <= inside.test.time.min()
+
+
+@pytest.mark.realdata
+@films
+def test_on_movielens_a_network_lists_films_better_than_ease():
+    """Four epochs are enough to be ahead; the table has ten, and three seeds."""
+    from makedo.methods.rim import Transformer
+
+    protocol = protocols.movielens(0)
+    split = protocol.split
+    model = Transformer(max_epochs=4, device="cpu").fit(split.train, split.horizon)
+    found = {
+        "network": protocol.scores_of(model),
+        "EASE": protocol.scores("EASE"),
+    }
+    items = {n: rank(s, protocol.targets, 17, "items", 1).precision(17) for n, s in found.items()}
+    assert items["network"] > items["EASE"]

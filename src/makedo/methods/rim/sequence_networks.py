@@ -223,12 +223,12 @@ def sampled_cross_entropy(
     """The same over each target and items that were drawn by popularity, the same for all rows.
 
     The logarithm of how likely an item is drawn comes off its logit; here that is log share, which
-    the logits have as a term of their own, so that h · W + b is left.
+    the logits have as a term of their own, so that h · W + b is left.  A target that was not drawn
+    is added.
 
     h (r, d) · items (m, d) · bias (m,) · targets (r, n_draws) · drawn (k,) -> ()
     """
     right = (h[:, None] * items[targets]).sum(2) + bias[targets]  # (r, n_draws)
-    others = h @ items[drawn].T + bias[drawn]  # (r, k)
-    same = targets[:, :, None] == drawn  # the target itself, drawn by chance
-    others = others[:, None].masked_fill(same, -math.inf)  # (r, n_draws, k)
-    return (torch.logaddexp(right, torch.logsumexp(others, 2)) - right).mean()
+    all_drawn = LogSums.apply(h, items[drawn], bias[drawn])[:, None]  # (r, 1)
+    there = torch.isin(targets, drawn)
+    return (torch.where(there, all_drawn, torch.logaddexp(all_drawn, right)) - right).mean()
