@@ -23,9 +23,8 @@ from makedo.methods.rim import (
     HawkesPoisson,
     ItemKNN,
     PersonalRepeat,
-    evaluate_item_rec,
-    evaluate_user_rec,
 )
+from makedo.methods.rim.judging import candidates
 
 DAY = 86_400
 START = 1_500_000_000
@@ -111,11 +110,12 @@ def test_users_items_and_times_can_be_chosen(model, log):
     assert set(model.recommend_items(candidates, top_k=1)["item_id"]) <= {"i9", "i3"}
 
 
-def test_the_present_is_just_after_the_last_event(model, log, events):
+def test_the_present_is_just_after_the_last_event(model, log):
     assert model.now_ == log.time.max() + 1
     assert Requests.at(log, model.now_).lengths.sum() == len(log)
-    halves = user_split(InteractionLog.read(events))
-    assert RIM("popularity").fit(halves).now_ > halves.train_log.time.max()
+    halves = user_split(log, train_users=log.users[:30], horizon=5 * DAY)
+    assert halves.train.time[30:].max() < halves.train_log.time.max()  # whole histories go on
+    assert RIM("popularity").fit(halves).now_ == halves.train_log.time.max() + 1
 
 
 def test_activity_is_that_of_the_time_asked_for(model):
@@ -203,19 +203,18 @@ def test_activity_pays_where_users_differ(events):
     assert min(gains) > 0.03
 
 
-def test_candidates_and_targets_leave_out_what_was_seen_if_the_model_does(events):
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_popularity_is_of_user_and_item_and_leaves_out_what_the_model_does(events, exclude_seen):
     split = temporal_split(InteractionLog.read(events), START + 80 * DAY, 14 * DAY)
-    model = RIM("popularity", exclude_seen=True).fit(split)
-    table = model.evaluate(split, top_k=5).set_index(["ranking", "candidate"])
-    test = split.test
-    targets = test.targets(14 * DAY, exclude_seen=True)
+    model, test = RIM("popularity", exclude_seen=exclude_seen).fit(split), split.test
     share = np.bincount(split.train_log.item, minlength=split.log.n_items)[test.candidates]
-    scores = np.where(test.seen().toarray(), -np.inf, np.outer(test.lengths + 0.01, share))
-    for ranking, judge in (("items", evaluate_item_rec), ("users", evaluate_user_rec)):
-        by_hand = judge(scores, targets, 5).iloc[0]
-        found = table.loc[(ranking, "popularity")]
-        assert found["chance"] == by_hand["chance"] > 0
-        assert found["precision"] == pytest.approx(by_hand["precision"], abs=0.01)  # ties
+    expected = np.outer(test.lengths + 0.01, share / len(split.train_log))
+    if exclude_seen:
+        expected[test.seen().toarray()] = -np.inf
+    found = candidates(model, test)["popularity"].to_dense()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    targets = test.targets(14 * DAY, exclude_seen=exclude_seen)
+    assert (model.evaluate(split, top_k=5)["chance"] == targets.nnz / targets.toarray().size).all()
 
 
 @pytest.mark.parametrize(
