@@ -121,7 +121,7 @@ class AttentionPredictor(Estimator):
         n_train_samples: int = 20,
         dropout: float = 0.1,
         weight_decay: float = 0.01,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         max_epochs: int = 20,
         batch_size: int = 256,
         device: str = "auto",
@@ -186,7 +186,7 @@ class AttentionPredictor(Estimator):
     def _build(self) -> AttentionNet:
         """The network with its first weights."""
         n_own = 4 * self.n_past_ - 4 + 2 * self.place
-        n_neighbor = 5 * self.n_past_ + 1 + Relations(self.relations_).n
+        n_neighbor = 5 * self.n_past_ - 1 + Relations(self.relations_).n
         return AttentionNet(
             n_own, n_neighbor, self.n_steps_, self.hidden, self.n_heads, self.dropout
         )
@@ -223,12 +223,13 @@ class AttentionPredictor(Estimator):
         own = [past[:, :-1].flatten(1), past.diff(dim=1).flatten(1) * self.n_past_]
         if self.place:
             own.append(cues["place"])
-        gap = neighbors - past[:, None]  # (B, M, n_past, 2): from the target at each moment
+        # Steps are small beside places and say most: they get numbers of their own.
+        steps = neighbors.diff(dim=2) * self.n_past_  # (B, M, n_past - 1, 2)
         near = 1 / (1 + self.scale_ * neighbors[:, :, -1].norm(dim=2))
         n = Relations(self.relations_).n
         relation = nn.functional.one_hot(cues["relation"].long(), n).float()
         features = [
-            neighbors.flatten(2), gap.flatten(2), cues["seen"].float(), near[..., None], relation
+            neighbors.flatten(2), steps.flatten(2), cues["seen"].float(), near[..., None], relation
         ]  # fmt: skip
         return torch.cat(own, 1), torch.cat(features, 2)
 
@@ -320,7 +321,9 @@ class AttentionPredictor(Estimator):
             n = future.shape[1]
             left = truth - best[:, :n]
             each = gaussian_log_density(left, sigma[:, :n], rho[:, :n]) - 2 * math.log(self.scale_)
-            return each.clamp(max=clamp).mean(1).cpu().numpy().astype(np.float64)
+            if clamp is not None:
+                each = each.clamp(max=clamp)
+            return each.mean(1).cpu().numpy().astype(np.float64)
 
     def _check_steps(self, n_steps: int) -> None:
         if n_steps > self.n_steps_:

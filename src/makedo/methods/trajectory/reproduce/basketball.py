@@ -22,7 +22,8 @@ TITLE = "SportVU, games not learnt from, 14,080 targets, the whole court"
 PLAYERS = ("team 1", "team 2")
 STRIDE = 8
 SETTINGS: dict[str, Any] = {
-    "place": True, "zoom": 0.0, "neighbor_dropout": 0.1, "n_train_samples": 10, "max_epochs": 15,
+    "place": True, "zoom": 0.0, "hidden": 128, "n_heads": 8, "neighbor_dropout": 0.1,
+    "n_train_samples": 5, "dropout": 0.0, "max_epochs": 12,
 }  # fmt: skip
 PREDICTORS: dict[str, Callable[[int], Any]] = {  # by the seed
     "standing still": lambda seed: Static(),

@@ -1,0 +1,245 @@
+"""The network: its hooks, what it must not depend on, and that it learns who follows whom."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from makedo.core.checks import MakedoInputError
+from makedo.core.persistence import pack, unpack
+from makedo.data.tracks import Tracks
+from makedo.data.windows import Cues, cut
+from makedo.methods.trajectory.attention import AttentionNet, gaussian_log_density
+from makedo.methods.trajectory.metrics import ade, minade
+from makedo.methods.trajectory.networks import AttentionPredictor
+from makedo.methods.trajectory.predictors import LinearRidge
+
+SMALL = {"hidden": 16, "n_heads": 2, "n_train_samples": 5, "device": "cpu", "dropout": 0.0}
+
+
+def scene(seed=0, n_steps=120):
+    """A wanderer, one who copies its steps two steps later, and two who do as they like."""
+    rng = np.random.default_rng(seed)
+    steps = np.zeros((n_steps, 4, 2))
+    wander = np.zeros((4, 2))
+    for t in range(n_steps):
+        wander = 0.8 * wander + rng.normal(scale=0.3, size=(4, 2))
+        steps[t] = wander
+        if t >= 2:
+            steps[t, 1] = steps[t - 2, 0]
+    places = steps.cumsum(0)
+    places[:, 1] = places[:, 0] - steps[:, 0] - np.roll(steps[:, 0], 1, axis=0) + [0.5, 0.5]
+    places[:2, 1] = np.nan
+    places[:, 2:] -= places[:, 2:] - places[:, :1] - rng.normal(scale=3, size=(n_steps, 2, 2))
+    return places
+
+
+@pytest.fixture(scope="module")
+def windows():
+    xy = np.random.default_rng(0).normal(scale=0.3, size=(100, 5, 2)).cumsum(0)
+    xy[:40, 4] = np.nan  # comes late
+    return cut(Tracks.from_arrays(xy, seconds_per_step=0.4), radius=3.0)
+
+
+@pytest.fixture(scope="module")
+def model(windows):
+    return AttentionPredictor(**SMALL, max_epochs=2, batch_size=64).fit(windows)
+
+
+def test_coalitions_through_the_hooks_are_single_calls(model, windows):
+    some, rng = windows.take(slice(0, 6)), np.random.default_rng(0)
+    cues, seeds = some.cues(), some.seeds()
+    rows = np.repeat(np.arange(6), 8)
+    present = cues.present[rows] & (rng.random((48, cues.present.shape[1])) < 0.5)
+    encoded = model.encode(cues)
+    for n in (1, 20):
+        together = model.decode(encoded, rows, present, n_samples=n, seeds=seeds[rows])
+        for i in range(0, 48, 5):
+            alone = replace(cues.take([rows[i]]), present=present[[i]])
+            one = model.predict(alone, n_samples=n, seeds=seeds[[rows[i]]])
+            assert together[i] == pytest.approx(one[0], abs=1e-5)
+
+
+def test_who_is_absent_has_no_part(model, windows):
+    cues, seeds = windows.cues(), windows.seeds()
+    one = model.predict(cues, n_samples=20, seeds=seeds)
+    wild = np.where(cues.present[..., None, None], cues.neighbors, 1e3)
+    assert np.array_equal(
+        model.predict(replace(cues, neighbors=wild), n_samples=20, seeds=seeds), one
+    )
+    more = Cues(
+        cues.past, np.concatenate([cues.neighbors, cues.neighbors[:, :1]], 1),
+        np.pad(cues.present, ((0, 0), (0, 1))), cues.kind,
+        np.concatenate([cues.neighbor_kind, cues.neighbor_kind[:, :1]], 1), 0.4,
+    )  # fmt: skip
+    assert model.predict(more, n_samples=20, seeds=seeds) == pytest.approx(one, abs=1e-5)
+    nobody = model.predict(cues.alone())
+    assert np.isfinite(nobody).all() and not np.allclose(nobody, model.predict(cues))
+
+
+def test_the_order_of_neighbours_does_not_matter(model, windows):
+    cues = windows.cues()
+    order = np.random.default_rng(0).permutation(cues.present.shape[1])
+    other = replace(
+        cues, neighbors=cues.neighbors[:, order], present=cues.present[:, order],
+        neighbor_kind=cues.neighbor_kind[:, order],
+    )  # fmt: skip
+    assert model.predict(other) == pytest.approx(model.predict(cues), abs=1e-5)
+
+
+def test_predictions_turn_and_move_with_the_scene(model, windows):
+    c, s = np.cos(1.0), np.sin(1.0)
+    turn, shift = np.array([[c, s], [-s, c]]), np.array([100.0, -50.0])
+    cues, seeds = windows.cues(), windows.seeds()
+    other = replace(cues, past=cues.past @ turn + shift, neighbors=cues.neighbors @ turn + shift)
+    for n in (1, 20):
+        one, two = (m.predict(c, n_samples=n, seeds=seeds) for m, c in (
+            (model, cues), (model, other)))  # fmt: skip
+        assert two == pytest.approx(one @ turn + shift, abs=1e-3)
+
+
+def test_rows_of_one_seed_get_the_same_draws(model, windows):
+    row = windows.take([3, 3]).cues()
+    same = model.predict(row, n_samples=20, seeds=np.array([5, 5], np.uint64))
+    other = model.predict(row, n_samples=20, seeds=np.array([5, 6], np.uint64))
+    assert np.array_equal(same[0], same[1]) and not np.allclose(other[0], other[1])
+    assert np.array_equal(other, model.predict(row, n_samples=20, seeds=np.array([5, 6])))
+
+
+def test_the_best_of_many_samples_is_nearer_than_one_guess(windows):
+    settings = {**SMALL, "learning_rate": 5e-3, "max_epochs": 15, "batch_size": 32}
+    model, cues = AttentionPredictor(**settings).fit(windows), windows.cues()
+    many = model.predict(cues, n_samples=20, seeds=windows.seeds())
+    one = model.predict(cues)
+    assert minade(many, windows.future).mean() < 0.8 * ade(one, windows.future).mean()
+
+
+def test_the_density_is_that_of_scipy(model, windows):
+    some = windows.take(slice(0, 3))
+    found = model.density(some.cues(), some.future)
+    encoded = model.encode(some.cues())
+    with torch.inference_mode():
+        c = model._context(encoded.net, some.present)
+        sigma, rho = (t.numpy().astype(float) for t in model.net_.decode_spread(c))
+    mean = model.predict(some.cues())[:, 0]
+    frame = encoded.frame
+    left = frame.enter(some.future) - frame.enter(mean)
+    for b in range(3):
+        logs = []
+        for t in range(12):
+            s = sigma[b, t] * model.scale_
+            off = rho[b, t] * s.prod()
+            cov = np.array([[s[0] ** 2, off], [off, s[1] ** 2]])
+            logs.append(multivariate_normal([0, 0], cov).logpdf(left[b, t]))
+        assert found[b] == pytest.approx(np.mean(logs), abs=1e-3)
+    assert (model.density(some.cues(), some.future, clamp=-5.0) <= -5).all()
+
+
+def test_a_correlated_gaussian_by_hand():
+    left, sigma, rho = torch.tensor([0.3, -0.2]), torch.tensor([0.5, 0.4]), torch.tensor(0.6)
+    cov = [[0.25, 0.12], [0.12, 0.16]]
+    wanted = multivariate_normal([0, 0], cov).logpdf([0.3, -0.2])
+    assert float(gaussian_log_density(left, sigma, rho)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_with_nobody_present_attention_gives_zero_not_nan():
+    net = AttentionNet(4, 3, 5, 8, 2, 0.0)
+    encoded = net.encode(torch.randn(2, 4), torch.randn(2, 3, 3))
+    nobody = torch.zeros(2, 3, dtype=torch.bool)
+    found = net.fuse(encoded, nobody)
+    zero = net.joined(torch.cat([torch.zeros(2, 8), encoded.own], 1))
+    assert torch.equal(found, zero)
+
+
+def test_without_neighbours_it_does_not_look_at_them(windows):
+    model = AttentionPredictor(**SMALL, max_epochs=1, neighbors=False).fit(windows)
+    cues = windows.cues()
+    assert np.array_equal(model.predict(cues), model.predict(cues.alone()))
+
+
+def test_it_learns_who_follows_whom():
+    """The follower's next two steps are what its leader just did: only neighbours tell them."""
+    train, test = (
+        cut(Tracks.from_arrays(scene(seed, 600)[:, :2], seconds_per_step=0.4, max_speed=None),
+            n_past=4, n_future=2)
+        for seed in (1, 2)
+    )  # fmt: skip
+    train, test = (w.take(w.agent == 1) for w in (train, test))
+    settings = {**SMALL, "hidden": 32, "zoom": 0.0, "neighbor_dropout": 0.1, "max_epochs": 25}
+    errors = {}
+    for neighbors in (False, True):
+        model = AttentionPredictor(**settings, neighbors=neighbors, batch_size=64).fit(train)
+        found = model.predict(test.cues(), n_steps=2)
+        errors[neighbors] = ade(found, test.future).mean()
+    linear = LinearRidge(social=True, alpha=0.1).fit(train).predict(test.cues(), n_steps=2)
+    assert errors[True] < 0.6 * errors[False]
+    assert errors[True] < ade(linear, test.future).mean()
+
+
+def test_the_same_seed_gives_the_same_network_and_another_another(windows):
+    cues = windows.cues()
+
+    def trained(seed):
+        settings = {**SMALL, "max_epochs": 1, "random_state": seed}
+        return AttentionPredictor(**settings).fit(windows).predict(cues)
+
+    assert np.array_equal(trained(0), trained(0)) and not np.allclose(trained(0), trained(1))
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(windows, tmp_path):
+    settings = {**SMALL, "max_epochs": 3, "batch_size": 64}
+    whole = AttentionPredictor(**settings).fit(windows)
+    import makedo.core.training as training
+
+    old, training.CHECKPOINT_SECONDS = training.CHECKPOINT_SECONDS, -1.0
+    try:
+        AttentionPredictor(**settings).fit(
+            windows, checkpoint_dir=tmp_path, on_step=lambda row: row["epoch"] == 1
+        )
+        again = AttentionPredictor(**settings).fit(windows, checkpoint_dir=tmp_path)
+    finally:
+        training.CHECKPOINT_SECONDS = old
+    assert len(again.history_) == 3
+    assert np.array_equal(again.predict(windows.cues()), whole.predict(windows.cues()))
+
+
+def test_validation_windows_decide_which_epoch_is_kept(windows):
+    valid = windows.take(slice(0, 50))
+    model = AttentionPredictor(**SMALL, max_epochs=3).fit(windows, valid=valid)
+    kept = ade(model.predict(valid.cues()), valid.future).mean()
+    best = model.history_.loc[model.history_["score"].idxmax()]
+    assert kept == pytest.approx(best["ade"], abs=1e-6)
+
+
+def test_the_model_goes_through_its_state(model, windows):
+    arrays, columns = {}, {}
+    tree = pack(model, "p", arrays, columns)
+    again = AttentionPredictor.from_state(unpack(tree, arrays, columns))
+    cues, seeds = windows.cues(), windows.seeds()
+    for n in (1, 20):
+        one, two = (m.predict(cues, n_samples=n, seeds=seeds) for m in (model, again))
+        assert np.array_equal(one, two)
+
+
+def test_place_is_an_input_only_where_asked(windows):
+    cues = windows.cues()
+    moved = replace(cues, past=cues.past + 5, neighbors=cues.neighbors + 5)
+    for place in (False, True):
+        model = AttentionPredictor(**SMALL, place=place, zoom=0.0, max_epochs=1).fit(windows)
+        same = np.allclose(model.predict(moved), model.predict(cues) + 5, atol=1e-3)
+        assert same != place
+
+
+def test_what_cannot_be_is_refused(model, windows):
+    cues = windows.cues()
+    with pytest.raises(MakedoInputError, match="learnt 12 steps of the future"):
+        model.predict(cues, n_steps=13)
+    with pytest.raises(MakedoInputError, match="learnt from 8 steps of the past and got 6"):
+        model.predict(replace(cues, past=cues.past[:, 2:], neighbors=cues.neighbors[:, :, 2:]))
+    with pytest.raises(MakedoInputError, match="hidden must be a multiple of n_heads=3"):
+        AttentionPredictor(hidden=16, n_heads=3).fit(windows)
+    for name, value in {"zoom": 1.0, "neighbor_dropout": -0.1, "neighbors": 1}.items():
+        with pytest.raises(MakedoInputError, match=f"parameter {name} must be"):
+            AttentionPredictor(**{name: value}).fit(windows)
