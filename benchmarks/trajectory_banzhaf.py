@@ -3,7 +3,8 @@
 The official code averages, for each cue, ten random coalitions with and without it, and draws new
 noise for each of the 20 predictions: a Banzhaf value.  Ours takes ten pairs of an order and its
 reverse, 20 N predictions for N cues as well, and shows all coalitions the same noise: a Shapley
-value.  The exact value of each index is the mean over many draws of common noise.
+value.  "by pairs" draws new noise for each pair, the same within it.  The exact value of each index
+is the mean over many draws of common noise.
 
     python benchmarks/trajectory_banzhaf.py [--targets 24] [--json FILE]
 """
@@ -70,11 +71,13 @@ def of_target(value: Value, games: Games) -> pd.DataFrame:
     )
     exact = {i: game.exact(n, i).solve(v.mean(0))[0] for i in ("shapley", "banzhaf")}
     rng = np.random.default_rng(0)
-    off: dict[str, list[np.ndarray]] = {"official": [], "ours": []}
+    off: dict[str, list[np.ndarray]] = {"official": [], "ours": [], "by pairs": []}
     for repeat in range(N_REPEATS):
         plan = game.permutations(n, N_COALITIONS, rng)
         ours = plan.solve(evaluated(value, games, plan.coalitions, 10_000 + repeat))[0]
         theirs = official(value, games, n, rng)
+        pairs = np.mean([one_pair(value, games, n, rng) for _ in range(N_COALITIONS)], axis=0)
+        off["by pairs"].append((pairs - exact["shapley"]) ** 2)
         off["ours"].append((ours - exact["shapley"]) ** 2)
         off["official"].append((theirs - exact["banzhaf"]) ** 2)
     mean = {name: np.mean(values, axis=0) for name, values in off.items()}
@@ -92,6 +95,12 @@ def noisy(games: Games, noise: int) -> Games:
     return replace(games, seeds=games.seeds + np.uint64(1_000 * noise))
 
 
+def one_pair(value: Value, games: Games, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Shapley values from one order and its reverse, under noise of their own."""
+    plan = game.permutations(n, 1, rng)
+    return plan.solve(evaluated(value, games, plan.coalitions, int(rng.integers(2**30))))[0]
+
+
 def official(value: Value, games: Games, n: int, rng: np.random.Generator) -> np.ndarray:
     """Ten coalitions a cue, and noise of its own for each of 20 n predictions."""
     plan = rng.random((n, N_COALITIONS, n)) < 0.5
@@ -106,10 +115,10 @@ def official(value: Value, games: Games, n: int, rng: np.random.Generator) -> np
 
 
 def rmse(part: Any) -> pd.Series:
-    """Root of the mean squared errors, and their ratio."""
-    official_, ours = (float(np.sqrt(part[name].mean())) for name in ("official", "ours"))
-    found = {"official, m": official_, "ours, m": ours, "ratio": official_ / ours}
-    return pd.Series(found)
+    """Roots of the mean squared errors, and ratios to the official one."""
+    found = {name: float(np.sqrt(part[name].mean())) for name in part}
+    ratios = {f"ratio, {name}": found["official"] / found[name] for name in ("ours", "by pairs")}
+    return pd.Series({f"{name}, m": value for name, value in found.items()} | ratios)
 
 
 if __name__ == "__main__":

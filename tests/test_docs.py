@@ -60,7 +60,7 @@ PAGES_WITH_CODE = [
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A folder with what pages take for granted: papers on two topics, links, a log of readers."""
+    """A folder with what pages take for granted: papers, links, a log of readers, walkers."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     topic = np.where(np.arange(200) % 2, "graphs", "text")
@@ -85,6 +85,10 @@ def files(tmp_path, monkeypatch):
     read = {"user_id": reader, "item_id": rng.choice(papers["id"], 1200)}
     days = 1_500_000_000 + 86_400 * rng.integers(0, 300, 1200)
     pd.DataFrame(read).assign(timestamp=days).drop_duplicates().to_csv("log.csv", index=False)
+    walk = rng.normal(scale=0.3, size=(120, 4, 2)).cumsum(0)
+    frame, agent = (part.ravel() for part in np.indices((120, 4)))
+    walkers = {"frame": frame, "agent": agent, "x": walk[..., 0].ravel(), "y": walk[..., 1].ravel()}
+    pd.DataFrame(walkers).to_csv("tracks.csv", index=False)
     return tmp_path
 
 

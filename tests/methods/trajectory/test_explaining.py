@@ -368,6 +368,21 @@ def test_of_pure_noise_the_largest_value_is_above_zero_and_the_corrected_one_is_
     assert low < 0 < high
 
 
+def test_what_counts_as_a_target_and_a_neighbor_is_cut_as_asked(world):
+    tracks = world.tracks(2, n_agents=6)
+    names = {"max_neighbors": 2, "radius": 4.0, "n_past": 6, "n_future": 5, "stride": 3}
+    model = TrajectoryAttributor("ridge", random_state=3, device="cpu", verbose=0, **names)
+    w = model._windows(tracks)
+    expected = cut(tracks, **names)
+    np.testing.assert_array_equal(w.neighbors, expected.neighbors)
+    assert w.past.shape[1:] == (6, 2) and w.future.shape[1:] == (5, 2)
+    assert model.fit(tracks).predict(w).shape == (len(w), 5, 2)
+    table = model.predict(tracks, n_samples=2)
+    assert len(table) == len(w) * 2 * 5
+    with pytest.raises(MakedoInputError, match="Tracks.read"):
+        model.fit("data.csv")
+
+
 def test_too_many_players_for_exact_values_are_refused_and_sampled_by_default(world):
     w = world.windows(1, stride=20, n_agents=13)
     assert w.present.sum(1).max() == 12

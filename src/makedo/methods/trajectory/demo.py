@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from makedo.report import Report, Section
 
 LEARN = 0.7  # share of the week that is learnt from
+CLOSE = 8_000.0  # metres: all neighbours of a ship that is drawn
 MOVES = 300.0  # metres in eight minutes; others are at anchor
 STRIDE = 5  # minutes between windows
 N_NEIGHBORS = 6
@@ -39,9 +40,10 @@ AT = (3, 7, 11)  # steps that the trees predict; between them lines
 DELAY = 5  # minutes that a planted follower is behind
 FOLLOWED = 15  # ships
 FOLLOWER = 1_000  # added to the id of the ship
+VOYAGE = 90  # minutes before and after that are shown
 NEAR = 60.0  # metres: so well a track must match to be followed
-OWN, SOCIAL, MAPPED = "own past", "past and neighbours", "past, neighbours and map"
-ON_MAP, CONTROL = "past and map", "planted followers"
+OWN, SOCIAL, MAPPED = "own past", "past + ships", "past + map + ships"
+ON_MAP, CONTROL = "past + map", "planted followers"
 RULES: dict[str, Any] = {
     "metric": "ade",
     "n_samples": 1,
@@ -62,12 +64,15 @@ class Found:
         Of the two predictors that look at neighbours, and of the control.
     windows : dict of str to Windows
         Their targets.
+    course : Attribution
+        Of one follower, step by step.
     """
 
     errors: pd.DataFrame
     attributors: dict[str, TrajectoryAttributor]
     explained: dict[str, Attribution]
     windows: dict[str, Windows]
+    course: Attribution
 
 
 def run(out: Path, quiet: bool = False) -> Path:
@@ -75,7 +80,7 @@ def run(out: Path, quiet: bool = False) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     found = look(catalog.load("ny_harbor").tracks, (lambda *_: None) if quiet else logger.info)
     for name, one in found.explained.items():
-        one.to_parquet(out / f"{name.replace(',', '').replace(' ', '_')}.parquet")
+        one.to_parquet(out / f"{name.replace(' + ', '_').replace(' ', '_')}.parquet")
     page(found).to_html(out / "trajectory.html")
     return out / "trajectory.html"
 
@@ -86,7 +91,8 @@ def look(tracks: Tracks, say: Callable[..., Any]) -> Found:
     say("Ships: %s; %d targets to learn from, %d to judge", tracks, len(learnt), len(judged))
     models = {name: Trees(*uses).fit(learnt) for name, uses in USES.items()}
     few = judged.take(chosen(len(judged)))
-    windows = {SOCIAL: few, MAPPED: few, CONTROL: planted(tracks)}
+    followers = planted(tracks)
+    windows = {SOCIAL: few, MAPPED: few, CONTROL: followers.take(chosen(len(followers)))}
     given = {SOCIAL: models[SOCIAL], MAPPED: models[MAPPED], CONTROL: copycat}
     attributors = {
         name: TrajectoryAttributor(one, **RULES).fit(learnt) for name, one in given.items()
@@ -95,7 +101,9 @@ def look(tracks: Tracks, say: Callable[..., Any]) -> Found:
     for name, one in explained.items():
         say("%s: %s", name, wording.verdict(one))
     say("Planted followers: the leader brings %.0f m, all others %.0f m", *led(explained[CONTROL]))
-    return Found(errors_of(models, judged), attributors, explained, windows)
+    voyage = one_voyage(followers, windows[CONTROL], explained[CONTROL])
+    course = attributors[CONTROL].explain(voyage)
+    return Found(errors_of(models, judged), attributors, explained, windows, course)
 
 
 def harbor(tracks: Tracks) -> tuple[Windows, Windows]:
@@ -211,7 +219,7 @@ def errors_of(models: dict[str, Trees], windows: Windows) -> pd.DataFrame:
         shown[name] = model.predict(cues, n_samples=1, n_steps=12, seeds=seeds)
         if model.neighbors:
             changed = model.predict(other, n_samples=1, n_steps=12, seeds=seeds)
-            shown[f"{name}, those of another time"] = changed
+            shown[f"{name} then"] = changed
     lines = [
         (name, "", *block_mean(metrics.ade(found, windows.future), windows.block)[:3])
         for name, found in shown.items()
@@ -232,8 +240,14 @@ def planted(tracks: Tracks) -> Windows:
         max_speed=None,
     )  # fmt: skip
     windows = moving(cut(both, stride=STRIDE, max_neighbors=N_NEIGHBORS))
-    windows = windows.take(windows.agent >= FOLLOWER)
-    return windows.take(chosen(len(windows)))
+    return windows.take(windows.agent >= FOLLOWER)
+
+
+def one_voyage(followers: Windows, some: Windows, control: Attribution) -> Windows:
+    """All that is known of the follower to which neighbours bring most, about that time."""
+    best = int(control.scores()["neighbors"].to_numpy(float).argmax())
+    near = np.abs(followers.frame - some.frame[best]) <= VOYAGE
+    return followers.take(near & (followers.agent == some.agent[best]))
 
 
 def led(control: Attribution) -> tuple[float, float]:
@@ -286,13 +300,13 @@ def verdict(found: Found) -> str:
     leader, rest = led(found.explained[CONTROL])
     said = (
         f"Without the map the ships around bring {brings[0]:.0f} m of ADE, those of another time "
-        f"{other:.0f} m; with the map {wording.amount(*still, 'm')}"
+        f"{other:.0f} m; with the map it is {wording.amount(*still, 'm')}"
     )
     if brings[1] > 0 and still[0] < 0.2 * brings[0]:
         said += ": they gave the place away, and that is not interaction"
     return (
         f"{said}. Where a follower is planted, its leader brings {leader:.0f} m and all other "
-        f"neighbours {rest:.0f} m."
+        f"neighbours {wording.written(rest, 100)[0]} m."
     )
 
 
@@ -302,7 +316,9 @@ def sections(found: Found) -> list[Section]:
 
     social = {name: found.explained[name] for name in (SOCIAL, MAPPED)}
     table = pd.concat([one.summary().assign(predictor=n) for n, one in found.explained.items()])
-    wanted: Any = table[table["quantity"].isin(["past", *pictures.TOGETHER, *pictures.SOCIAL])]
+    shown = {**pictures.TOGETHER, **pictures.BARS}
+    wanted: Any = table[table["quantity"].isin(shown)]
+    wanted = wanted.assign(quantity=wanted["quantity"].map(shown))
     columns = ["predictor", "quantity", "mean", "low", "high", "n_targets", "n_blocks"]
     return [
         Section(
@@ -311,7 +327,8 @@ def sections(found: Found) -> list[Section]:
                 found.errors, label="ADE, m", ours=SOCIAL, reference=OWN, digits=0
             ),
             caption="Mean distance from where ships went over twelve minutes, with 95 % intervals "
-            "over blocks of 40 minutes. All are trees with the same settings.",
+            "over blocks of 40 minutes. All are trees with the same settings. 'Ships then': the "
+            "same predictor, shown the ships of another time.",
             table=found.errors.drop(columns="group"),
         ),
         Section(
@@ -341,17 +358,20 @@ def seen_from_above(found: Found) -> list[Section]:
     from makedo.report import Section
 
     shown = {SOCIAL: "A ship and its neighbours", CONTROL: "A planted follower and its leader"}
-    made, best = [], 0
+    made = []
     for name, title in shown.items():
-        one = found.explained[name]
-        best = int(one.scores()["neighbors"].to_numpy(float).argmax())
-        made.append(scene_section(found.attributors[name], found.windows[name], one, best, title))
-    followers, control = found.windows[CONTROL], found.explained[CONTROL]
+        one, windows = found.explained[name], found.windows[name]
+        far = np.linalg.norm(windows.neighbors[:, :, -1] - windows.past[:, None, -1], axis=-1)
+        close = np.nanmax(np.where(windows.present, far, np.nan), axis=1) < CLOSE
+        values = np.where(close, one.scores()["neighbors"].to_numpy(float), -np.inf)
+        best = int(values.argmax())
+        made.append(scene_section(found.attributors[name], windows, one, best, title))
+    who = found.course.targets.iloc[0]
     made.append(
         Section(
             "The follower over time",
-            figure=pictures.over_time(control, followers.scene[best], followers.agent[best]),
-            caption="Values of the follower's own past and of its best neighbour, as it goes.",
+            figure=pictures.over_time(found.course, who["scene"], who["agent"]),
+            caption="Values of the follower's own past and of its neighbours, minute by minute.",
         )
     )
     return made

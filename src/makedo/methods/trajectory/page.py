@@ -92,10 +92,10 @@ def headline_section(explained: Attribution) -> Section:
         {"shown to the predictor": words, "mean error": [t[name].mean() for name in columns]}
     )
     together = explained.value("neighbors")
-    past = t["error_none"].mean() - t["error_all"].mean() - together[0]
+    own = wording.written(t["error_none"].mean() - t["error_all"].mean() - together[0])[0]
     return Section(
         "Two players: the past, and all neighbours",
-        text=f"Of what both bring together the past has {past:.3f} {explained.unit} and all "
+        text=f"Of what both bring together the past has {own} {explained.unit} and all "
         f"neighbours {wording.amount(*together, explained.unit)}. Nothing is maximised here, so "
         "these figures have no bias.",
         table=table,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError
 from makedo.methods.trajectory.explaining import OTHER_TIME, PAST, RANDOM, REAL
+from makedo.methods.trajectory.wording import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +78,7 @@ def _bar_panel(
 ) -> None:
     from makedo.report.drawing import NOTE, WIDTH, place, value_axis, write
     from makedo.report.palette import INK, MUTED, SERIES
-    from makedo.report.writing import number
+    from makedo.report.writing import decimals, number
 
     left, right = 176.0, 46.0
     ax = place(figure, left=left, top=top, width=WIDTH - left - right, height=height)
@@ -89,13 +90,14 @@ def _bar_panel(
     ax.tick_params(labelbottom=bool(label))
     write(ax, 0, 1, name, dx=-left, dy=6, weight="bold", size=11)
     style: dict[str, Any] = {"va": "center_baseline", "data": "y", "size": 11}
+    digits = decimals(part["mean"].tolist())
     for y, (quantity, line) in enumerate(part.iterrows()):
         color = SERIES[0] if quantity == "past" else SERIES[1] if line["mean"] < 0 else SERIES[2]
         ax.barh(y, line["mean"], height=0.55, color=color, linewidth=0)
         if np.isfinite(line["low"]):
             ax.hlines(y, line["low"], line["high"], color=INK, linewidth=1.3)
         write(ax, 0, y, {**TOGETHER, **BARS}[str(quantity)], dx=-left, **style)
-        write(ax, 1, y, number(line["mean"], 3), dx=right, ha="right", **style)
+        write(ax, 1, y, number(line["mean"], digits), dx=right, ha="right", **style)
     ax.axvline(0, color=MUTED, linewidth=1)
     if label:
         write(ax, 0, 0, f"mean over targets, {label}", dx=-left, dy=-22, va="top", **NOTE)
@@ -219,7 +221,8 @@ def scene(
         value_axis(ax, "x")
         value_axis(ax, "y")
         units = "m" if unit == 1 else f"{unit:g} m"
-        said = f"past {past_phi:.2f}, neighbours {phi.sum():+.2f} {attribution.unit}"
+        own, others = written(past_phi, float(phi.sum()))
+        said = f"past {own}, neighbours {others} {attribution.unit}"
         write(ax, 0, 1, said, dx=-30, dy=10, size=11)
         below = f"from the target now, {units}; dashed: what came; grey: predicted, and neighbours"
         write(ax, 0, 0, below, dx=-40, dy=-22, va="top", **NOTE)

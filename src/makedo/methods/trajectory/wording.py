@@ -36,12 +36,19 @@ def metric_name(attribution: Attribution) -> str:
     return name.removeprefix("min") if K == 1 else f"{name}{K}"
 
 
+def written(*values: float) -> list[str]:
+    """Numbers with as many decimals as the largest of them needs: three figures."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    digits = 0 if largest >= 100 else 1 if largest >= 10 else 2 if largest >= 1 else 3
+    return [f"{v:.{digits}f}".replace("-", "\N{MINUS SIGN}") for v in values]
+
+
 def amount(mean: float, low: float, high: float, unit: str) -> str:
-    """``'0.031 m (95 % interval -0.014 to 0.078)'``."""
-    digits = 3 if abs(mean) < 10 else 1
+    """``'0.031 m (95 % interval −0.014 to 0.078)'``."""
     if math.isnan(low):
-        return f"{mean:.{digits}f} {unit}"
-    return f"{mean:.{digits}f} {unit} (95 % interval {low:.{digits}f} to {high:.{digits}f})"
+        return f"{written(mean)[0]} {unit}"
+    middle, below, above = written(mean, low, high)
+    return f"{middle} {unit} (95 % interval {below} to {above})"
 
 
 def known(attribution: Attribution, quantity: str) -> tuple[float, float, float] | None:
@@ -63,6 +70,7 @@ def verdict(attribution: Attribution) -> str:
     Neighbours count as used when either the best one or all together bring more than random ones.
     """
     past, unit, name = attribution.value("past")[0], attribution.unit, metric_name(attribution)
+    own = f"{written(past)[0]} {unit}"
     beyond = {
         game: known(attribution, f"neighbors_beyond_{game}") for game in ("random", "other_time")
     }
@@ -71,11 +79,11 @@ def verdict(attribution: Attribution) -> str:
         "other_time": known(attribution, "beyond_other_time"),
     }
     if not attribution.targets["n_neighbors"].any():
-        return f"No target had a neighbour, so only the past can matter ({past:.3f} {unit})."
+        return f"No target had a neighbour, so only the past can matter ({own})."
     if beyond["random"] is None and beyond["other_time"] is None:
         together = amount(*attribution.value("neighbors"), unit)
         return (
-            f"All neighbours together bring {together} of {name}, the past {past:.3f} {unit}; no "
+            f"All neighbours together bring {together} of {name}, the past {own}; no "
             "random neighbours were there to compare with."
         )
     found = {game: clear(beyond[game]) or clear(best[game]) for game in beyond}
@@ -83,7 +91,7 @@ def verdict(attribution: Attribution) -> str:
     if "random" in said and not found["random"]:
         return (
             f"The past does it: all neighbours together bring no more than random ones "
-            f"({said['random']} of {name}; the past brings {past:.3f} {unit})."
+            f"({said['random']} of {name}; the past brings {own})."
         )
     if "other_time" in said and not found["other_time"]:
         more = f" ({said['random']})" if "random" in said else ""
@@ -97,7 +105,7 @@ def verdict(attribution: Attribution) -> str:
     little = ", a little" if largest < LITTLE * past else ""
     return (
         f"The predictor uses neighbours{little}: together they bring {words}, of {name}; the past "
-        f"brings {past:.3f} {unit}."
+        f"brings {own}."
     )
 
 
@@ -126,11 +134,11 @@ def made(attribution: Attribution) -> str:
 def removed(attribution: Attribution) -> str:
     """What test-time removal of all neighbours does to the error."""
     t, unit = attribution.targets, attribution.unit
-    before, after = t["error_all"].mean(), t["error_past"].mean()
+    before, after = written(t["error_all"].mean(), t["error_past"].mean())
     change = attribution.value("removal")
     return (
-        f"Removing all neighbours changes {metric_name(attribution)} from {before:.3f} to "
-        f"{after:.3f} {unit}: {amount(*change, unit)}."
+        f"Removing all neighbours changes {metric_name(attribution)} from {before} to "
+        f"{after} {unit}: {amount(*change, unit)}."
     )
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makedo.core.tables import Pair, Row
-from makedo.methods.trajectory.reproduce import basketball, walking
+from makedo.methods.trajectory.reproduce import basketball, interaction, walking
 
 SEEDS = 3
-TABLES = {"walking": walking, "basketball": basketball}
+TABLES = {"walking": walking, "basketball": basketball, "interaction": interaction}
 
 
 def tables() -> list[str]:
