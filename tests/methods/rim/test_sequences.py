@@ -225,6 +225,18 @@ def test_a_sampled_softmax_has_the_slope_of_the_full_one_in_the_mean():
     assert torch.allclose(*slopes, atol=0.03)
 
 
+def test_items_are_drawn_by_popularity():
+    model = Transformer(softmax="sampled")
+    model.popularity_ = np.array([0.5, 0.0, 0.3, 0.2], np.float32)
+    empty = Examples.of(Requests.at(make_log(), -1.0), 8, 0.0)
+    assert not list(model._batches(empty, np.random.default_rng(0)))
+    some = Examples.of(Requests.at(make_log(), 9e9), 8, 0.0)
+    drawn = np.concatenate([d for _, d in model._batches(some, np.random.default_rng(0))])
+    found = np.bincount(drawn, minlength=4) / len(drawn)
+    np.testing.assert_allclose(found, model.popularity_, atol=0.03)
+    assert found[1] == 0
+
+
 # --- what must be learnt --------------------------------------------------------------------------
 
 QUICK = {"width": 32, "max_history": 30, "ahead": 0.0, "dropout": 0.0, "repeats": False,

@@ -11,7 +11,7 @@ is learnt on users whom the network did not train on.  The same users say when t
 
 What differs from the paper, and why:
 
-* A place is asked for events of the coming horizon, drawn at random, and not for the next event
+* A step is asked for events of the coming horizon, drawn at random, and not for the next event
   alone: that is what λ(x) p(y|x) is about.  ``ahead=0`` asks for the next.
 * All of one time is one step: it has no order, and none of it predicts the rest.
 * Popularity stands in the logits from the start; small logs are learnt from it on.
@@ -46,6 +46,21 @@ if TYPE_CHECKING:
 FULL = 30_000  # items up to which the softmax is over all of them
 SAMPLED = 4_096  # items that stand for all of more
 SCORED = 512  # histories that are read at once where nothing is learnt
+SPREAD = 0.02  # of the embeddings at the start
+DRAWS_JUDGED = 4  # events of held-out users that each step is judged by
+PAPER: dict[str, Any] = {
+    "width": 128,
+    "max_history": 256,
+    "ahead": 0.0,
+    "repeats": False,
+    "n_draws": 1,
+    "dropout": 0.0,
+    "optimizer": "adagrad",
+    "weight_decay": 0.0,
+    "max_epochs": 20,
+    "patience": None,
+    "valid_share": 0.2,
+}
 OnStep = Callable[[dict[str, Any]], bool | None]
 
 
@@ -248,9 +263,10 @@ class SequenceMarks(Marks):
 
     def _batches(self, examples: Examples, rng: np.random.Generator) -> Iterator[Any]:
         """Batches with the items drawn by popularity, where the softmax is sampled."""
+        up_to = np.cumsum(self.popularity_, dtype=np.float64)
         for batch in examples.batches(rng, self.batch_size, self.n_draws):
             n = SAMPLED if self._samples else 0
-            yield batch, rng.choice(self.n_items, n, p=self.popularity_ / self.popularity_.sum())
+            yield batch, np.searchsorted(up_to, rng.random(n) * up_to[-1], "right")
 
     def _loss(self, net: SequenceNetwork, batch: Batch, drawn: np.ndarray) -> Tensor:
         from makedo.methods.rim import sequence_networks as networks
@@ -262,7 +278,7 @@ class SequenceMarks(Marks):
         return networks.cross_entropy(h, net.items, net.item_term, targets)
 
     def _judge(self, net: SequenceNetwork, valid: Examples) -> Callable[[], float]:
-        """Mean log p of what came at the places of held-out users; the same draws each time."""
+        """Mean log p of what came at the steps of held-out users; the same draws each time."""
         from makedo.methods.rim.sequence_networks import cross_entropy
 
         rng = generator(self.random_state, "judged")
@@ -320,10 +336,6 @@ class SequenceMarks(Marks):
         net = self._fresh(torch.device("cpu"))
         net.load_state_dict(weights)
         self.net_ = net.eval()
-
-
-SPREAD = 0.02  # of the embeddings at the start
-DRAWS_JUDGED = 4  # events of held-out users that each place is judged by
 
 
 def _asked(net: SequenceNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -469,17 +481,4 @@ class Transformer(SequenceMarks):
         )
 
 
-PAPER: dict[str, Any] = {
-    "width": 128,
-    "max_history": 256,
-    "ahead": 0.0,
-    "repeats": False,
-    "n_draws": 1,
-    "dropout": 0.0,
-    "optimizer": "adagrad",
-    "weight_decay": 0.0,
-    "max_epochs": 20,
-    "patience": None,
-    "valid_share": 0.2,
-}
 NAMES: dict[str, type[Marks]] = {"rnn": RNN, "transformer": Transformer}
