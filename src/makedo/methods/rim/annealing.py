@@ -19,9 +19,9 @@ from makedo.methods.rim.offers import Offer
 from makedo.methods.rim.rounding import Plan, rounded
 
 WARMEST, FALL, COLDEST = 0.1, 0.3, 1e-6  # ε in typical scores
-STEPS, PRECISION = 30, 1e-7  # of L-BFGS at one ε
+STEPS, MORE_STEPS, PRECISION = 12, 1.5, 1e-7  # of L-BFGS at the first ε, and at each colder one
 CLOSE = 10.0  # tolerances between smooth dual and bound, from which on rounding is worth its time
-MOST_ROUNDS = 30
+MOST_ROUNDS, MOST_STEPS = 30, 100
 
 
 class Contacts(NamedTuple):
@@ -78,8 +78,9 @@ def anneal(
     epsilon = WARMEST if len(x) else COLDEST
     plan, lowest = None, np.inf
     prices, user_price = smooth.prices(x), smooth.user_price
-    for _ in range(MOST_ROUNDS):
-        x, value = smooth.minimise(x, epsilon, STEPS, PRECISION)
+    for i in range(MOST_ROUNDS):
+        steps = int(min(STEPS * MORE_STEPS**i, MOST_STEPS))
+        x, value = smooth.minimise(x, epsilon, steps, PRECISION)
         prices = smooth.prices(x)
         upper, user_price = bound(smooth.pairs, limits, prices)
         levels.append((epsilon, prices))

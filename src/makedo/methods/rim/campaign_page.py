@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from makedo.report import Report, Section
 
 SHOWN = 15  # items and contacts named with show_rows
-LEVELS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of a budget, in the curve
+LEVELS = (0.5, 0.75, 1.25, 1.5)  # of a budget, in the curve
+ROUGH = 0.005  # tolerance there
 CUT = 0.1  # of each limit
 
 
@@ -242,16 +243,19 @@ def curve(matcher: BudgetMatcher, X: Any, requests: Any = None) -> pd.DataFrame:
         (n for n in ("budget", "item_max", "item_min") if getattr(matcher, n) is not None),
         "user_max",
     )
-    lines = []
+    lines: list[tuple[str, float, float, float, float]]
+    lines = [(name, 1.0, matcher.value_, matcher.bound_, len(matcher.plan_))]
     for share in LEVELS:
         fresh: Any = clone(matcher)
+        fresh.tolerance = max(matcher.tolerance, ROUGH)
         try:
             fresh.set_params(**{name: scaled(matcher, name, share)}).fit(X, requests)
         except MakedoInputError:
             lines.append((name, share, np.nan, np.nan, np.nan))
             continue
         lines.append((name, share, fresh.value_, fresh.bound_, len(fresh.plan_)))
-    return pd.DataFrame(lines, columns=["limit", "share", "value", "bound", "contacts"])
+    table = pd.DataFrame(lines, columns=["limit", "share", "value", "bound", "contacts"])
+    return table.sort_values("share", ignore_index=True)
 
 
 def scaled(matcher: BudgetMatcher, name: str, share: float) -> Any:
@@ -276,7 +280,7 @@ def curve_section(matcher: BudgetMatcher, X: Any, requests: Any) -> Section:
         figure=distributions.bands(
             drawn, label="value of the plan", x_label=f"{name}, % of today's"
         ),
-        caption=f"The value of the best plan found when {name} are multiplied, planned anew each "
+        caption=f"The value of the best plan found with other amounts of {name}, planned anew each "
         "time.",
         table=table.drop(columns="limit").assign(share=100 * table["share"]),
         table_caption="Share in %. A line without a value cannot be met.",
@@ -291,14 +295,14 @@ def certificate_section(matcher: BudgetMatcher) -> Section:
     from makedo.report import Section
 
     table = matcher.history_.drop(columns="dual")
+    table[["bound", "plan"]] *= matcher.unit_
     table["gap, %"] = 100 * (1 - table["plan"] / table["bound"])
     return Section(
         "How sure is that?",
         table=table,
         formats={"epsilon": ".1e"},
         note="Prices are found while ε, the softness of decisions, falls. The bound holds for "
-        "every plan and for all pairs; the plan is of whole contacts that keep every limit. Bound "
-        f"and plan are in units of {matcher.unit_:.4g} points of score.",
+        "every plan and for all pairs; the plan is of whole contacts that keep every limit.",
     )
 
 

@@ -20,6 +20,7 @@ from makedo.data import catalog
 from makedo.data.interaction_splits import Split, temporal_split
 from makedo.data.interactions import InteractionLog
 from makedo.data.times import seconds
+from makedo.methods.rim.budgeted_demo import inspections
 from makedo.methods.rim.estimator import RIM
 from makedo.methods.rim.judging import ALONE, OURS, POPULAR, candidates
 from makedo.methods.rim.marks import PersonalRepeat
@@ -59,6 +60,7 @@ def run(out: Path, quiet: bool = False) -> Path:
         gained = over_weeks(weeks, side, OURS, ALONE).gain
         say("%s: λ gains %.1f points of precision over %d weeks", question, gained, len(weeks))
     report = page(model, split, weeks)
+    report.sections.append(inspections(model, split, out))
     report.to_html(out / "rim.html")
     return out / "rim.html"
 
