@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from makedo.core.paired import Metric
+from makedo.core.progress import logger
 from makedo.core.results import Record, measured
 from makedo.core.tables import Pair, Row
 from makedo.data import catalog
@@ -75,7 +76,7 @@ def rows(seeds: Sequence[int]) -> list[Row | Pair]:
 
 def compute(name: str, seeds: Sequence[int]) -> list[Record]:
     """The four errors of each scene, and their means over the scenes."""
-    found = {(fold, seed): errors(name, fold, seed) for fold in ETH_UCY_FOLDS for seed in seeds}
+    found = {(fold, seed): errors(name, fold, seed) for seed in seeds for fold in ETH_UCY_FOLDS}
     records = []
     for i, (key, metric) in enumerate(METRICS.items()):
         for fold in (*ETH_UCY_FOLDS, "mean"):
@@ -95,7 +96,16 @@ def errors(name: str, fold: str, seed: int) -> dict[str, float]:
     train, test = windows(fold, RADIUS.get(name, 3.0))
     model = PREDICTORS[name](seed)
     model.fit(train if not isinstance(model, AttentionPredictor) else thinned(train))
-    return judged(model, test, seed)
+    found = judged(model, test, seed)
+    logger.info(
+        "%s, %s, seed %d: minADE20 %.3f, ADE %.3f m",
+        name,
+        fold,
+        seed,
+        found["minade"],
+        found["ade"],
+    )
+    return found
 
 
 def judged(model: Any, test: Windows, seed: int) -> dict[str, float]:
@@ -120,7 +130,7 @@ def data() -> TrackData:
     return catalog.load("eth_ucy")
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2 * len(ETH_UCY_FOLDS))
 def windows(fold: str, radius: float) -> tuple[Windows, Windows]:
     """Windows for training and for testing."""
     train, test = data().split(fold)
