@@ -6,7 +6,8 @@ share.  A greedy plan of sorted pairs, which keeps the maxima but promises nothi
 it.  With --naive the dual in the form of the paper's code is timed on a small dense problem of the
 same kind, where both are run to their end.
 
-    python benchmarks/rim_matching.py [--users 100000 --items 10000 --threads 2] [--json FILE] [--naive]
+    python benchmarks/rim_matching.py [--users 100000 --items 10000 --threads 2] [--naive]
+                                      [--json FILE]
 """
 
 from __future__ import annotations
