@@ -315,7 +315,7 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """
     inside = ~(_changes(rows.agent_code) | _changes(rows.scene))
     distance = np.diff(rows.frame, prepend=np.nan)[inside].round(6)
-    times = pd.Series(1, index=[rows.scene[inside], distance]).groupby(level=[0, 1]).size()
+    times: Any = pd.Series(1, index=[rows.scene[inside], distance]).groupby(level=[0, 1]).size()
     often = times.sort_values(ascending=False, kind="stable").index.to_frame(index=False)
     by_scene = often.drop_duplicates(0).set_index(0)[1]
     usual = float(by_scene.mode().iloc[0]) if len(by_scene) else 1.0
