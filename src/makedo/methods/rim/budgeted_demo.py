@@ -78,11 +78,10 @@ def section(matcher: BudgetMatcher, came: pd.DataFrame) -> Section:
 
     return Section(
         "A budget: whom to inspect where",
-        text=f"There is money for {INSPECTIONS} inspections in the week. An airport should "
-        f"make at least {AT_LEAST} and can make {AT_MOST}; no aircraft is inspected twice. "
-        f"The plan is at most {100 * matcher.duality_gap_:.2g} % below the best possible one. "
-        f"`{PAGE}` beside this page has prices and what a tighter budget would cost, "
-        "`inspections.csv` the plan.",
+        text=f"There is money for {INSPECTIONS} inspections in the week. An airport should make "
+        f"at least {AT_LEAST} and can make {AT_MOST}; no aircraft is inspected twice. The plan is "
+        f"at most {100 * matcher.duality_gap_:.2g} % below the best possible one. `{PAGE}` beside "
+        "this page has prices and what a tighter budget would cost, `inspections.csv` the plan.",
         table=came,
         table_caption="How many of the planned inspections find the aircraft within the week.",
     )
