@@ -2,10 +2,10 @@
 Do the ships around tell a predictor where a ship will go?
 ==========================================================
 
-A predictor of ships in New York Harbor looks at the ships around. Is that why it is good? Each cue of
-each prediction, the ship's own past and every neighbour, gets the share of the error that it takes
-away, and beside it stand neighbours that cannot matter: random ones from elsewhere, and those who
-were here at another time.
+A predictor of ships in New York Harbor looks at the ships around. Is that why it is good? Each cue
+of each prediction, the ship's own past and every neighbour, gets the share of the error that it
+takes away, and beside it stand neighbours that cannot matter: random ones from elsewhere, and those
+who were here at another time.
 """
 
 import matplotlib.pyplot as plt
@@ -50,6 +50,6 @@ axes.legend()
 # %%
 # When not to use it
 # ------------------
-# It says what the predictor uses, not what moves ships. Where a predictor never saw a missing neighbour
-# in training, it answers for a world that it does not know. And where neighbours of another time
-# bring as much, they give the place away: give the predictor the map instead.
+# It says what the predictor uses, not what moves ships. Where a predictor never saw a missing
+# neighbour in training, it answers for a world that it does not know. And where neighbours of
+# another time bring as much, they give the place away: give the predictor the map instead.
