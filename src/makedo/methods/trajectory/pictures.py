@@ -220,11 +220,11 @@ def scene(
         _square_limits(ax, np.concatenate([past, future, tracks[:, -1]]))
         value_axis(ax, "x")
         value_axis(ax, "y")
-        units = "m" if unit == 1 else f"{unit:g} m"
+        units = {1.0: "m", 1000.0: "km"}.get(unit, f"units of {unit:g} m")
         own, others = written(past_phi, float(phi.sum()))
         said = f"past {own}, neighbours {others} {attribution.unit}"
         write(ax, 0, 1, said, dx=-30, dy=10, size=11)
-        below = f"from the target now, {units}; dashed: what came; grey: predicted, and neighbours"
+        below = f"{units} from the target now; dashed: what came; grey: all else"
         write(ax, 0, 0, below, dx=-40, dy=-22, va="top", **NOTE)
     return figure
 
