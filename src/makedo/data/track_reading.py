@@ -106,7 +106,7 @@ class Rows:
         time, seconds = _frames(found["frame"], where)
         xy = np.column_stack([_numbers(found[axis], axis, where) for axis in ("x", "y")])
         return cls(
-            where, names, groups, kind_names, scenes, agent, _order_of(agent, where), time,
+            where, names, groups, kind_names, scenes, agent, _order_of(agent), time,
             xy.reshape(n, 2), kinds, seconds,
         )  # fmt: skip
 
@@ -159,7 +159,7 @@ class Rows:
             kinds,
             np.concatenate([_renumbered(p.scene, p.scenes, scenes) for p in parts]),
             agent,
-            _order_of(agent, where),
+            _order_of(agent),
             np.concatenate([part.frame for part in parts]),
             np.concatenate([part.xy for part in parts]),
             np.concatenate([_renumbered(p.kind, p.kinds, kinds) for p in parts]),
@@ -327,7 +327,7 @@ def _ids(column: pd.Series | None, where: str) -> np.ndarray:
     return column.astype(str).to_numpy(object)
 
 
-def _order_of(agent: np.ndarray, where: str) -> np.ndarray:
+def _order_of(agent: np.ndarray) -> np.ndarray:
     """Codes (n,) int64 in the order of the ids."""
     return pd.factorize(agent, sort=True)[0].astype(np.int64)
 

@@ -8,12 +8,34 @@ Numbers come from a hash of (seed, place), the finaliser of SplitMix64 (Steele, 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
+from makedo.core.checks import MakedoInputError
+
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+def seeds_of(seeds: Any, n_rows: int) -> np.ndarray:
+    """A seed for each row, uint64 (n_rows,); the row's number where the caller gave none.
+
+    Raises
+    ------
+    MakedoInputError
+        There are more or fewer, or they are no whole numbers.
+    """
+    if seeds is None:
+        return np.arange(n_rows, dtype=np.uint64)
+    found = np.asarray(seeds)
+    if found.shape != (n_rows,) or found.dtype.kind not in "iu":
+        raise MakedoInputError(
+            f"seeds must be {n_rows:,} whole numbers, one a row. Got shape {found.shape} of "
+            f"{found.dtype}."
+        )
+    return found.astype(np.uint64)
 
 
 def uniform(seeds: np.ndarray, *shape: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from makedo.core.seeds import derive, torch_seed
 from makedo.core.training import Phase, Training, Update, history_frame, shuffled
 from makedo.data.windows import Cues, Windows
 from makedo.methods.trajectory.attention import AttentionNet, Encoded, gaussian_log_density
-from makedo.methods.trajectory.draws import lattice, spread_normal
+from makedo.methods.trajectory.draws import lattice, seeds_of, spread_normal
 from makedo.methods.trajectory.local_frame import LocalFrame, Relations
 from makedo.methods.trajectory.metrics import ade, minade
 from makedo.methods.trajectory.predictors import ahead
@@ -278,12 +278,13 @@ class AttentionPredictor(Estimator):
         seeds : uint64 ndarray of shape (R,)
         """
         self._check_steps(n_steps)
+        seeds = seeds_of(seeds, len(rows))
         found = np.empty((len(rows), n_samples, n_steps, 2))
         for start in range(0, len(rows), ROWS):
             some = slice(start, start + ROWS)
             at = torch.from_numpy(np.asarray(rows[some])).to(encoded.drift.device)
             c = self._context(encoded.net.take(at), present[some])
-            moves = self._moves(c, n_samples, None if seeds is None else seeds[some])
+            moves = self._moves(c, n_samples, seeds[some])
             local = (encoded.drift[at][:, None] + moves)[:, :, :n_steps].cpu().numpy()
             frame = LocalFrame(encoded.frame.origin[rows[some]], encoded.frame.ahead[rows[some]])
             found[some] = frame.leave(local.astype(np.float64) * self.scale_)
@@ -294,7 +295,7 @@ class AttentionPredictor(Estimator):
         mask = torch.from_numpy(np.ascontiguousarray(present[:, :M])).to(encoded.own.device)
         return self.net_.fuse(encoded, mask)
 
-    def _moves(self, c: Tensor, n_samples: int, seeds: Any) -> Tensor:
+    def _moves(self, c: Tensor, n_samples: int, seeds: np.ndarray) -> Tensor:
         """Departures from constant velocity (B, n_samples, n_steps, 2)."""
         if n_samples == 1:
             return self.net_.decode_best(c)[:, None]
@@ -396,7 +397,8 @@ class _Lesson:
         """Error of the best guess and of the best sample, and how unlikely the future was."""
         model, net = self.model, self.net
         cues, future = self._changed({name: t[rows] for name, t in self.cues.items()}, rows)
-        present = cues["present"] & (torch.rand(cues["present"].shape) >= model.neighbor_dropout)
+        kept = torch.rand(cues["present"].shape) >= model.neighbor_dropout
+        present = cues["present"] & kept.to(future.device)
         c = net.fuse(net.encode(*model._features(cues)), present)
         truth = future - model._drift(cues["past"])  # (B, n_steps, 2)
         best = net.decode_best(c)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from makedo.core.checks import Choice, MakedoInputError, Number
 from makedo.core.estimator import Estimator
 from makedo.data.windows import Cues, Windows
-from makedo.methods.trajectory.draws import normal
+from makedo.methods.trajectory.draws import normal, seeds_of
 from makedo.methods.trajectory.local_frame import LocalFrame, Relations
 
 DIFFUSE = 1e6  # square metres: nothing is known of the state before the first position
@@ -70,7 +70,7 @@ class ConstantVelocity(Estimator):
         now, step = cues.past[:, -1], cues.past[:, -1] - cues.past[:, -2]
         angle = np.zeros((len(now), 1))
         if n_samples > 1:
-            angle = np.deg2rad(self.angle_std) * normal(seeds, n_samples)
+            angle = np.deg2rad(self.angle_std) * normal(seeds_of(seeds, len(now)), n_samples)
         cos, sin, x, y = np.cos(angle), np.sin(angle), step[:, :1], step[:, 1:]
         turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)  # (B, K, 2)
         return now[:, None, None] + turned[:, :, None] * ahead(n_steps)
@@ -120,7 +120,7 @@ class Kalman(Estimator):
         mean, covariance = self._gaussian(cues.past, n_steps)
         if n_samples == 1:
             return mean[:, None]
-        noise = normal(seeds, n_samples, n_steps, 2)
+        noise = normal(seeds_of(seeds, len(mean)), n_samples, n_steps, 2)
         return mean[:, None] + np.linalg.cholesky(covariance) @ noise
 
     def density(self, cues: Cues, future: np.ndarray, clamp: float | None = None) -> np.ndarray:
@@ -241,7 +241,7 @@ class LinearRidge(Estimator):
         if n_samples > 1:
             size = 2 * n_steps
             root = np.linalg.cholesky(self.covariance_[:size, :size])
-            errors = normal(seeds, n_samples, size) @ root.T
+            errors = normal(seeds_of(seeds, len(found)), n_samples, size) @ root.T
             found = found + errors.reshape(len(found), n_samples, n_steps, 2)
         return frame.leave(found)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
+from makedo.core.progress import logger
 from makedo.core.results import Record, measured
 from makedo.core.tables import Pair, Row
 from makedo.data import catalog
@@ -56,7 +57,10 @@ def rows(seeds: Sequence[int]) -> list[Row | Pair]:
 def compute(name: str, seeds: Sequence[int]) -> list[Record]:
     """The four errors of one predictor."""
     train, test = windows()
-    found = {seed: judged(PREDICTORS[name](seed).fit(train), test, seed) for seed in seeds}
+    found = {}
+    for seed in seeds:
+        found[seed] = judged(PREDICTORS[name](seed).fit(train), test, seed)
+        logger.info("%s, seed %d: ADE %.3f m", name, seed, found[seed]["ade"])
     params = SETTINGS if name.startswith("network") else None
     return [
         measured(metric, "games", {s: found[s][key] for s in seeds}, params=params)
