@@ -1,6 +1,7 @@
 """The verbs of trajectory on files."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -51,8 +52,8 @@ def test_explain_writes_a_value_for_each_cue_and_report_reads_them(trajectory):
     code, again, err = trajectory("report", "model", *LATER, "--out", "b.html", "--show-rows")
     assert code == 0, err
     assert again.splitlines()[0] == out.splitlines()[0]
-    page = open("b.html", encoding="utf-8").read()
-    assert "Agent " in page and "Agent " not in open("a.html", encoding="utf-8").read()
+    with_rows, without = (Path(name).read_text(encoding="utf-8") for name in ("b.html", "a.html"))
+    assert "Agent " in with_rows and "Agent " not in without
 
 
 def test_evaluate_compares_with_and_without_neighbors(trajectory):
