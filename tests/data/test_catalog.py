@@ -81,10 +81,11 @@ GRAPHS = {  # nodes, features, classes, edges, node homophily
 SAMPLES = {"digits", "breast_cancer", "diabetes", "cifar10_subset"}  # checked at the end
 OF_DOMAINS = {"nc_crime", "tpt48", "dg15", "dg60"}  # in test_spiral.py
 LOGS = {"flights", "ml-100k", "completejourney"}  # in test_log_sets.py
+TRACKS = {"eth_ucy", "nba_sportvu", "ny_harbor"}  # in test_track_sets.py
 
 
 def test_every_entry_of_the_catalogue_is_checked():
-    assert set(GRAPHS) | {"icd10cm"} | SAMPLES | OF_DOMAINS | LOGS == set(catalog.CATALOG)
+    assert set(GRAPHS) | {"icd10cm"} | SAMPLES | OF_DOMAINS | LOGS | TRACKS == set(catalog.CATALOG)
 
 
 @needs_folder

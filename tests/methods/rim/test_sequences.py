@@ -228,7 +228,7 @@ def test_a_sampled_softmax_has_the_slope_of_the_full_one_in_the_mean():
 def test_items_are_drawn_by_popularity():
     model = Transformer(softmax="sampled")
     model.popularity_ = np.array([0.5, 0.0, 0.3, 0.2], np.float32)
-    empty = Examples.of(Requests.at(make_log(), -1.0), 8, 0.0)
+    empty = Examples.of(Requests.at(make_log(), 0.0), 8, 0.0)
     assert not list(model._batches(empty, np.random.default_rng(0)))
     some = Examples.of(Requests.at(make_log(), 9e9), 8, 0.0)
     drawn = np.concatenate([d for _, d in model._batches(some, np.random.default_rng(0))])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from makedo.core.checks import MakedoWarning, count
+from makedo.core.checks import MakedoInputError, MakedoWarning, count
 from makedo.core.training import Training
 from makedo.methods.grda.linear import (
     HopByHop,
@@ -62,6 +62,13 @@ class OwnBase:
         chance = np.full((len(X), self.task.n_outputs), LEAST_CHANCE, dtype=np.float32)
         chance[:, self.estimator.classes_] = self.estimator.predict_proba(flat)
         return np.log(np.maximum(chance, LEAST_CHANCE))
+
+    def to_state(self) -> dict[str, Any]:
+        """Refuse: what the estimator learnt is its own."""
+        raise MakedoInputError(
+            f"save: base_estimator is a {type(self.estimator).__name__}, which a model directory "
+            'cannot hold. Fit with base_estimator="linear" or "domain-means" to save.'
+        )
 
 
 @dataclass(frozen=True)
