@@ -55,6 +55,10 @@ WAYS: dict[str, dict[str, Any] | None] = {
     "online, adaptive prices, step 0.03": {"step": 0.03},
     "online, adaptive prices, step 0.3": {"step": 0.3},
 }
+WAYS_AT = {  # where the other ways are the same, or no slack is left
+    0.0: ("planned on the window itself", "online, frozen prices"),
+    1.0: ("planned on the window itself",),
+}
 N_ORDERS = 5  # of users of equal time
 TIMED_EPOCHS = {"ml-100k": N_EPOCHS, "completejourney": 5}
 
@@ -100,8 +104,8 @@ def rows(data: str) -> list[Row]:
     lines = []
     for mark, rate in MODELS[data]:
         for m in PROMISES:
-            for way, how in WAYS.items():
-                if m == 1 and how is not None or m == 0 and "step" in way:
+            for way in WAYS:
+                if m in WAYS_AT and way not in WAYS_AT[m]:
                     continue
                 name = f"{mark} × {rate}, m = {m:g}: {way}"
                 work = partial(compute, data, mark, rate, m, way)
@@ -115,7 +119,8 @@ def compute(data: str, mark: str, rate: str, m: float, way: str) -> list[Record]
     """All figures of one way of serving."""
     low = promise(data, m)
     plans, gap = served(data, mark, rate, m, way)
-    free, _ = served(data, mark, rate, 0.0, way)
+    plain = way if way in WAYS_AT[0.0] else "online, frozen prices"
+    free, _ = served(data, mark, rate, 0.0, plain)
     targets = windows(data, mark, rate)[1].targets
     n_items = targets.shape[1]
     precision = [100 * hit_rate(plan, targets) for plan in plans]
