@@ -48,11 +48,13 @@ KINDS: dict[str, Callable[..., Marks]] = {
 }
 GRIDS: dict[str, Sequence[Mapping[str, Any]]] = {
     "EASE, tuned": [{"penalty": p} for p in (50.0, 100.0, 200.0, 400.0, 1000.0)],
-    "RNN": [{}, {"learning_rate": 3e-3}],
+    "RNN": [{}, {"ahead": 0.0}, {"learning_rate": 3e-3}],
     "Transformer": [{}, {"ahead": 0.0}, {"learning_rate": 2e-3, "dropout": 0.3}],
 }
 CHOSEN: dict[tuple[str, str], Mapping[str, Any]] = {  # (data, kind) -> settings; else defaults
     ("ml-100k", "EASE, tuned"): {"penalty": 1000.0},
+    ("ml-100k", "RNN"): {"learning_rate": 3e-3},
+    ("ml-100k", "Transformer"): {"ahead": 0.0},
 }
 NAMES = {
     "ml-100k": ("EASE", "EASE, tuned", "RNN", "Transformer"),  # seen pairs are left out
