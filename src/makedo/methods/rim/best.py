@@ -161,7 +161,7 @@ class BestOfColumns:
     def _add_groups(self, scores: np.ndarray, rank: np.ndarray) -> None:
         grouped = scores.reshape(-1, ROWS, scores.shape[1])
         reached = grouped.max(1) >= self._bound  # (groups, n_columns)
-        if reached.mean() > 1 / 8:  # at first, or where most are equal
+        if reached.mean() > 1 / 2:  # at first, or where most are equal
             self._merge(scores, rank)
             return
         column, group = np.nonzero(reached.T)

@@ -239,16 +239,17 @@ class ScoreOperator:
         if columns and self.log_scale is not None:
             order = np.argsort(-self.log_scale, kind="stable")
         ties, scan, size = self._ties("items"), Scan(m), n_threads()
+        joined = self._items_with_term()
         with ThreadPoolExecutor(size) as pool:
             for part in self._row_blocks(n):
                 rows = order[part]
                 whole = scan.block(len(rows))  # (b, m and some columns of -inf)
-                self._product(rows, whole[:, :m])
+                self._product(rows, whole[:, :m], joined)
 
                 def finish(some: range, rows: Any = rows, whole: Any = whole) -> Lists | None:
                     own = slice(some.start, some.stop)
                     scores = whole[own, :m]
-                    self._shape(rows[own], scores)
+                    self._shape(rows[own], scores, joined is None)
                     best = None if k is None else best_of_rows(whole[own], min(k, m), ties)
                     if columns:
                         self._scale(rows[own], scores)
@@ -285,9 +286,15 @@ class ScoreOperator:
         self._product(rows, out)
         self._shape(rows, out)
 
-    def _shape(self, rows: Any, out: np.ndarray) -> None:
-        """All but the product U V, in place."""
-        if self.item_term is not None:
+    def _items_with_term(self) -> np.ndarray | None:
+        """V beside b, (m, d + 1): so b costs a product of one more factor, no pass of its own."""
+        if self.item_term is None or not _dense(self.users, self.items):
+            return None
+        return np.column_stack([self.items, self.item_term.astype(self.items.dtype)])
+
+    def _shape(self, rows: Any, out: np.ndarray, term: bool = True) -> None:
+        """All but the product U V, in place; without b where that is in the product."""
+        if term and self.item_term is not None:
             out += self.item_term
         if self.pairs is not None:
             _add(self.pairs[rows], out)
@@ -302,12 +309,15 @@ class ScoreOperator:
             shut = self.excluded[rows].tocoo()
             out[shut.row, shut.col] = -np.inf
 
-    def _product(self, rows: Any, out: np.ndarray) -> None:
+    def _product(self, rows: Any, out: np.ndarray, joined: np.ndarray | None = None) -> None:
+        """U V, and b with it where that is joined to V (m, d + 1)."""
         if self.users is None:
             out[:] = 0.0
             return
         left, right = self.users[rows], self.items
-        if not sp.issparse(left) and not sp.issparse(right):
+        if joined is not None:
+            np.matmul(np.column_stack([left, np.ones(len(left), left.dtype)]), joined.T, out=out)
+        elif _dense(left, right):
             np.matmul(left, right.T, out=out)
         elif not sp.issparse(left):
             out[:] = (right @ left.T).T
@@ -329,6 +339,10 @@ class ScoreOperator:
         r = np.zeros((len(rows), 1)) if self.log_scale is None else self.log_scale[rows, None]
         found = np.exp(score + r) if self.link == "exp" else score * np.exp(r)
         return found.astype(np.float32)
+
+
+def _dense(*factors: Any) -> bool:
+    return all(isinstance(one, np.ndarray) for one in factors)
 
 
 def _add(part: Any, out: np.ndarray) -> None:
