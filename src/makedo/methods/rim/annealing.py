@@ -18,7 +18,7 @@ from makedo.methods.rim.dual import Limits, Prices, Smooth, bound
 from makedo.methods.rim.offers import Offer
 from makedo.methods.rim.rounding import Plan, rounded
 
-WARMEST, FALL, COLDEST = 0.1, 0.3, 1e-6  # ε in typical scores
+WARMEST, FALL, COLDEST = 0.03, 0.3, 1e-6  # ε in typical scores
 STEPS, MORE_STEPS, PRECISION = 12, 1.5, 1e-7  # of L-BFGS at the first ε, and at each colder one
 CLOSE = 10.0  # tolerances between smooth dual and bound, from which on rounding is worth its time
 LITTLE = 0.1  # tolerances by which pairs that are left out may still raise the bound at the end
