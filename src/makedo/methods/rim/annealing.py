@@ -18,9 +18,11 @@ from makedo.methods.rim.dual import Limits, Prices, Smooth, bound
 from makedo.methods.rim.offers import Offer
 from makedo.methods.rim.rounding import Plan, rounded
 
-WARMEST, FALL, COLDEST = 0.1, 0.3, 1e-6  # ε in typical scores
+WARMEST, FALL, COLDEST = 0.03, 0.3, 1e-6  # ε in typical scores
 STEPS, MORE_STEPS, PRECISION = 12, 1.5, 1e-7  # of L-BFGS at the first ε, and at each colder one
 CLOSE = 10.0  # tolerances between smooth dual and bound, from which on rounding is worth its time
+LITTLE = 0.1  # tolerances by which pairs that are left out may still raise the bound at the end
+AGAIN = 1e-3  # ε once they came in
 MOST_ROUNDS, MOST_STEPS = 30, 100
 
 
@@ -90,11 +92,13 @@ def anneal(
             plan = better(plan, made)
         done = plan is not None and (is_last or upper - plan.value <= tolerance * abs(upper))
         if done and not offer.is_complete:
+            inner = upper
             upper, pairs = offer.certify(smooth.pairs, limits, prices, user_price)
             done = len(pairs) == len(smooth.pairs)
             done |= plan is not None and upper - plan.value <= tolerance * abs(upper)
+            done |= is_last and upper - inner <= LITTLE * tolerance * abs(upper)
             lowest = min(lowest, upper)
-            smooth = smooth.of(pairs)
+            smooth, epsilon = smooth.of(pairs), max(epsilon, AGAIN)
         elif offer.is_complete:
             lowest = min(lowest, upper)
             epsilon = max(epsilon * FALL, COLDEST)

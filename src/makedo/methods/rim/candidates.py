@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from makedo.methods.rim.best import n_threads
 
-BLOCK_PAIRS = 1 << 18
+BLOCK_PAIRS = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ from makedo.methods.rim.candidates import Block, Candidates
 
 ROW_TOLERANCE = 1e-3  # contacts by which a row's sum may miss its maximum
 ROW_STEPS = 40
+GROUP = 64  # factors of at most 2 whose product float32 holds
 DEAREST = 20.0  # largest subsidy of a hard minimum, in largest scores
 
 
@@ -127,12 +128,16 @@ def solve_rows(t: np.ndarray, k: int, epsilon: float, start: np.ndarray) -> Rows
         a = np.clip(((start - base) / epsilon).astype(np.float32), low, high)
         _newton(z, k, a, low, high, floor)
     z -= a[:, None]
-    e = np.exp(-np.abs(z))
-    plan = np.where(z >= 0, np.float32(1), e) / (1 + e)
-    soft = np.maximum(z, 0)
-    soft += np.log(1 + e)
+    e = np.abs(z)
+    np.exp(np.negative(e, out=e), out=e)
+    below = z < 0
+    soft = float(np.maximum(z, 0, out=z).sum(dtype=np.float64))
+    odds = np.add(e, 1, out=z)  # softplus(z) = max(z, 0) + log(1 + e), and logarithms add up
+    parts = np.multiply.reduceat(odds, np.arange(0, w, GROUP), axis=1)
+    soft += float(np.log(parts).sum(dtype=np.float64))
+    plan = np.divide(np.where(below, e, np.float32(1)), odds, out=e)
     price = base + a * epsilon
-    value = float(k * price.sum(dtype=np.float64) + epsilon * soft.sum(dtype=np.float64))
+    value = float(k * price.sum(dtype=np.float64) + epsilon * soft)
     return Rows(price.astype(np.float64), plan, value)
 
 
