@@ -9,7 +9,7 @@ beside implicit's compiled search, where that is installed.  Scores of some rows
 checked against products in float64.
 
 A part of the users overstates the cost of the columns, whose bounds are still loose: take at least
-65,536.  All 1,000,000 take about 20 minutes on two cores.
+65,536.  All 1,000,000 take four to eight minutes on two cores.
 
     python benchmarks/rim_topk.py [--users 65536 --items 100000 --threads 2] [--json FILE]
 """
