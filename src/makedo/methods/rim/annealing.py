@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from makedo.methods.rim.candidates import Candidates
+from makedo.methods.rim.cheapest import cheapest_promises
 from makedo.methods.rim.dual import Limits, Prices, Smooth, bound
 from makedo.methods.rim.offers import Offer
-from makedo.methods.rim.rounding import Plan, rounded
+from makedo.methods.rim.rounding import Plan, filled, improved, rounded
 
 WARMEST, FALL, COLDEST = 0.03, 0.3, 1e-6  # ε in typical scores
 STEPS, MORE_STEPS, PRECISION = 12, 1.5, 1e-7  # of L-BFGS at the first ε, and at each colder one
@@ -89,13 +90,13 @@ def anneal(
         is_last = epsilon <= COLDEST
         if is_last or value - upper <= CLOSE * tolerance * abs(upper):
             made = contacts(smooth.pairs, limits, prices, epsilon, random_state)
-            plan = better(plan, made)
-        done = plan is not None and (is_last or upper - plan.value <= tolerance * abs(upper))
+            plan = better(plan, made, limits)
+        done = is_last or near(plan, upper, tolerance, limits)
         if done and not offer.is_complete:
             inner = upper
             upper, pairs = offer.certify(smooth.pairs, limits, prices, user_price)
             done = len(pairs) == len(smooth.pairs)
-            done |= plan is not None and upper - plan.value <= tolerance * abs(upper)
+            done |= near(plan, upper, tolerance, limits)
             done |= is_last and upper - inner <= LITTLE * tolerance * abs(upper)
             lowest = min(lowest, upper)
             smooth, epsilon = smooth.of(pairs), max(epsilon, AGAIN)
@@ -118,6 +119,13 @@ def anneal(
         if done:
             break
     assert plan is not None
+    if is_missing(plan, limits) and np.isfinite(limits.budget):
+        taken = cheapest_promises(smooth.pairs, limits)
+        if taken is not None:
+            plan = better(plan, counted(filled(smooth.pairs, limits, taken)), limits)
+    if not (near(plan, lowest, tolerance, limits) or np.isfinite(limits.budget)):
+        taken = smooth.pairs.holds(plan.user, plan.item)
+        plan = better(plan, counted(improved(smooth.pairs, limits, taken)), limits)
     return Solution(plan, lowest, prices, user_price, levels, pd.DataFrame(rows))
 
 
@@ -125,7 +133,12 @@ def contacts(
     pairs: Candidates, limits: Limits, prices: Prices, epsilon: float, random_state: int
 ) -> Contacts:
     """The plan that prices are rounded to."""
-    plan: Plan = rounded(pairs, limits, prices, epsilon, random_state)
+    return counted(rounded(pairs, limits, prices, epsilon, random_state))
+
+
+def counted(plan: Plan) -> Contacts:
+    """What a plan holds and is worth."""
+    pairs, limits = plan.pairs, plan.limits
     held = np.flatnonzero(plan.taken)
     missing = float(np.maximum(limits.item_min - plan.of_item, 0).sum())
     value = float(pairs.score[held].sum(dtype=np.float64))
@@ -135,8 +148,22 @@ def contacts(
     return Contacts(*parts, plan.left_over(), value, missing)
 
 
-def better(one: Contacts | None, other: Contacts) -> Contacts:
-    """The plan that misses less, or is worth more."""
-    if one is None or (other.missing, -other.value) < (one.missing, -one.value):
+def is_missing(plan: Contacts, limits: Limits) -> bool:
+    """Whether hard minima are not met."""
+    return plan.missing > 0 and not np.isfinite(limits.shortfall)
+
+
+def near(plan: Contacts | None, upper: float, tolerance: float, limits: Limits) -> bool:
+    """Whether a plan that may be used lies so near the bound that the search can end."""
+    if plan is None or is_missing(plan, limits):
+        return False
+    return upper - plan.value <= tolerance * abs(upper)
+
+
+def better(one: Contacts | None, other: Contacts, limits: Limits) -> Contacts:
+    """The plan that misses less of hard minima, or is worth more."""
+    if one is None:
         return other
-    return one
+    if not np.isfinite(limits.shortfall) and one.missing != other.missing:
+        return min(one, other, key=lambda plan: plan.missing)
+    return max(one, other, key=lambda plan: plan.value)

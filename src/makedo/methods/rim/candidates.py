@@ -105,6 +105,11 @@ class Candidates:
         np.cumsum(np.bincount(self.item, minlength=self.n_items), out=begin[1:])
         return order, begin
 
+    def holds(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Which pairs are among these, bool (n_pairs,)."""
+        key = self.user * np.int64(self.n_items) + self.item
+        return np.isin(key, user * np.int64(self.n_items) + item)
+
     @cached_property
     def blocks(self) -> list[Block]:
         """All rows that have a pair and may get one, in blocks."""

@@ -53,7 +53,7 @@ def check_feasible(
         )
     cheapest = limits.item_cost + limits.user_cost.min(initial=np.inf)
     least = float(low @ cheapest) if low.any() else 0.0
-    if least > limits.budget:
+    if least > limits.budget * (1 + 1e-9):
         raise MakedoInputError(
             f"BudgetMatcher: the minima cost at least {least:,.6g}, the budget is "
             f"{limits.budget:,.6g}. Raise the budget, lower the minima, or set shortfall_cost to "

@@ -10,14 +10,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from makedo.core.seeds import generator
 from makedo.methods.rim.candidates import Candidates
 from makedo.methods.rim.dual import Limits, Prices
 
-LONGEST_CHAIN = 6  # users who change hands for one missing contact
-MOST_FAILURES = 3  # of searches for a chain: then there is none
+MOST_FAILURES = 3  # of searches for a chain that is worth a soft minimum: then there is none
+MOST_WORK = 3e8  # pairs looked at for chains that bring more
+REACHED_AGAIN = 6  # users of a chain, up to whom items may be reached a second time
+FILLED_AT_ONCE = 4_096  # pairs, between looks at which of the others still have room
 
 
 def rounded(
@@ -38,10 +42,25 @@ def rounded(
         surplus -= shift[pairs.user]
     noise = generator(random_state, "rounding").random(len(pairs), np.float32)
     wish = np.where(surplus > 0, surplus + np.float32(epsilon) * noise, -np.inf)
-    plan = Plan(pairs, limits, accepted(pairs, limits, wish))
+    plan = Plan(pairs, limits, accepted(pairs, limits, wish), prices.money)
     plan.save_money(surplus)
     plan.keep_promises()
     plan.save_money(surplus)
+    plan.fill_up()
+    return plan
+
+
+def filled(pairs: Candidates, limits: Limits, taken: np.ndarray) -> Plan:
+    """The plan of pairs that keep every limit, with what else there is room for."""
+    plan = Plan(pairs, limits, taken)
+    plan.fill_up()
+    return plan
+
+
+def improved(pairs: Candidates, limits: Limits, taken: np.ndarray) -> Plan:
+    """A plan of pairs that keep every limit, by chains that bring more."""
+    plan = Plan(pairs, limits, taken)
+    plan.improve()
     plan.fill_up()
     return plan
 
@@ -102,14 +121,19 @@ class Plan:
     of_user, of_item : int64 ndarray
         Contacts of each user and item.
     spent : float
+    net : ndarray (n_pairs,)
+        Scores less what the money for them is worth.
     """
 
-    def __init__(self, pairs: Candidates, limits: Limits, taken: np.ndarray):
+    def __init__(self, pairs: Candidates, limits: Limits, taken: np.ndarray, money: float = 0.0):
         self.pairs, self.limits, self.taken = pairs, limits, taken
         self.of_user = np.bincount(pairs.user[taken], minlength=pairs.n_users)
         self.of_item = np.bincount(pairs.item[taken], minlength=pairs.n_items)
         self.cost = limits.user_cost[pairs.user] + limits.item_cost[pairs.item]
         self.spent = float(self.cost[taken].sum())
+        self._work = 0.0
+        self.most = limits.budget * (1 + 1e-12)  # sums of costs are rounded
+        self.net = pairs.score - money * self.cost if money else pairs.score
 
     def add(self, place: int) -> None:
         """Take a pair in."""
@@ -133,12 +157,14 @@ class Plan:
         short = np.flatnonzero(missing > 0)
         room = np.diff(self.pairs.by_item[1])[short] - missing[short]
         self._lost = self._least_of_all() if len(short) else np.zeros(0)
-        failures = 0
+        failures, most = 0, MOST_FAILURES if np.isfinite(self.limits.shortfall) else 1
         for item in short[np.argsort(room, kind="stable")]:  # those with least choice first
             while self.of_item[item] < self.limits.item_min[item]:
                 if self._swap(item):
                     continue
-                if failures >= MOST_FAILURES or not self._chain(item):
+                source = np.where(np.arange(len(self.of_item)) == item, 0.0, np.inf)
+                nobody = np.full(len(source), -1)
+                if failures >= most or not self._chain(source, nobody, self.limits.shortfall):
                     failures += 1
                     break
 
@@ -150,7 +176,7 @@ class Plan:
         """What each user would have to give up for a further contact, (n_users,)."""
         lost = np.where(self.of_user < self.limits.user_max, 0.0, np.inf)
         own = np.flatnonzero(self.taken & self._free()[self.pairs.item])
-        np.minimum.at(lost, self.pairs.user[own], self.pairs.score[own])
+        np.minimum.at(lost, self.pairs.user[own], self.net[own])
         return lost
 
     def _least(self, user: int) -> tuple[float, int]:
@@ -163,15 +189,15 @@ class Plan:
         own = own[self.of_item[item] > self.limits.item_min[item]]
         if not len(own):
             return np.inf, -1
-        place = int(own[np.argmin(self.pairs.score[own])])
-        return float(self.pairs.score[place]), place
+        place = int(own[np.argmin(self.net[own])])
+        return float(self.net[place]), place
 
     def _swap(self, item: int) -> bool:
         """Give the item one user, who gives up at most one pair; False if nobody can."""
         order, begin = self.pairs.by_item
         places = order[begin[item] : begin[item + 1]]
         places = places[~self.taken[places]]
-        users, score = self.pairs.user[places], self.pairs.score[places]
+        users, score = self.pairs.user[places], self.net[places]
         loss = self._lost[users] - score
         while len(loss):
             i = int(np.argmin(loss))
@@ -189,54 +215,91 @@ class Plan:
             return True
         return False
 
-    def _chain(self, item: int) -> bool:
-        """The same along the fewest users: one takes it, a second what that one gives up, …"""
-        pairs = self.pairs
-        cost = np.full(pairs.n_items, np.inf)  # of one more contact of an item, so far
-        cost[item], front = 0.0, np.zeros(pairs.n_items, bool)
-        front[item] = True
-        gained, given = [], []
-        for _ in range(LONGEST_CHAIN):
+    def improve(self) -> None:
+        """Follow chains that bring more until none is found or time is up.
+
+        For what prices leave open: among equal scores a user may go without whom a few others, by
+        changing hands, would make room for.
+        """
+        least = 1e-6 * float(np.abs(self.pairs.score[self.taken]).sum()) / max(self.taken.sum(), 1)
+        self._work = MOST_WORK
+        while self._work > 0 and self._chain(*self._open_items(), -least):
+            pass
+
+    def _open_items(self) -> tuple[np.ndarray, np.ndarray]:
+        """What one more contact of each item costs, and the pair to drop for it; -1: there is room.
+
+        At its maximum an item turns away the user who brings least.
+        """
+        held = np.flatnonzero(self.taken)
+        item = self.pairs.item[held]
+        cost, place = _cheapest(item, self.net[held], held, self.pairs.n_items)
+        room = self.of_item < self.limits.item_max
+        return np.where(room, 0.0, cost), np.where(room, -1, place)
+
+    def _chain(self, cost: np.ndarray, turned_away: np.ndarray, most: float) -> bool:
+        """One more contact of an item along few users, for a loss of at most so much.
+
+        One user takes it, a second what that one gives up, …  Where any loss will do every item
+        enters once, so if no chain is found there is none.  Where a gain is sought an item may be
+        reached again at less along a few users more.
+
+        Parameters
+        ----------
+        cost : ndarray (n_items,)
+            Of one more contact of the items that may begin; else infinite.
+        turned_away : ndarray (n_items,)
+            The pair that is dropped for it, or -1.
+        most : float
+        """
+        pairs, front, gained, given = self.pairs, np.isfinite(cost), [], []
+        while front.any():
+            self._work -= len(pairs)
             free = np.flatnonzero(front[pairs.item] & ~self.taken)
-            gained.append(_cheapest(pairs.user[free], cost[pairs.item[free]] - pairs.score[free],
+            gained.append(_cheapest(pairs.user[free], cost[pairs.item[free]] - self.net[free],
                                     free, pairs.n_users))  # fmt: skip
             reach, _ = gained[-1]
             total = reach + self._least_of_all()
             user = int(np.argmin(total))
-            if np.isfinite(total[user]):
-                return total[user] <= self.limits.shortfall and self._follow(user, gained, given)
+            if np.isfinite(total[user]) and total[user] <= most:
+                return self._follow(user, gained, given, turned_away)
             held = np.flatnonzero(self.taken & np.isfinite(reach[pairs.user]))
-            held = held[np.isinf(cost[pairs.item[held]])]
-            given.append(_cheapest(pairs.item[held], reach[pairs.user[held]] + pairs.score[held],
-                                   held, pairs.n_items))  # fmt: skip
+            paid, known = reach[pairs.user[held]] + self.net[held], cost[pairs.item[held]]
+            again = most < 0 and len(gained) < REACHED_AGAIN
+            open = paid < known - 1e-6 if again else np.isinf(known)
+            given.append(_cheapest(pairs.item[held[open]], paid[open], held[open], pairs.n_items))
             front = np.isfinite(given[-1][0])
             cost = np.where(front, given[-1][0], cost)
         return False
 
-    def _follow(self, user: int, gained: list, given: list) -> bool:
-        """Carry out the chain that ends at a user."""
-        other = self._least(user)[1]
-        if other >= 0:
-            self.drop(other)
+    def _follow(self, user: int, gained: list, given: list, turned_away: np.ndarray) -> bool:
+        """Carry out the chain that ends at a user; False where it crosses itself."""
+        dropped, added = [self._least(user)[1]], []
         for layer in range(len(gained) - 1, -1, -1):
-            place = int(gained[layer][1][user])
+            added.append(int(gained[layer][1][user]))
+            item = self.pairs.item[added[-1]]
+            dropped.append(int(given[layer - 1][1][item] if layer else turned_away[item]))
+            user = int(self.pairs.user[dropped[-1]])
+        dropped = [place for place in dropped if place >= 0]
+        if len(set(dropped)) < len(dropped) or len(set(added)) < len(added):
+            return False
+        for place in dropped:
+            self.drop(place)
+        for place in added:
             self.add(place)
-            if layer:
-                other = int(given[layer - 1][1][self.pairs.item[place]])
-                self.drop(other)
-                user = int(self.pairs.user[other])
         return True
 
     # --- money, and what is left ---
 
     def save_money(self, surplus: np.ndarray) -> None:
-        """Drop what brings least for its cost until the budget holds; minima last."""
-        for spare_minima in (True, False):
-            if self.spent <= self.limits.budget:
+        """Drop what brings least for its cost until the budget holds; hard minima last."""
+        hard = not np.isfinite(self.limits.shortfall)  # soft ones are in the surplus
+        for spare_minima in (True, False) if hard else (False,):
+            if self.spent <= self.most:
                 return
             held = np.flatnonzero(self.taken & (self.cost > 0))
             for place in held[np.argsort(surplus[held] / self.cost[held], kind="stable")]:
-                if self.spent <= self.limits.budget:
+                if self.spent <= self.most:
                     return
                 item = self.pairs.item[place]
                 if not spare_minima or self.of_item[item] > self.limits.item_min[item]:
@@ -244,17 +307,31 @@ class Plan:
 
     def fill_up(self) -> None:
         """Add pairs that all limits leave room for, the best first."""
-        pairs, limits = self.pairs, self.limits
-        user, item = self.of_user < limits.user_max, self.of_item < limits.item_max
-        free = np.flatnonzero(~self.taken & (pairs.score > 0) & user[pairs.user] & item[pairs.item])
-        worth = pairs.score[free]
-        if np.isfinite(limits.budget):
+        worth = self.worth()
+        free = np.flatnonzero(self._fits() & (worth > 0))
+        worth = worth[free]
+        if np.isfinite(self.limits.budget):
             worth = worth / np.maximum(self.cost[free], 1e-12)
-        for place in free[np.argsort(-worth, kind="stable")]:
-            x, y = pairs.user[place], pairs.item[place]
-            room = self.of_user[x] < limits.user_max[x] and self.of_item[y] < limits.item_max[y]
-            if room and self.spent + self.cost[place] <= limits.budget:
-                self.add(int(place))
+        free = free[np.argsort(-worth, kind="stable")]
+        for begin in range(0, len(free), FILLED_AT_ONCE):
+            part = free[begin : begin + FILLED_AT_ONCE]
+            for place in part[self._fits(part)]:
+                if self._fits(place):
+                    self.add(int(place))
+
+    def worth(self) -> np.ndarray:
+        """What each pair that is not taken would bring, with the shortfall that it spares."""
+        short = self.of_item < self.limits.item_min
+        if not np.isfinite(self.limits.shortfall) or not short.any():
+            return self.pairs.score
+        return self.pairs.score + self.limits.shortfall * short[self.pairs.item]
+
+    def _fits(self, place: Any = slice(None)) -> Any:
+        """Whether pairs are not taken, and all limits leave room for each of them alone."""
+        user, item = self.pairs.user[place], self.pairs.item[place]
+        room = self.of_user[user] < self.limits.user_max[user]
+        room &= self.of_item[item] < self.limits.item_max[item]
+        return ~self.taken[place] & room & (self.spent + self.cost[place] <= self.most)
 
     def left_over(self) -> float:
         """What the money that is left would bring if a contact could be bought in part."""
