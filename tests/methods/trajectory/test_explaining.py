@@ -190,9 +190,13 @@ def test_no_cue_knows_the_future(world):
 @pytest.mark.parametrize("estimator", ["permutation", "kernel", "stratified"])
 def test_sampled_values_agree_with_exact_ones_within_their_standard_errors(world, estimator):
     w = world.windows(1, stride=20, n_agents=10)
-    exact = explained(world.pulled, w, null="none", estimator="exact")
+
+    def steady(past, neighbors, present, n_samples, seeds):  # the same noise in all draws
+        return world.pulled(past, neighbors, present, n_samples, 0 * seeds)
+
+    exact = explained(steady, w, null="none", estimator="exact")
     how = {"budget": 500 if estimator == "kernel" else 4000, "n_permutations": 20}
-    found = explained(world.pulled, w, null="none", estimator=estimator, **how)
+    found = explained(steady, w, null="none", estimator=estimator, **how)
     z = (found.local["phi"] - exact.local["phi"]) / found.local["se"]
     assert (exact.local["se"] == 0).all() and (found.local["se"] > 0).mean() > 0.9
     assert 0.7 < np.sqrt(np.nanmean(z[found.local["se"] > 1e-9] ** 2)) < 1.4
@@ -208,6 +212,38 @@ def test_permutations_stop_when_they_are_sure_enough(world):
     assert rough.local["se"].max() <= 0.05
     np.testing.assert_allclose(sure.local["phi"], whole.local["phi"], atol=1e-12)
     assert isinstance(game.permutations(4, 3, np.random.default_rng(0)).solve, game.Marginals)
+
+
+def test_values_of_a_noisy_predictor_are_means_over_draws_and_say_how_sure_they_are(world):
+    w = world.windows(2, stride=30, n_agents=4)
+    how = {"n_samples": 3, "null": "none", "metric": "minade"}
+    one = explained(world.pulled, w, **how)
+    sure = explained(world.pulled, w, n_repeats=150, random_state=999, **how)
+    assert (one.local["se"] == 0).all() and (sure.local["se"] > 0).all()
+    spread = np.sqrt(((one.local["phi"] - sure.local["phi"]) ** 2).mean())
+    expected = np.sqrt((sure.local["se"] ** 2).mean() * 151)  # of one draw, and of the mean
+    assert 0.6 < spread / expected < 1.6
+    sampled = explained(world.pulled, w, estimator="permutation", n_permutations=40, **how)
+    z = (sampled.local["phi"] - sure.local["phi"]) / np.hypot(sampled.local["se"], sure.local["se"])
+    assert 0.6 < np.sqrt((z**2).mean()) < 1.5
+    for found in (one, sure, sampled):
+        total = found.local.groupby("target")["phi"].sum()
+        t = found.targets
+        np.testing.assert_allclose(total, t["error_none"] - t["error_all"], atol=1e-9)
+
+
+def test_a_change_is_against_the_prediction_under_the_same_noise(world):
+    w = world.windows(2)
+
+    def shaken(past, neighbors, present, n_samples, seeds):
+        base = world.constant_velocity(past, neighbors, present, n_samples, seeds)
+        noise = [np.random.default_rng(s).normal(size=(n_samples, 12, 2)) for s in seeds]
+        return base + np.reshape(noise, (len(past), n_samples, 12, 2))
+
+    for how in ({}, {"n_repeats": 3}, {"estimator": "permutation", "n_permutations": 4}):
+        found = explained(shaken, w, n_samples=2, metric="change", null="none", **how)
+        np.testing.assert_allclose(found.targets["error_all"], 0, atol=1e-12)
+        assert (phi(found).drop(PAST, level="player") == 0).all()
 
 
 # --- rules ----------------------------------------------------------------------------------------
@@ -390,6 +426,11 @@ def test_too_many_players_for_exact_values_are_refused_and_sampled_by_default(wo
         explained(world.pulled, w, estimator="exact")
     found = explained(world.pulled, w, n_permutations=4, null="none")
     assert (found.local["se"] > 0).any()
+
+
+def test_a_tolerance_for_an_estimator_that_cannot_stop_is_refused(world):
+    with pytest.raises(MakedoInputError, match="kernel"):
+        explained(world.pulled, world.windows(1), estimator="kernel", tolerance=0.1)
 
 
 def test_one_short_scene_has_no_donors_and_says_so(world):

@@ -18,8 +18,9 @@ What differs from the paper, and why:
 
 * Shapley values, exact or with standard errors.  The official code averages ten random coalitions,
   which is a Banzhaf value and does not add up; ``index="banzhaf"`` has it.
-* All coalitions of one target see the same random draws.  Without that the noise of the best of 20
-  samples is larger than what neighbours bring.
+* Coalitions that are compared see the same random draws.  Without that the noise of the best of 20
+  samples is larger than what neighbours bring.  Sampled orders have a draw for each pair of them:
+  one draw for all would leave its own noise in every value.
 * The largest of n noisy values is above zero where there is nothing to be found.  So beside the
   largest value of n neighbours stands that of n random ones of the same target, and their
   difference; and past against all neighbours as two players, which needs no largest.
@@ -139,12 +140,14 @@ class TrajectoryAttributor(Estimator):
     budget : int, default=1024
         Coalitions a target.
     n_permutations : int, default=64
-        Pairs of an order and its reverse; for a sampled Banzhaf value coalitions a player.
+        Pairs of an order and its reverse, each under random draws of its own; for a sampled Banzhaf
+        value coalitions a player.
     tolerance : float, default=None
         Stop drawing permutations when all standard errors are below this.
     n_repeats : int, default=1
-        Calls over which values are averaged, for a predictor that cannot take its random numbers
-        from the seeds.
+        Draws of noise over which an exact (or kernel) value is averaged, at so many times the cost;
+        from 2 on the noise is in its standard error.  Also for a predictor that cannot take its
+        random numbers from the seeds.  Values from sampled orders have many draws anyhow.
     null : str, default="random_neighbor"
         What neighbours are compared with: "random_neighbor" from elsewhere, "other_time", those of
         another time at the same place, "both", or "none".
@@ -186,9 +189,9 @@ class TrajectoryAttributor(Estimator):
 
     Cost
     ----
-    explain: 2^N predictions a target for N = 1 + neighbours up to 10 (else about 130 N), twice with
-    random neighbours.  Calls have up to 16,384 rows; ``benchmarks/trajectory_throughput.py`` has
-    rates.
+    explain: 2^N predictions a target for N = 1 + neighbours up to 10 (else about 128 N + 128),
+    twice with random neighbours.  Calls have up to 16,384 rows;
+    ``benchmarks/trajectory_throughput.py`` has rates.
 
     Requirements
     ------------
@@ -343,6 +346,11 @@ class TrajectoryAttributor(Estimator):
             A parameter is wrong, or no target has a full window.
         """
         self._check_parameters()
+        if self.tolerance is not None and self.estimator == "kernel":
+            raise MakedoInputError(
+                'tolerance is for estimators that can stop early; estimator="kernel" has all its '
+                'coalitions at once. Take estimator="permutation", or leave tolerance out.'
+            )
         windows = self._windows(X)
         self.kinds_, self.seconds_per_step_ = list(windows.kinds), float(windows.seconds_per_step)
         started = time.perf_counter()
@@ -508,7 +516,7 @@ class TrajectoryAttributor(Estimator):
         return Rules(**{name: getattr(self, name) for name in names})
 
     def _value(self) -> Value:
-        return Value(self._predictor, self.metric, self.n_samples, self.n_repeats)
+        return Value(self._predictor, self.metric, self.n_samples)
 
     def settings(self) -> dict[str, Any]:
         """How explanations are made, in plain values, for their reader."""
