@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from makedo.core.checks import MakedoInputError, Number, count, first
 from makedo.core.seeds import derive
@@ -135,6 +136,31 @@ class Windows:
         keys = zip(self.scene, self.frame, self.agent, strict=True)
         found = [derive(random_state, str(s), str(f), str(a)) for s, f, a in keys]
         return np.array(found, np.uint64)
+
+    def table(self, positions: np.ndarray) -> pd.DataFrame:
+        """Positions predicted for the targets, as a table.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n, n_samples, n_steps, 2)
+
+        Returns
+        -------
+        DataFrame
+            scene, frame (of the last position seen), agent, sample, step, x, y.
+        """
+        row, sample, step = (a.ravel() for a in np.indices(positions.shape[:3]))
+        return pd.DataFrame(
+            {
+                "scene": self.scene[row],
+                "frame": self.frame[row],
+                "agent": self.agent[row],
+                "sample": sample,
+                "step": step + 1,
+                "x": positions[..., 0].ravel(),
+                "y": positions[..., 1].ravel(),
+            }
+        )
 
 
 def cut(

@@ -30,16 +30,13 @@ What differs from the paper, and why:
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import Choice, Either, Function, Having, MakedoInputError, Number
@@ -49,7 +46,7 @@ from makedo.core.persistence import fingerprint
 from makedo.core.progress import Progress
 from makedo.data.tracks import Tracks
 from makedo.data.windows import Cues, Windows, cut
-from makedo.methods.trajectory import absent, explaining, game, nulls
+from makedo.methods.trajectory import absent, explaining, game, named, nulls
 from makedo.methods.trajectory.attribution import Attribution
 from makedo.methods.trajectory.explaining import Rules
 from makedo.methods.trajectory.nulls import Donors
@@ -58,45 +55,7 @@ from makedo.methods.trajectory.value import METRICS, UNITS, Value, as_predictor
 if TYPE_CHECKING:
     from makedo.report import Report
 
-ROOM = "makedo.methods.trajectory"
-# Predictors of the room by name: module, class, parameters.
-PREDICTORS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "static": ("predictors", "Static", {}),
-    "constant_velocity": ("predictors", "ConstantVelocity", {}),
-    "kalman": ("predictors", "Kalman", {}),
-    "ridge": ("predictors", "LinearRidge", {}),
-    "ridge_social": ("predictors", "LinearRidge", {"social": True}),
-    "attention": ("networks", "AttentionPredictor", {}),
-    "attention_alone": ("networks", "AttentionPredictor", {"neighbors": False}),
-}
-
-
-class _Ours(Mapping[str, type]):
-    """Classes of our predictors by name, imported when asked for: some need torch."""
-
-    homes: ClassVar = {cls: module for module, cls, _ in PREDICTORS.values()}
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(import_module(f"{ROOM}.{self.homes[name]}"), name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.homes)
-
-    def __len__(self) -> int:
-        return len(self.homes)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.homes
-
-
-OURS = _Ours()
 STEPS = 20  # of the progress of an explanation
-BASELINES = {  # beside what is explained, from the simplest
-    "static": "stays where it is",
-    "constant_velocity": "repeats its last step",
-    "ridge": "ridge regression, own past",
-    "ridge_social": "ridge regression, past and neighbours",
-}
 
 
 class TrajectoryAttributor(Estimator):
@@ -224,11 +183,11 @@ class TrajectoryAttributor(Estimator):
     np.float64(0.0)
     """
 
-    _parts: ClassVar[Mapping[str, type]] = OURS
+    _parts: ClassVar[Mapping[str, type]] = named.OURS
     _constraints: ClassVar = {
         "predictor": Either(
             (
-                Choice(tuple(PREDICTORS)),
+                Choice(tuple(named.PREDICTORS)),
                 Having("predict", "an object with predict(cues, *, n_samples, n_steps, seeds)"),
                 Function("(past, neighbors, present, n_samples, seeds)"),
             )
@@ -355,10 +314,14 @@ class TrajectoryAttributor(Estimator):
         self.kinds_, self.seconds_per_step_ = list(windows.kinds), float(windows.seconds_per_step)
         started = time.perf_counter()
         self.donors_ = Donors.of(windows, self.random_state)
-        self.baselines_ = {name: _trained(_named(name), windows) for name in BASELINES}
-        if (ours := self._ours()) is not None:
+        self.baselines_ = named.baselines(windows)
+        names = ("max_epochs", "device", "verbose", "random_state")
+        ours = named.ours(self.predictor, **{name: getattr(self, name) for name in names})
+        if ours is not None:
             more = {"on_step": on_step, "checkpoint_dir": checkpoint_dir}
-            self.predictor_ = ours if _is_fitted(ours) else _trained(ours, windows, **more)
+            self.predictor_ = (
+                ours if named.is_fitted(ours) else named.trained(ours, windows, **more)
+            )
         elif hasattr(self, "predictor_"):
             del self.predictor_
         history = getattr(getattr(self, "predictor_", None), "history_", None)
@@ -391,7 +354,7 @@ class TrajectoryAttributor(Estimator):
         """
         check_is_fitted(self, "donors_")
         windows = self._windows(X)
-        value = self._value()
+        value = Value(self._predictor, self.metric, self.n_samples)
         rules, started = self._rules(), time.perf_counter()
         with Progress("explain", STEPS, self.verbose) as progress:
             done, total = 0, len(windows) * (1 + len(rules.nulls))
@@ -436,7 +399,7 @@ class TrajectoryAttributor(Estimator):
         found = value.samples(windows.cues(), windows.seeds(self.random_state), self.n_future)
         if isinstance(X, Windows):
             return found[:, 0] if n_samples == 1 else found
-        return _positions(windows, found)
+        return windows.table(found)
 
     def evaluate(self, X: Any) -> pd.DataFrame:
         """Judge the predictor with and without neighbours, beside simpler ones.
@@ -491,15 +454,6 @@ class TrajectoryAttributor(Estimator):
         """What is explained, ready to predict."""
         return self.predictor_ if hasattr(self, "predictor_") else as_predictor(self.predictor)
 
-    def _ours(self) -> Any:
-        """A predictor of the room: made by name, a copy to be trained, or a trained one."""
-        if isinstance(self.predictor, str):
-            names = ("max_epochs", "device", "verbose", "random_state")
-            return _named(self.predictor, **{name: getattr(self, name) for name in names})
-        if not isinstance(self.predictor, Estimator):
-            return None
-        return self.predictor if _is_fitted(self.predictor) else clone(self.predictor)
-
     def _windows(self, X: Any) -> Windows:
         if isinstance(X, Windows):
             return X
@@ -515,9 +469,6 @@ class TrajectoryAttributor(Estimator):
         names = (name for name in Rules.__dataclass_fields__)
         return Rules(**{name: getattr(self, name) for name in names})
 
-    def _value(self) -> Value:
-        return Value(self._predictor, self.metric, self.n_samples)
-
     def settings(self) -> dict[str, Any]:
         """How explanations are made, in plain values, for their reader."""
         names = (
@@ -526,81 +477,22 @@ class TrajectoryAttributor(Estimator):
             "max_neighbors", "n_past", "n_future", "stride", "n_repeats", "random_state",
         )  # fmt: skip
         return {
-            "predictor": self._called(),
+            "predictor": named.called(self.predictor),
             **{name: getattr(self, name) for name in names},
             "unit": UNITS.get(self.metric, "m"),
         }
 
-    def _called(self) -> str:
-        """The predictor's name for readers."""
-        given = self.predictor
-        if isinstance(given, str):
-            return given
-        return getattr(given, "__name__", type(given).__name__)
-
     def _card(self) -> str:
         return (
-            f"Explains what the trajectory predictor {self._called()!r} uses: its target's past or "
-            "the neighbours.\n\nweights.safetensors holds short stretches of tracks of the fit, "
+            f"Explains what the trajectory predictor {named.called(self.predictor)!r} uses: its "
+            "target's past or the neighbours.\n\nweights.safetensors holds short stretches of tracks of the fit, "
             "relative to other agents, from which random neighbours are drawn; tables.parquet the "
             "names of their scenes: keep this directory as private as the tracks."
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
         state["donors_"] = Donors.from_state(state["donors_"])
-        state["baselines_"] = {
-            name: _class_of(name).from_state(part) for name, part in state["baselines_"].items()
-        }
+        state["baselines_"] = named.restored_baselines(state["baselines_"])
         if "predictor_" in state:
-            state["predictor_"] = _restored(state["predictor_"])
+            state["predictor_"] = named.restored(state["predictor_"])
         super()._restore(state)
-
-
-# --- predictors by name ---------------------------------------------------------------------------
-
-
-def _class_of(name: str) -> Any:
-    return OURS[PREDICTORS[name][1]]
-
-
-def _named(name: str, **more: Any) -> Any:
-    """A fresh predictor of the room; of ``more`` what it takes and what is not None."""
-    cls = _class_of(name)
-    known = inspect.signature(cls).parameters
-    taken = {key: value for key, value in more.items() if key in known and value is not None}
-    return cls(**{**PREDICTORS[name][2], **taken})
-
-
-def _is_fitted(predictor: Any) -> bool:
-    return any(name.endswith("_") for name in vars(predictor))
-
-
-def _trained(predictor: Any, windows: Windows, **more: Any) -> Any:
-    """Fit it, with those of the arguments that it takes and that are given."""
-    known = inspect.signature(predictor.fit).parameters
-    given = {key: value for key, value in more.items() if key in known and value is not None}
-    return predictor.fit(windows, **given)
-
-
-def _restored(state: Mapping[str, Any]) -> Any:
-    """A predictor of the room from its state; the class is looked up by its name among ours."""
-    if state["class"] not in OURS:
-        raise MakedoInputError(f"the predictor is a {state['class']!s:.40}, which is none of ours.")
-    return OURS[state["class"]].from_state(state)
-
-
-def _positions(windows: Windows, found: np.ndarray) -> pd.DataFrame:
-    """Predicted positions as a table."""
-    n, K, n_steps, _ = found.shape
-    row, sample, step = (a.ravel() for a in np.indices((n, K, n_steps)))
-    return pd.DataFrame(
-        {
-            "scene": windows.scene[row],
-            "frame": windows.frame[row],
-            "agent": windows.agent[row],
-            "sample": sample,
-            "step": step + 1,
-            "x": found[..., 0].ravel(),
-            "y": found[..., 1].ravel(),
-        }
-    )
