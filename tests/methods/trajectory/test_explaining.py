@@ -306,6 +306,24 @@ def test_the_random_neighbor_may_be_one_more_player(world):
     assert found.scores()["random"].abs().max() < 1e-9
 
 
+@pytest.mark.parametrize("players", ["each", "kind", "all"])
+def test_one_more_player_is_apart_and_does_not_count_among_all_neighbors(world, players):
+    w = world.windows(6, stride=20)
+    how = {"players": players, "n_samples": 2}
+    alone = explained(world.pulled, w, null="none", **how)
+    found = explained(world.pulled, w, null_mode="extra", **how)
+    for name in ("error_none", "error_past", "error_neighbors", "error_all"):
+        np.testing.assert_allclose(found.targets[name], alone.targets[name], atol=1e-12)
+    assert (found.local["player"] == STRANGER).sum() == len(w)
+    total = found.local.groupby("target")["phi"].sum()
+    gap = found.targets["error_none"] - found.targets["error_stranger"]
+    np.testing.assert_allclose(total, gap, atol=1e-12)
+    assert (found.targets["error_stranger"] - found.targets["error_all"]).abs().max() > 1e-3
+    assert "one random neighbour beside them brings" in found.verdict()
+    back = type(found).from_frame(found.to_frame())
+    np.testing.assert_array_equal(back.targets["error_stranger"], found.targets["error_stranger"])
+
+
 def test_the_likelihood_can_be_what_is_explained(world):
     w = world.windows(3)
     found = explained("kalman", w, metric="nll")

@@ -273,7 +273,7 @@ class TrajectoryAttributor(Estimator):
     def from_paper(cls, **changes: Any) -> TrajectoryAttributor:
         """As the official code does it: Banzhaf from ten coalitions, a random neighbour as player.
 
-        Noise stays common to all coalitions; there it is drawn anew for each.
+        Two coalitions that are compared see the same noise; there it is drawn anew for each.
         """
         theirs = {
             "index": "banzhaf", "estimator": "permutation", "n_permutations": 10,
@@ -485,9 +485,10 @@ class TrajectoryAttributor(Estimator):
     def _card(self) -> str:
         return (
             f"Explains what the trajectory predictor {named.called(self.predictor)!r} uses: its "
-            "target's past or the neighbours.\n\nweights.safetensors holds short stretches of tracks of the fit, "
-            "relative to other agents, from which random neighbours are drawn; tables.parquet the "
-            "names of their scenes: keep this directory as private as the tracks."
+            "target's past or the neighbours.\n\nweights.safetensors holds short stretches of "
+            "tracks of the fit, relative to other agents, from which random neighbours are drawn; "
+            "tables.parquet the names of their scenes: keep this directory as private as the "
+            "tracks."
         )
 
     def _restore(self, state: dict[str, Any]) -> None:

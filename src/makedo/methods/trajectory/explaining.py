@@ -53,8 +53,12 @@ class Rules:
         """The games beside the real one."""
         wanted = {"random_neighbor": (RANDOM,), "other_time": (OTHER_TIME,), "none": ()}
         found = wanted.get(self.null, (RANDOM, OTHER_TIME))
-        extra = self.null_mode == "extra"
-        return tuple(name for name in found if not (extra and name == RANDOM))
+        return tuple(name for name in found if not (self.adds_stranger and name == RANDOM))
+
+    @property
+    def adds_stranger(self) -> bool:
+        """Whether a random neighbour is one more player of the real game."""
+        return self.null_mode == "extra" and self.null in ("random_neighbor", "both")
 
     def plan(self, n_players: int, seed: int) -> Plan:
         """The coalitions of a game."""
@@ -86,15 +90,16 @@ def games_of(
         assert others is not None
         tracks, present, kind = others.neighbors(windows, seeds, rules.radius)
         cues = replace(cues, neighbors=tracks, present=present, neighbor_kind=kind)
-    elif rules.null_mode == "extra" and rules.null in ("random_neighbor", "both"):
-        cues = _with_stranger(cues, windows, donors, seeds, rules)
+    player = players_of(cues, rules.players)
+    if name == REAL and rules.adds_stranger:
+        cues, player = _with_stranger(cues, player, windows, donors, seeds)
     swapped = None
     if rules.absent_neighbor == "random":
         other_seeds = seeds + np.uint64(1)  # not those of the random neighbours themselves
         swapped = donors.neighbors(windows, other_seeds)
         swapped = _padded(swapped, cues.present.shape[1])
     past = absent_pasts(windows, rules, donors, seeds)
-    return Games(cues, past, swapped, players_of(cues, rules.players), seeds, windows.future)
+    return Games(cues, past, swapped, player, seeds, windows.future)
 
 
 def absent_pasts(windows: Windows, rules: Rules, donors: Donors, seeds: np.ndarray) -> np.ndarray:
@@ -133,21 +138,34 @@ def _with_neighbors(cues: Cues, tracks: np.ndarray) -> Cues:
 
 
 def _with_stranger(
-    cues: Cues, windows: Windows, donors: Donors, seeds: np.ndarray, rules: Rules
-) -> Cues:
-    """One more neighbour, a random one of the nearest one's kind, in a slot of its own."""
+    cues: Cues, player: np.ndarray, windows: Windows, donors: Donors, seeds: np.ndarray
+) -> tuple[Cues, np.ndarray]:
+    """One more neighbour, a random one of the nearest one's kind, in a slot of its own.
+
+    It is a player of its own, the last, whoever the other neighbours play with.
+    """
     usual = windows.kinds.index(donors.kind[0]) if len(donors) else 0
     nearest = np.where(windows.present.any(1), windows.present.argmax(1), 0)
     kind = cues.neighbor_kind[np.arange(len(cues)), nearest]
     kind = np.where(windows.present.any(1), kind, usual)[:, None].astype(np.int32)
     one = replace(windows, present=np.ones((len(cues), 1), bool), neighbor_kind=kind)
     track = donors.neighbors(one, seeds)  # (n, 1, n_past, 2)
-    return replace(
+    there = np.isfinite(track[:, :, -1, 0])
+    last = np.where(there, player.max(1, keepdims=True) + 1, 0)
+    found = replace(
         cues,
         neighbors=np.concatenate([cues.neighbors, track], axis=1),
-        present=np.concatenate([cues.present, np.isfinite(track[:, :, -1, 0])], axis=1),
+        present=np.concatenate([cues.present, there], axis=1),
         neighbor_kind=np.concatenate([cues.neighbor_kind, kind], axis=1),
     )
+    return found, np.concatenate([player, last], axis=1)
+
+
+def _without_stranger(games: Games) -> Games:
+    """Past against the real neighbours as one player: the headline."""
+    real = games.cues.present.copy()
+    real[:, -1] = False
+    return replace(games, cues=replace(games.cues, present=real), player=real.astype(int))
 
 
 def _padded(tracks: np.ndarray, M: int) -> np.ndarray:
@@ -303,9 +321,11 @@ def explain(
         distance, phi, se, with_past.
     targets : DataFrame
         A row for each target: scene, frame, agent, kind, block, n_neighbors, n_cut, error_none,
-        error_past, error_neighbors, error_all; of each null, error_neighbors_… and error_all_….
+        error_past, error_neighbors, error_all; of each null, error_neighbors_… and error_all_…;
+        with one more random neighbour as a player, error_stranger of all and it.
     """
     others = OtherTimes(windows) if OTHER_TIME in rules.nulls else None
+    with_stranger = np.zeros(len(windows))
     parts, all_played = [], {}
     for name in (REAL, *rules.nulls):
         games = games_of(windows, rules, donors, others, name)
@@ -315,9 +335,16 @@ def explain(
         else:  # without neighbours it is the real game
             rows = np.flatnonzero(games.cues.present.any(1))
         played = play(games.take(rows), value, rules, on_targets)
+        if name == REAL and rules.adds_stranger:
+            only = replace(rules, index="shapley", estimator="exact")
+            with_stranger = played.four[:, 3]
+            played = replace(played, four=play(_without_stranger(games), value, only).four)
         parts.append(_local(windows.take(rows), games.take(rows), played, name, rules, rows))
         all_played[name] = (rows, played)
-    return pd.concat(parts, ignore_index=True), _targets(windows, all_played)
+    targets = _targets(windows, all_played)
+    if rules.adds_stranger:
+        targets["error_stranger"] = -with_stranger
+    return pd.concat(parts, ignore_index=True), targets
 
 
 def _local(

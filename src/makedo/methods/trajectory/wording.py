@@ -82,9 +82,11 @@ def verdict(attribution: Attribution) -> str:
         return f"No target had a neighbour, so only the past can matter ({own})."
     if beyond["random"] is None and beyond["other_time"] is None:
         together = amount(*attribution.value("neighbors"), unit)
-        return (
-            f"All neighbours together bring {together} of {name}, the past {own}; no "
-            "random neighbours were there to compare with."
+        stranger = known(attribution, "random")
+        return f"All neighbours together bring {together} of {name}, the past {own}; " + (
+            "no random neighbours were there to compare with."
+            if stranger is None
+            else f"one random neighbour beside them brings {amount(*stranger, unit)}."
         )
     found = {game: clear(beyond[game]) or clear(best[game]) for game in beyond}
     said = {game: amount(*value, unit) for game, value in beyond.items() if value is not None}
