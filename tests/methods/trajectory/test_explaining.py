@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from makedo import TrajectoryAttributor
@@ -343,6 +344,58 @@ def test_the_paper_s_setting_is_a_banzhaf_value_of_ten_coalitions(world):
     assert gap.max() > 1e-3  # it does not add up
 
 
+def test_a_target_alone_among_others_has_no_game_of_random_neighbors_and_no_gain(world):
+    xy = world.walkers(0, n_agents=3).to_frame()
+    far = xy[xy["agent"] == 2].index
+    xy.loc[far, ["x", "y"]] += 500.0  # nobody near
+    frames = [xy.assign(scene=f"s{k}") for k in range(4)]
+    w = cut(Tracks.read(pd.concat(frames), seconds_per_frame=0.4), radius=50.0, stride=8)
+    alone = w.agent == 2
+    assert (w.present.any(1) == ~alone).all()
+    found = explained(world.pulled, w, n_samples=2, null="random_neighbor")
+    rows = found.local[found.local["target"].isin(np.flatnonzero(alone))]
+    assert set(rows["game"]) == {REAL} and set(rows["player"]) == {PAST}
+    scores = found.scores()
+    for name in ("interaction", "corrected", "neighbors", "neighbors_random",
+                 "neighbors_beyond_random", "removal"):  # fmt: skip
+        assert (scores.loc[alone, name] == 0).all(), name
+        assert (scores.loc[~alone, name] != 0).any(), name
+
+
+def test_the_distance_of_a_neighbor_is_that_of_now(world):
+    w = world.windows(1)
+    found = explained(world.constant_velocity, w, null="none")
+    for t in (0, len(w) - 1):
+        far = np.linalg.norm(w.neighbors[t, :, -1] - w.past[t, -1], axis=-1)
+        names = w.neighbor_agent[t].astype(str)
+        here = found.local[found.local["target"] == t].set_index("player")["distance"]
+        np.testing.assert_allclose(here[list(names[w.present[t]])], far[w.present[t]])
+
+
+def test_where_no_random_one_is_to_be_had_an_absent_neighbor_is_gone(world):
+    w = cut(world.walkers(0))  # one short scene: nobody is far enough away in time
+    swapped = explained(world.pulled, w, absent_neighbor="random", null="none")
+    gone = explained(world.pulled, w, null="none")
+    np.testing.assert_array_equal(phi(swapped), phi(gone))
+
+
+def test_the_random_neighbor_that_is_a_player_is_of_the_nearest_one_s_kind(world):
+    w = world.windows(6, stride=20)
+    kinds = np.where(np.arange(w.present.shape[1]) % 2, 0, 1)
+    w = replace(w, kinds=("a", "b"), neighbor_kind=np.where(w.present, kinds, -1).astype(np.int32))
+    found = explained(world.constant_velocity, w, null_mode="extra")
+    assert set(found.local.loc[found.local["player"] == STRANGER, "kind"]) == {"b"}
+
+
+def test_the_substitute_of_an_absent_neighbor_is_not_the_random_one_of_the_null_game(world):
+    w = world.windows(6, stride=20)
+    model = TrajectoryAttributor(world.pulled, absent_neighbor="random").fit(w)
+    rules, donors = model._rules(), model.donors_
+    null = explaining.games_of(w, rules, donors, None, explaining.RANDOM)
+    same = null.cues.neighbors == null.absent_neighbors
+    assert same.all((2, 3)).mean() < 0.1
+
+
 # --- what cannot be, and what is missing ----------------------------------------------------------
 
 
@@ -444,6 +497,40 @@ def test_too_many_players_for_exact_values_are_refused_and_sampled_by_default(wo
         explained(world.pulled, w, estimator="exact")
     found = explained(world.pulled, w, n_permutations=4, null="none")
     assert (found.local["se"] > 0).any()
+
+
+def test_kinds_are_known_by_name_and_not_by_number(world):
+    frames = [world.walkers(s, scene=f"s{s}").to_frame() for s in range(4)]
+    table = pd.concat(frames, ignore_index=True)
+    table["kind"] = np.where(table["agent"] < 2, "cyclist", "walker")
+    both = cut(Tracks.read(table, seconds_per_frame=0.4), stride=8, targets=["walker"])
+    model = TrajectoryAttributor("ridge_social", n_samples=1, n_past=8).fit(both)
+    walkers = table[table["kind"] == "walker"]
+    only = cut(Tracks.read(walkers, seconds_per_frame=0.4), stride=8)
+    assert only.kinds == ("walker",) and both.kinds == ("cyclist", "walker")
+    recoded = only.as_learnt(both.kinds, 0.4, 8)
+    assert (recoded.kind == 1).all() and (recoded.neighbor_kind[recoded.present] == 1).all()
+    assert (recoded.neighbor_kind[~recoded.present] == -1).all()
+    np.testing.assert_array_equal(
+        model.predict(only), model.predictor_.predict(recoded.cues())[:, 0]
+    )
+    assert (model.explain(only).local["kind"] == "walker").all()
+    robots = replace(only, kinds=("robot",))
+    with pytest.raises(MakedoInputError, match="a kind that fit has not seen \\('robot'\\)"):
+        model.explain(robots)
+
+
+def test_tracks_of_another_rate_or_length_than_those_of_the_fit_are_refused(world):
+    w = world.windows(3)
+    model = TrajectoryAttributor("ridge", n_samples=1).fit(w)
+    slow = replace(w, seconds_per_step=0.5)
+    for use in (model.explain, model.predict, model.evaluate, model.report):
+        with pytest.raises(MakedoInputError, match="fit has seen steps of 0.4 s"):
+            use(slow)
+    model.explain(replace(w, seconds_per_step=0.41))  # clocks differ a little
+    with pytest.raises(MakedoInputError, match="pasts of 6 steps"):
+        model.explain(cut(world.tracks(2), n_past=6))
+    model.fit(slow)  # a new fit may be of anything
 
 
 def test_a_tolerance_for_an_estimator_that_cannot_stop_is_refused(world):

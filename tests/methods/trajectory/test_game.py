@@ -177,6 +177,7 @@ def runs(make, v, n_runs=2000):
 
 SAMPLERS = {
     "permutation": (lambda n, rng: game.permutations(n, 8, rng), "shapley"),
+    "two permutations": (lambda n, rng: game.permutations(n, 2, rng), "shapley"),
     "stratified": (lambda n, rng: game.stratified(n, 8, rng), "shapley"),
     "banzhaf": (lambda n, rng: game.banzhaf_sample(n, 10, rng), "banzhaf"),
 }

@@ -71,10 +71,9 @@ class TrajectoryAttributor(Estimator):
     predictor : str, object or function, default="attention"
         What is explained.  By name, trained by ``fit``: "static", "constant_velocity", "kalman",
         "ridge", "ridge_social", "attention" (a network), "attention_alone" (without neighbours); or
-        an unfitted one of :mod:`makedo.methods.trajectory`.  An object
-        with ``predict(cues, *, n_samples, n_steps, seeds)`` or a function ``(past, neighbors,
-        present, n_samples, seeds)`` is taken as it is: it gives positions (rows, samples, steps,
-        2), and random numbers only from the seeds of its rows.
+        one of :mod:`makedo.methods.trajectory`.  An object with ``predict(cues, *, n_samples,
+        n_steps, seeds)`` or a function ``(past, neighbors, present, n_samples, seeds)`` is taken as
+        it is: it gives positions (rows, samples, steps, 2), with randomness only from the seeds.
     metric : str, default="minade"
         The error: "minade" and "minfde" of the best of the samples, "ade" and "fde" their means,
         all in metres; "nll", minus the log-density of what happened; "change", the distance from
@@ -105,8 +104,8 @@ class TrajectoryAttributor(Estimator):
         Stop drawing permutations when all standard errors are below this.
     n_repeats : int, default=1
         Draws of noise over which an exact (or kernel) value is averaged, at so many times the cost;
-        from 2 on the noise is in its standard error.  Also for a predictor that cannot take its
-        random numbers from the seeds.  Values from sampled orders have many draws anyhow.
+        from 2 on its standard error knows the noise, also that of a predictor that does not take
+        its random numbers from the seeds.  Values from sampled orders have many draws anyhow.
     null : str, default="random_neighbor"
         What neighbours are compared with: "random_neighbor" from elsewhere, "other_time", those of
         another time at the same place, "both", or "none".
@@ -345,7 +344,8 @@ class TrajectoryAttributor(Estimator):
         Raises
         ------
         MakedoInputError
-            The predictor's answers are not what was asked for; more players than can be done.
+            The predictor's answers are not what was asked for; more players than can be done;
+            another rate, or other kinds of agent, than those of the fit.
 
         Warns
         -----
@@ -353,9 +353,8 @@ class TrajectoryAttributor(Estimator):
             The predictor does not give the same answer twice.
         """
         check_is_fitted(self, "donors_")
-        windows = self._windows(X)
+        windows, rules, started = self._seen(X), self._rules(), time.perf_counter()
         value = Value(self._predictor, self.metric, self.n_samples)
-        rules, started = self._rules(), time.perf_counter()
         with Progress("explain", STEPS, self.verbose) as progress:
             done, total = 0, len(windows) * (1 + len(rules.nulls))
 
@@ -392,10 +391,11 @@ class TrajectoryAttributor(Estimator):
         check_is_fitted(self, "donors_")
         value = Value(self._predictor, "ade", n_samples)
         if isinstance(X, Cues):
-            seeds = np.zeros(len(X), np.uint64)
-            found = value.samples(X, seeds, self.n_future)  # (n, K, n_future, 2)
+            found = value.samples(
+                X, np.zeros(len(X), np.uint64), self.n_future
+            )  # (n, K, n_future, 2)
             return found[:, 0] if n_samples == 1 else found
-        windows = self._windows(X)
+        windows = self._seen(X)
         found = value.samples(windows.cues(), windows.seeds(self.random_state), self.n_future)
         if isinstance(X, Windows):
             return found[:, 0] if n_samples == 1 else found
@@ -418,15 +418,10 @@ class TrajectoryAttributor(Estimator):
         check_is_fitted(self, "donors_")
         from makedo.methods.trajectory.judging import judged
 
-        return judged(self, self._windows(X)).table()
+        return judged(self, self._seen(X)).table()
 
     def diagnose(self, X: Any) -> Diagnosis:
-        """Ask by ridge regression whether neighbours tell anything, and what it is they tell.
-
-        Parameters
-        ----------
-        X : Tracks or Windows
-        """
+        """Ask by ridge regression whether neighbours in X, Tracks or Windows, tell anything."""
         self._check_parameters()
         from makedo.methods.trajectory.diagnose import diagnose
 
@@ -440,7 +435,7 @@ class TrajectoryAttributor(Estimator):
         X : Tracks, Windows or Attribution, optional
             To explain; without it, what ``fit`` stored.
         show_rows : bool, default=False
-            Whether ids and places of single agents may stand in the report.
+            Whether ids and places of agents may stand in the report.
         """
         check_is_fitted(self, "donors_")
         from makedo.methods.trajectory.page import report
@@ -465,9 +460,13 @@ class TrajectoryAttributor(Estimator):
         names = ("n_past", "n_future", "stride", "radius", "max_neighbors")
         return cut(X, **{name: getattr(self, name) for name in names})
 
+    def _seen(self, X: Any) -> Windows:
+        """Windows as fit has seen them: rate, kinds."""
+        learnt = (self.kinds_, self.seconds_per_step_, self.donors_.track.shape[1])
+        return self._windows(X).as_learnt(*learnt)
+
     def _rules(self) -> Rules:
-        names = (name for name in Rules.__dataclass_fields__)
-        return Rules(**{name: getattr(self, name) for name in names})
+        return Rules(**{name: getattr(self, name) for name in Rules.__dataclass_fields__})
 
     def settings(self) -> dict[str, Any]:
         """How explanations are made, in plain values, for their reader."""
@@ -484,11 +483,10 @@ class TrajectoryAttributor(Estimator):
 
     def _card(self) -> str:
         return (
-            f"Explains what the trajectory predictor {named.called(self.predictor)!r} uses: its "
-            "target's past or the neighbours.\n\nweights.safetensors holds short stretches of "
-            "tracks of the fit, relative to other agents, from which random neighbours are drawn; "
-            "tables.parquet the names of their scenes: keep this directory as private as the "
-            "tracks."
+            f"Explains what the trajectory predictor {named.called(self.predictor)!r} uses.\n\n"
+            "weights.safetensors holds short stretches of tracks of the fit, relative to other "
+            "agents, to draw random neighbours from, tables.parquet the names of their scenes: "
+            "keep this directory as private as the tracks."
         )
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def report(model: TrajectoryAttributor, X: Any = None, *, show_rows: bool = Fals
             ["Give tracks that the fit did not see (`--tracks` on the command line)."],
             sections=[stored_section(model)],
         )
-    windows = None if isinstance(X, Attribution) else model._windows(X)
+    windows = None if isinstance(X, Attribution) else model._seen(X)
     explained = X if windows is None else model.explain(windows)
     sections = explained_sections(explained)
     facts = {
