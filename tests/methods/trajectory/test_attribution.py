@@ -213,7 +213,7 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
         assert word not in said.lower()
     w = world.windows(8, stride=12)
     dull = TrajectoryAttributor(world.constant_velocity, n_samples=1).fit(w).explain(w)
-    assert dull.verdict().startswith("The past does it")
+    assert dull.verdict().startswith("Only the past counts")
     long = world.windows(4, stride=10, n_steps=260)
     long = long.take(long.agent == 1)
     model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)

@@ -277,6 +277,24 @@ def test_other_pasts_end_where_the_target_is_and_are_averaged_over(world):
     assert np.abs(phi(one).xs(PAST, level="player")).min() > 0
 
 
+@pytest.mark.parametrize("absent_past", ["static", "resample"])
+def test_what_a_network_computes_once_is_right_for_each_way_of_an_absent_past(world, absent_past):
+    w = world.windows(6, stride=30)
+    how = {"absent_past": absent_past, "n_resamples": 3}
+    model = TrajectoryAttributor("attention", max_epochs=1, n_samples=2, **how).fit(w)
+    games = explaining.games_of(w, model._rules(), model.donors_, None, REAL)
+    n = w.present.shape[1] + 1
+    members = np.tile([[True] * n, [False] * n, [True] + [False] * (n - 1)], (len(w), 1))
+    rows = np.repeat(np.arange(len(w)), 3)
+    fast, plain = (
+        Value(model.predictor_, "minade", 2, hooks=hooks)(games, rows, members)
+        for hooks in (True, False)
+    )
+    np.testing.assert_allclose(fast, plain, atol=1e-5)
+    own = metrics.minade(model.predict(w, n_samples=2), w.future)
+    np.testing.assert_allclose(plain[::3], -own, atol=1e-5)  # with all cues nothing is averaged
+
+
 def test_an_absent_neighbor_may_be_replaced_by_a_random_one(world):
     w = world.windows(6)
     found = explained(world.pulled, w, absent_neighbor="random", null="none")
@@ -332,6 +350,15 @@ def test_the_likelihood_can_be_what_is_explained(world):
     model = TrajectoryAttributor("kalman").fit(w)
     np.testing.assert_allclose(density, -model.predictor_.density(w.cues(), w.future, 6.0))
     assert found.unit == "nats" and found.value("interaction")[0] == 0
+
+    class Sure:
+        def predict(self, cues, *, n_samples, n_steps, seeds):
+            return np.zeros((len(cues), 1, n_steps, 2))
+
+        def density(self, cues, future, clamp):
+            return np.full(len(cues), clamp)
+
+    assert (explained(Sure(), w, metric="nll").targets["error_all"] == -6.0).all()
 
 
 def test_the_paper_s_setting_is_a_banzhaf_value_of_ten_coalitions(world):
