@@ -119,11 +119,33 @@ def test_a_wrong_unit_is_noticed_by_its_speeds(table):
     assert Tracks.read(in_feet, max_speed=None, **RATE).speeds().max() == pytest.approx(125)
 
 
+def test_frames_in_milliseconds_are_noticed_by_speeds_that_nobody_has(table):
+    in_ms = table.assign(frame=table["frame"] * 40)
+    with pytest.warns(MakedoWarning, match=r"slower than 0.031 m/s, and a step lasts 16 s"):
+        Tracks.read(in_ms, **RATE)
+    assert Tracks.read(in_ms, seconds_per_frame=0.001).seconds_per_step == pytest.approx(0.4)
+
+
+def test_a_rate_that_is_not_that_of_the_file_is_told(table):
+    table["frame"] = pd.Timestamp("2020-12-01") + pd.to_timedelta(table["frame"] * 0.04, unit="s")
+    with pytest.warns(MakedoWarning, match="a frame lasts 1 s by the file itself"):
+        Tracks.read(table, seconds_per_frame=0.5)
+    assert Tracks.read(table, seconds_per_frame=1).seconds_per_step == pytest.approx(0.4)
+
+
+def test_columns_named_scene_and_kind_are_found(table):
+    both = pd.concat([table.assign(Scene="b"), table.assign(Scene="a")])
+    both["kind"] = np.where(both["agent"] == 3, "ball", "player")
+    found = Tracks.read(both, **RATE)
+    assert found.scenes == ("a", "b") and found.kinds == ("ball", "player")
+    assert same(Tracks.read(found.to_frame(), **RATE), found)
+
+
 def test_dates_are_times_whose_frame_is_a_second(table):
     table["frame"] = pd.Timestamp("2020-12-01") + pd.to_timedelta(table["frame"] * 6, unit="s")
     found = Tracks.read(table, max_speed=None)
     assert found.seconds_per_step == 60 and found.step.max() == 4
-    again = Tracks.read(table.assign(frame=table["frame"].astype(str)))
+    again = Tracks.read(table.assign(frame=table["frame"].astype(str)), max_speed=None)
     assert np.array_equal(found.step, again.step)
 
 
@@ -173,7 +195,11 @@ BAD = {
         lambda t: t.assign(agent=t["agent"].astype(float).where(t.index != 4)),
         "1 row of 15 without an agent",
     ),
-    "words": (lambda t: t.assign(x="here"), "column 'x' for x holds no numbers"),
+    "words": (lambda t: t.assign(x="here"), "column 'x' for x is not of numbers in 15 rows of 15"),
+    "a word": (
+        lambda t: t.assign(x=t["x"].astype(object).where(t.index != 3, "here")),
+        r"column 'x' for x is not of numbers in 1 row of 15 \(first: 'here'\)",
+    ),
     "no times": (lambda t: t.assign(frame="soon"), "holds neither numbers nor times"),
     "no column": (lambda t: t.drop(columns="y"), "no column 'y' for y. There are 'frame'"),
     "empty": (lambda t: t.iloc[:0], "there are no rows"),

@@ -156,7 +156,7 @@ def test_seeds_belong_to_targets_not_to_rows():
 
 def test_windows_that_cannot_be_cut_are_refused():
     tracks = Tracks.from_arrays(crowd(), seconds_per_step=1)
-    with pytest.raises(MakedoInputError, match="no target is seen at 20 steps in a row"):
+    with pytest.raises(MakedoInputError, match="no agent is seen at 20 steps in a row"):
         cut(tracks)
     wrong = {"n_past": 1, "n_future": 0, "stride": 0, "radius": -1.0, "max_neighbors": -1}
     for name, value in wrong.items():

@@ -24,6 +24,7 @@ from makedo.data.table import as_frame
 
 TEXT, TRAJNET = (".txt", ".txt.gz"), (".ndjson", ".ndjson.gz")
 READABLE = (*TEXT, *TRAJNET, *suffixes_readable)
+OWN_NAMES = ("scene", "kind")  # roles whose columns are found by name where nobody named them
 ONE_KIND = "agent"  # of agents whose kind nobody told
 
 
@@ -40,17 +41,20 @@ class Columns:
     group: str | None
 
     def find(self, frame: pd.DataFrame, role: str, where: str) -> pd.Series | None:
-        """The column of a role; None where nobody named one."""
-        wanted = getattr(self, role)
-        if wanted is None:
+        """The column of a role; where nobody named one, that of the role's own name, or None."""
+        named = getattr(self, role)
+        wanted = named or role
+        if named is None and role not in OWN_NAMES:
             return None
         if wanted in frame:
             return pd.Series(frame[wanted])
         alike = [name for name in frame if str(name).lower() == wanted.lower()]
+        if named is None and not alike:
+            return None
         if len(alike) != 1:
             raise MakedoInputError(
                 f"{where}: no column {wanted!r} for {role}. There are {first(frame.columns, 12)}. "
-                f"Name the right one with {role}=."
+                f"Name the right one with {role}= (on the command line --columns {role}=NAME)."
             )
         return pd.Series(frame[alike[0]])
 
@@ -288,8 +292,13 @@ def _read_arrays(path: Path) -> pd.DataFrame | None:
 def _numbers(column: pd.Series | None, role: str, where: str) -> np.ndarray:
     assert column is not None
     if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
+        read: Any = pd.to_numeric(column, errors="coerce")
+        bad: Any = read.isna() & column.notna()
+        bad = bad if bad.any() else column.notna()  # numbers as text, or truth values
         raise MakedoInputError(
-            f"{where}: column {column.name!r} for {role} holds no numbers (first: {first(column)})."
+            f"{where}: column {column.name!r} for {role} is not of numbers in "
+            f"{count(int(bad.sum()), 'row')} of {len(bad):,} (first: {first(column[bad])}). Mend "
+            "or drop those rows."
         )
     return column.to_numpy(np.float64, na_value=np.nan)
 

@@ -22,6 +22,7 @@ from makedo.data.track_reading import Columns, Rows, read_rows
 
 METRES = {"m": 1.0, "ft": 0.3048, "km": 1000.0, "cm": 0.01, "mm": 0.001, "yd": 0.9144}
 MAX_SPEED = 15.0  # metres per second; nobody walks or runs faster
+MIN_SPEED = 0.1  # metres per second; where nobody is faster, the clock or the unit may be wrong
 OFF_GRID = 0.05  # of a step: how far a time may lie from a whole number of steps
 
 
@@ -126,11 +127,13 @@ class Tracks:
             ``.ndjson``, each also ``.gz``; npz with such columns, or with ``xy`` (n_steps,
             n_agents, 2), NaN where an agent is not there.
         scene : str, optional
-            Column that tells scenes apart.  Default: each file is one.
+            Column that tells scenes apart.  Default: the column "scene", if there is one; else each
+            file is a scene.
         frame, agent, x, y : str
             Columns; upper and lower case are alike.  ``frame`` counts frames or seconds.
         kind, group : str, optional
-            Columns: what an agent is (pedestrian, ball), and what a scene is part of (a game).
+            Columns: what an agent is (pedestrian, ball; default: the column "kind", if there is
+            one), and what a scene is part of (a game).
         seconds_per_frame : float
             How long one unit of ``frame`` lasts: 1/25 at 25 frames a second, 1 where ``frame``
             is in seconds.  Only TrajNet++ says it itself.
@@ -148,7 +151,8 @@ class Tracks:
         Warns
         -----
         MakedoWarning
-            Speeds above ``max_speed``; rows of an agent that are not in the order of time.
+            Speeds above ``max_speed`` or all very low; a frame rate that is not that of the file;
+            rows of an agent that are not in the order of time.
         """
         if isinstance(source, Tracks):
             return source
@@ -263,6 +267,11 @@ class Tracks:
 # --- checks ---------------------------------------------------------------------------------------
 
 
+APART = (
+    "name the column that tells them apart with scene= (on the command line --columns scene=NAME)."
+)
+
+
 def _metres(unit: str | float) -> float:
     """How many metres one unit is."""
     if isinstance(unit, str) and unit in METRES:
@@ -288,8 +297,7 @@ def _warn_of_disorder(rows: Rows, order: np.ndarray) -> None:
         who = pd.unique(rows.agent[order[1:][back]])
         warnings.warn(
             f"{rows.where}: rows of {count(len(who), 'agent')} are not in the order of time "
-            f"(first: {first(who)}) and are sorted. If the file holds several recordings, name "
-            "the column that tells them apart with scene=.",
+            f"(first: {first(who)}) and are sorted. If the file holds several recordings, {APART}",
             MakedoWarning,
             stacklevel=4,
         )
@@ -304,7 +312,7 @@ def _check_once(rows: Rows) -> None:
         raise MakedoInputError(
             f"{rows.where}: {count(int(again.sum()), 'row')} of {len(rows):,} give an agent a "
             f"second position at the same frame (first: {first(pairs)}). Keep one; if the file "
-            "holds several recordings, name the column that tells them apart with scene=."
+            f"holds several recordings, {APART}"
         )
 
 
@@ -339,13 +347,22 @@ def _seconds_per_step(rows: Rows, per_step: np.ndarray, seconds_per_frame: float
         seconds_per_frame = rows.seconds_per_frame
     if seconds_per_frame is None:
         raise MakedoInputError(
-            f"{rows.where}: how long does a frame last? Say seconds_per_frame=, for example 0.04 "
-            "at 25 frames a second, or 1 where the frames are seconds."
+            f"{rows.where}: how long does a frame last? Say seconds_per_frame= (on the command "
+            "line --seconds-per-frame), for example 0.04 at 25 frames a second, 1 where the frames "
+            "are seconds, 0.001 where they are milliseconds."
         )
     good = isinstance(seconds_per_frame, (int, float)) and 0 < seconds_per_frame < np.inf
     if not good or isinstance(seconds_per_frame, bool):
         raise MakedoInputError(
             f"seconds_per_frame must be a number above 0. Got {seconds_per_frame!r}."
+        )
+    told = rows.seconds_per_frame
+    if told is not None and abs(seconds_per_frame / told - 1) > OFF_GRID:
+        warnings.warn(
+            f"{rows.where}: a frame lasts {told:.3g} s by the file itself, and "
+            f"seconds_per_frame={seconds_per_frame:g} is taken. Leave it out if the file is right.",
+            MakedoWarning,
+            stacklevel=5,
         )
     seconds = per_step * seconds_per_frame
     usual = float(pd.Series(seconds).mode().iloc[0])
@@ -366,8 +383,17 @@ def _warn_of_speed(tracks: Tracks, max_speed: float, where: str) -> None:
         warnings.warn(
             f"{where}: {count(int(fast.sum()), 'step')} of {len(speeds):,} are faster than "
             f"{max_speed:g} m/s (fastest {speeds.max():,.3g}, median {np.median(speeds):,.3g} "
-            "m/s). Check unit= and seconds_per_frame=; if such speeds are real, give a higher "
-            "max_speed=.",
+            "m/s). Check the unit and the seconds per frame; if such speeds are real, heed it not "
+            "(in Python max_speed=None).",
+            MakedoWarning,
+            stacklevel=4,
+        )
+    elif len(speeds) and 0 < (most := np.quantile(speeds, 0.95)) < MIN_SPEED:
+        warnings.warn(
+            f"{where}: 95 % of steps are slower than {most:.2g} m/s, and a step lasts "
+            f"{tracks.seconds_per_step:.3g} s. Check the unit and the seconds per frame (0.001 "
+            "where frames are milliseconds); if nobody moves, heed it not (in Python "
+            "max_speed=None).",
             MakedoWarning,
             stacklevel=4,
         )

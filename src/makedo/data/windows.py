@@ -11,10 +11,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from makedo.core.checks import MakedoInputError, Number, count, first
 from makedo.core.seeds import derive
-from makedo.data.tracks import Tracks
+from makedo.data.tracks import OFF_GRID, Tracks
 
 PAIRS = 1 << 21  # of a target and another agent that are looked at together
 ENOUGH_GROUPS = 20  # below, the unit of resampling is a stretch of time, not a scene
@@ -136,6 +137,69 @@ class Windows:
         found = [derive(random_state, str(s), str(f), str(a)) for s, f, a in keys]
         return np.array(found, np.uint64)
 
+    def as_learnt(self, kinds: Sequence[str], seconds_per_step: float, n_past: int) -> Windows:
+        """The same for a model that learnt from others: kinds of agent numbered as it knows them.
+
+        Raises
+        ------
+        MakedoInputError
+            A step lasts longer or shorter than it learnt; another length of past; an agent of a
+            kind that it has not seen.
+        """
+        if abs(self.seconds_per_step / seconds_per_step - 1) > OFF_GRID:
+            raise MakedoInputError(
+                f"a step of these tracks lasts {self.seconds_per_step:.3g} s, and fit has seen "
+                f"steps of {seconds_per_step:.3g} s. Check the seconds per frame; else bring the "
+                "tracks to that rate, or fit on tracks of this one."
+            )
+        if self.past.shape[1] != n_past:
+            raise MakedoInputError(
+                f"these windows have pasts of {self.past.shape[1]} steps, and fit has seen "
+                f"{n_past}. Cut them with n_past={n_past}."
+            )
+        if self.kinds == tuple(kinds):
+            return self
+        used = np.unique(np.concatenate([self.kind, self.neighbor_kind[self.present]]))
+        unknown = [self.kinds[k] for k in used if self.kinds[k] not in kinds]
+        if unknown:
+            raise MakedoInputError(
+                f"agents are of a kind that fit has not seen ({first(unknown)}). It has seen "
+                f"{first(kinds, 9)}. Fit on tracks that hold all kinds."
+            )
+        place = {kind: number for number, kind in enumerate(kinds)}
+        number = np.array([*(place.get(kind, -1) for kind in self.kinds), -1], np.int32)
+        return replace(
+            self,
+            kind=number[self.kind],
+            neighbor_kind=number[self.neighbor_kind],
+            kinds=tuple(kinds),
+        )
+
+    def table(self, positions: np.ndarray) -> pd.DataFrame:
+        """Positions predicted for the targets, as a table.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n, n_samples, n_steps, 2)
+
+        Returns
+        -------
+        DataFrame
+            scene, frame (of the last position seen), agent, sample, step, x, y.
+        """
+        row, sample, step = (a.ravel() for a in np.indices(positions.shape[:3]))
+        return pd.DataFrame(
+            {
+                "scene": self.scene[row],
+                "frame": self.frame[row],
+                "agent": self.agent[row],
+                "sample": sample,
+                "step": step + 1,
+                "x": positions[..., 0].ravel(),
+                "y": positions[..., 1].ravel(),
+            }
+        )
+
 
 def cut(
     tracks: Tracks,
@@ -240,9 +304,10 @@ def _targets(
     if not full.any():
         longest = int((row - tracks.run_start).max(initial=0)) + 1
         raise MakedoInputError(
-            f"cut: no target is seen at {n_past + n_future} steps in a row ({n_past} of the past "
+            f"no agent is seen at {n_past + n_future} steps in a row ({n_past} of the past "
             f"and {n_future} of the future); the longest stretch without a gap has "
-            f"{count(longest, 'position')}. Take shorter windows, or look at the gaps."
+            f"{count(longest, 'position')}. Lower n_past or n_future (on the command line --set "
+            "n_past=4), or fill short gaps first."
         )
     return np.flatnonzero(full & ((tracks.step - (n_past - 1)) % stride == 0))
 

@@ -46,6 +46,12 @@ def test_one_block_has_no_interval_and_missing_values_are_left_out():
     assert block_mean(np.array([np.nan]), np.zeros(1))[3:] == (0, 0)
 
 
+def test_the_bootstrap_is_of_a_mean_over_values_and_not_over_blocks():
+    size = np.arange(1, 31)
+    block = np.repeat(np.arange(30), size)
+    np.testing.assert_allclose(block_mean(np.full(len(block), 5.0), block)[:3], 5.0)
+
+
 # --- scores ---------------------------------------------------------------------------------------
 
 
@@ -64,6 +70,14 @@ def test_scores_are_what_their_names_say(found):
         v00, v10, v01, v11 = -t[["error_none", "error_past", "error_neighbors", "error_all"]]
         assert np.isclose(row["neighbors"], 0.5 * (v01 - v00 + v11 - v10))
         assert np.isclose(row["removal"], v11 - v10)
+
+
+def test_with_fewer_random_neighbors_than_real_ones_nothing_is_corrected(found):
+    local = found.local
+    lost = local[(local["target"] == 3) & (local["game"] == "random") & (local["player"] != "past")]
+    less = Attribution(local.drop(index=lost.index[0]), found.targets, found.settings)
+    corrected = less.scores()["corrected"]
+    assert np.isnan(corrected[3]) and corrected.drop(3).notna().all()
 
 
 def test_the_summary_has_all_targets_or_each_scene_s(found):
@@ -113,6 +127,9 @@ def test_parts_explained_apart_are_the_whole(found, world):
     for name in ("past", "interaction", "corrected", "neighbors"):
         assert np.isclose(joined.value(name)[0], found.value(name)[0])
     assert joined.settings["rows"] == found.settings["rows"]
+    n_blocks = found.targets["block"].nunique()
+    assert joined.targets["block"].nunique() == n_blocks == joined.local["block"].nunique() == 8
+    np.testing.assert_allclose(joined.value("past"), found.value("past"))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -196,7 +213,7 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
         assert word not in said.lower()
     w = world.windows(8, stride=12)
     dull = TrajectoryAttributor(world.constant_velocity, n_samples=1).fit(w).explain(w)
-    assert dull.verdict().startswith("The past does it")
+    assert dull.verdict().startswith("Only the past counts")
     long = world.windows(4, stride=10, n_steps=260)
     long = long.take(long.agent == 1)
     model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)

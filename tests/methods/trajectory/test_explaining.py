@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from makedo import TrajectoryAttributor
@@ -190,9 +191,13 @@ def test_no_cue_knows_the_future(world):
 @pytest.mark.parametrize("estimator", ["permutation", "kernel", "stratified"])
 def test_sampled_values_agree_with_exact_ones_within_their_standard_errors(world, estimator):
     w = world.windows(1, stride=20, n_agents=10)
-    exact = explained(world.pulled, w, null="none", estimator="exact")
+
+    def steady(past, neighbors, present, n_samples, seeds):  # the same noise in all draws
+        return world.pulled(past, neighbors, present, n_samples, 0 * seeds)
+
+    exact = explained(steady, w, null="none", estimator="exact")
     how = {"budget": 500 if estimator == "kernel" else 4000, "n_permutations": 20}
-    found = explained(world.pulled, w, null="none", estimator=estimator, **how)
+    found = explained(steady, w, null="none", estimator=estimator, **how)
     z = (found.local["phi"] - exact.local["phi"]) / found.local["se"]
     assert (exact.local["se"] == 0).all() and (found.local["se"] > 0).mean() > 0.9
     assert 0.7 < np.sqrt(np.nanmean(z[found.local["se"] > 1e-9] ** 2)) < 1.4
@@ -208,6 +213,38 @@ def test_permutations_stop_when_they_are_sure_enough(world):
     assert rough.local["se"].max() <= 0.05
     np.testing.assert_allclose(sure.local["phi"], whole.local["phi"], atol=1e-12)
     assert isinstance(game.permutations(4, 3, np.random.default_rng(0)).solve, game.Marginals)
+
+
+def test_values_of_a_noisy_predictor_are_means_over_draws_and_say_how_sure_they_are(world):
+    w = world.windows(2, stride=30, n_agents=4)
+    how = {"n_samples": 3, "null": "none", "metric": "minade"}
+    one = explained(world.pulled, w, **how)
+    sure = explained(world.pulled, w, n_repeats=150, random_state=999, **how)
+    assert (one.local["se"] == 0).all() and (sure.local["se"] > 0).all()
+    spread = np.sqrt(((one.local["phi"] - sure.local["phi"]) ** 2).mean())
+    expected = np.sqrt((sure.local["se"] ** 2).mean() * 151)  # of one draw, and of the mean
+    assert 0.6 < spread / expected < 1.6
+    sampled = explained(world.pulled, w, estimator="permutation", n_permutations=40, **how)
+    z = (sampled.local["phi"] - sure.local["phi"]) / np.hypot(sampled.local["se"], sure.local["se"])
+    assert 0.6 < np.sqrt((z**2).mean()) < 1.5
+    for found in (one, sure, sampled):
+        total = found.local.groupby("target")["phi"].sum()
+        t = found.targets
+        np.testing.assert_allclose(total, t["error_none"] - t["error_all"], atol=1e-9)
+
+
+def test_a_change_is_against_the_prediction_under_the_same_noise(world):
+    w = world.windows(2)
+
+    def shaken(past, neighbors, present, n_samples, seeds):
+        base = world.constant_velocity(past, neighbors, present, n_samples, seeds)
+        noise = [np.random.default_rng(s).normal(size=(n_samples, 12, 2)) for s in seeds]
+        return base + np.reshape(noise, (len(past), n_samples, 12, 2))
+
+    for how in ({}, {"n_repeats": 3}, {"estimator": "permutation", "n_permutations": 4}):
+        found = explained(shaken, w, n_samples=2, metric="change", null="none", **how)
+        np.testing.assert_allclose(found.targets["error_all"], 0, atol=1e-12)
+        assert (phi(found).drop(PAST, level="player") == 0).all()
 
 
 # --- rules ----------------------------------------------------------------------------------------
@@ -240,6 +277,24 @@ def test_other_pasts_end_where_the_target_is_and_are_averaged_over(world):
     assert np.abs(phi(one).xs(PAST, level="player")).min() > 0
 
 
+@pytest.mark.parametrize("absent_past", ["static", "resample"])
+def test_what_a_network_computes_once_is_right_for_each_way_of_an_absent_past(world, absent_past):
+    w = world.windows(6, stride=30)
+    how = {"absent_past": absent_past, "n_resamples": 3}
+    model = TrajectoryAttributor("attention", max_epochs=1, n_samples=2, **how).fit(w)
+    games = explaining.games_of(w, model._rules(), model.donors_, None, REAL)
+    n = w.present.shape[1] + 1
+    members = np.tile([[True] * n, [False] * n, [True] + [False] * (n - 1)], (len(w), 1))
+    rows = np.repeat(np.arange(len(w)), 3)
+    fast, plain = (
+        Value(model.predictor_, "minade", 2, hooks=hooks)(games, rows, members)
+        for hooks in (True, False)
+    )
+    np.testing.assert_allclose(fast, plain, atol=1e-5)
+    own = metrics.minade(model.predict(w, n_samples=2), w.future)
+    np.testing.assert_allclose(plain[::3], -own, atol=1e-5)  # with all cues nothing is averaged
+
+
 def test_an_absent_neighbor_may_be_replaced_by_a_random_one(world):
     w = world.windows(6)
     found = explained(world.pulled, w, absent_neighbor="random", null="none")
@@ -270,6 +325,24 @@ def test_the_random_neighbor_may_be_one_more_player(world):
     assert found.scores()["random"].abs().max() < 1e-9
 
 
+@pytest.mark.parametrize("players", ["each", "kind", "all"])
+def test_one_more_player_is_apart_and_does_not_count_among_all_neighbors(world, players):
+    w = world.windows(6, stride=20)
+    how = {"players": players, "n_samples": 2}
+    alone = explained(world.pulled, w, null="none", **how)
+    found = explained(world.pulled, w, null_mode="extra", **how)
+    for name in ("error_none", "error_past", "error_neighbors", "error_all"):
+        np.testing.assert_allclose(found.targets[name], alone.targets[name], atol=1e-12)
+    assert (found.local["player"] == STRANGER).sum() == len(w)
+    total = found.local.groupby("target")["phi"].sum()
+    gap = found.targets["error_none"] - found.targets["error_stranger"]
+    np.testing.assert_allclose(total, gap, atol=1e-12)
+    assert (found.targets["error_stranger"] - found.targets["error_all"]).abs().max() > 1e-3
+    assert "one random neighbour beside them brings" in found.verdict()
+    back = type(found).from_frame(found.to_frame())
+    np.testing.assert_array_equal(back.targets["error_stranger"], found.targets["error_stranger"])
+
+
 def test_the_likelihood_can_be_what_is_explained(world):
     w = world.windows(3)
     found = explained("kalman", w, metric="nll")
@@ -277,6 +350,15 @@ def test_the_likelihood_can_be_what_is_explained(world):
     model = TrajectoryAttributor("kalman").fit(w)
     np.testing.assert_allclose(density, -model.predictor_.density(w.cues(), w.future, 6.0))
     assert found.unit == "nats" and found.value("interaction")[0] == 0
+
+    class Sure:
+        def predict(self, cues, *, n_samples, n_steps, seeds):
+            return np.zeros((len(cues), 1, n_steps, 2))
+
+        def density(self, cues, future, clamp):
+            return np.full(len(cues), clamp)
+
+    assert (explained(Sure(), w, metric="nll").targets["error_all"] == -6.0).all()
 
 
 def test_the_paper_s_setting_is_a_banzhaf_value_of_ten_coalitions(world):
@@ -287,6 +369,58 @@ def test_the_paper_s_setting_is_a_banzhaf_value_of_ten_coalitions(world):
     total = found.local.groupby("target")["phi"].sum()
     gap = (total - (found.targets["error_none"] - found.targets["error_all"])).abs()
     assert gap.max() > 1e-3  # it does not add up
+
+
+def test_a_target_alone_among_others_has_no_game_of_random_neighbors_and_no_gain(world):
+    xy = world.walkers(0, n_agents=3).to_frame()
+    far = xy[xy["agent"] == 2].index
+    xy.loc[far, ["x", "y"]] += 500.0  # nobody near
+    frames = [xy.assign(scene=f"s{k}") for k in range(4)]
+    w = cut(Tracks.read(pd.concat(frames), seconds_per_frame=0.4), radius=50.0, stride=8)
+    alone = w.agent == 2
+    assert (w.present.any(1) == ~alone).all()
+    found = explained(world.pulled, w, n_samples=2, null="random_neighbor")
+    rows = found.local[found.local["target"].isin(np.flatnonzero(alone))]
+    assert set(rows["game"]) == {REAL} and set(rows["player"]) == {PAST}
+    scores = found.scores()
+    for name in ("interaction", "corrected", "neighbors", "neighbors_random",
+                 "neighbors_beyond_random", "removal"):  # fmt: skip
+        assert (scores.loc[alone, name] == 0).all(), name
+        assert (scores.loc[~alone, name] != 0).any(), name
+
+
+def test_the_distance_of_a_neighbor_is_that_of_now(world):
+    w = world.windows(1)
+    found = explained(world.constant_velocity, w, null="none")
+    for t in (0, len(w) - 1):
+        far = np.linalg.norm(w.neighbors[t, :, -1] - w.past[t, -1], axis=-1)
+        names = w.neighbor_agent[t].astype(str)
+        here = found.local[found.local["target"] == t].set_index("player")["distance"]
+        np.testing.assert_allclose(here[list(names[w.present[t]])], far[w.present[t]])
+
+
+def test_where_no_random_one_is_to_be_had_an_absent_neighbor_is_gone(world):
+    w = cut(world.walkers(0))  # one short scene: nobody is far enough away in time
+    swapped = explained(world.pulled, w, absent_neighbor="random", null="none")
+    gone = explained(world.pulled, w, null="none")
+    np.testing.assert_array_equal(phi(swapped), phi(gone))
+
+
+def test_the_random_neighbor_that_is_a_player_is_of_the_nearest_one_s_kind(world):
+    w = world.windows(6, stride=20)
+    kinds = np.where(np.arange(w.present.shape[1]) % 2, 0, 1)
+    w = replace(w, kinds=("a", "b"), neighbor_kind=np.where(w.present, kinds, -1).astype(np.int32))
+    found = explained(world.constant_velocity, w, null_mode="extra")
+    assert set(found.local.loc[found.local["player"] == STRANGER, "kind"]) == {"b"}
+
+
+def test_the_substitute_of_an_absent_neighbor_is_not_the_random_one_of_the_null_game(world):
+    w = world.windows(6, stride=20)
+    model = TrajectoryAttributor(world.pulled, absent_neighbor="random").fit(w)
+    rules, donors = model._rules(), model.donors_
+    null = explaining.games_of(w, rules, donors, None, explaining.RANDOM)
+    same = null.cues.neighbors == null.absent_neighbors
+    assert same.all((2, 3)).mean() < 0.1
 
 
 # --- what cannot be, and what is missing ----------------------------------------------------------
@@ -390,6 +524,45 @@ def test_too_many_players_for_exact_values_are_refused_and_sampled_by_default(wo
         explained(world.pulled, w, estimator="exact")
     found = explained(world.pulled, w, n_permutations=4, null="none")
     assert (found.local["se"] > 0).any()
+
+
+def test_kinds_are_known_by_name_and_not_by_number(world):
+    frames = [world.walkers(s, scene=f"s{s}").to_frame() for s in range(4)]
+    table = pd.concat(frames, ignore_index=True)
+    table["kind"] = np.where(table["agent"] < 2, "cyclist", "walker")
+    both = cut(Tracks.read(table, seconds_per_frame=0.4), stride=8, targets=["walker"])
+    model = TrajectoryAttributor("ridge_social", n_samples=1, n_past=8).fit(both)
+    walkers = table[table["kind"] == "walker"]
+    only = cut(Tracks.read(walkers, seconds_per_frame=0.4), stride=8)
+    assert only.kinds == ("walker",) and both.kinds == ("cyclist", "walker")
+    recoded = only.as_learnt(both.kinds, 0.4, 8)
+    assert (recoded.kind == 1).all() and (recoded.neighbor_kind[recoded.present] == 1).all()
+    assert (recoded.neighbor_kind[~recoded.present] == -1).all()
+    np.testing.assert_array_equal(
+        model.predict(only), model.predictor_.predict(recoded.cues())[:, 0]
+    )
+    assert (model.explain(only).local["kind"] == "walker").all()
+    robots = replace(only, kinds=("robot",))
+    with pytest.raises(MakedoInputError, match="a kind that fit has not seen \\('robot'\\)"):
+        model.explain(robots)
+
+
+def test_tracks_of_another_rate_or_length_than_those_of_the_fit_are_refused(world):
+    w = world.windows(3)
+    model = TrajectoryAttributor("ridge", n_samples=1).fit(w)
+    slow = replace(w, seconds_per_step=0.5)
+    for use in (model.explain, model.predict, model.evaluate, model.report):
+        with pytest.raises(MakedoInputError, match="fit has seen steps of 0.4 s"):
+            use(slow)
+    model.explain(replace(w, seconds_per_step=0.41))  # clocks differ a little
+    with pytest.raises(MakedoInputError, match="pasts of 6 steps"):
+        model.explain(cut(world.tracks(2), n_past=6))
+    model.fit(slow)  # a new fit may be of anything
+
+
+def test_a_tolerance_for_an_estimator_that_cannot_stop_is_refused(world):
+    with pytest.raises(MakedoInputError, match="kernel"):
+        explained(world.pulled, world.windows(1), estimator="kernel", tolerance=0.1)
 
 
 def test_one_short_scene_has_no_donors_and_says_so(world):

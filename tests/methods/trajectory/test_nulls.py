@@ -1,5 +1,7 @@
 """Random neighbours and neighbours of another time: from where they come and where they stand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,19 @@ def test_a_donor_of_the_same_scene_is_at_least_a_minute_away(long):
     same = donors.scene[pick] == long.scene[:, None]
     assert same.any() and not same.all()
     assert (np.abs(donors.time[pick] - long.time[:, None])[same] >= 60).all()
+
+
+def test_random_neighbors_of_one_target_come_from_different_donors(long):
+    found = np.round(Donors.of(long).neighbors(long, long.seeds())[:, :, -1], 6)
+    distinct = [
+        len(np.unique(row[there], axis=0)) for row, there in zip(found, long.present, strict=True)
+    ]
+    assert np.mean(distinct) > 0.9 * long.present.sum(1).mean()
+
+
+def test_where_steps_are_long_a_minute_is_not_long_ago(long):
+    slow = replace(long, seconds_per_step=60.0)
+    assert Donors.of(slow).apart == OtherTimes(slow).apart == 2 * 20 * 60.0
 
 
 def test_donors_are_of_the_kind_that_they_stand_for(world):

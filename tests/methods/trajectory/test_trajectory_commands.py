@@ -108,8 +108,10 @@ def test_diagnose_has_a_verdict(trajectory):
             "'time' is not understood",
         ),
         (["fit", *LATER, "--set", "metric=luck", "--out", "m"], "metric must be one of"),
-        (["fit", *LATER, "--set", "n_future=99", "--out", "m"], "no target is seen at 107 steps"),
+        (["fit", *LATER, "--set", "n_future=99", "--out", "m"], "no agent is seen at 107 steps"),
         (["report", "--out", "x.html"], "MODEL"),
+        (["explain", "model", *LATER[:4], "--seconds-per-frame", "0.8"], "fit has seen steps of"),
+        (["explain", "model", "--tracks", "later.parquet", *STEP], "--columns frame=NAME"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_leaves_nothing(trajectory, made, line, said):
@@ -119,7 +121,23 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(trajectory, made, line, s
     assert {p.name for p in set(made.iterdir()) - before} <= {"__pycache__"}
 
 
-def test_speeds_that_no_one_walks_are_noticed(trajectory, recwarn):
-    code, _, _ = trajectory("evaluate", "model", "--tracks", "later.parquet", *NAMES,
-                            "--seconds-per-frame", "0.4", "--unit", "km")  # fmt: skip
-    assert any("faster than 15 m/s" in str(one.message) for one in recwarn) or code == 0
+def test_speeds_that_no_one_walks_are_noticed(trajectory):
+    line = ["evaluate", "model", *LATER[:4], *STEP, "--unit"]
+    assert "faster than 15 m/s" in trajectory(*line, "km")[2]
+    assert "faster" not in trajectory(*line, "m")[2]
+
+
+def test_a_report_of_values_says_how_they_were_made_and_not_how_the_model_would(trajectory, made):
+    (made / "other.py").write_text(
+        "def stay(past, neighbors, present, n_samples, seeds):\n"
+        "    return past[:, None, -1:].repeat(12, axis=2)\n\n\n"
+        "def few(past):\n    pass\n\n\nclass Thing:\n    def predict(self, cues):\n        pass\n"
+    )
+    line = ["explain", "--function", "other:stay", *LATER, "--set", "metric=fde"]
+    assert trajectory(*line, "--set", "stride=6", "--out", "stay.parquet")[0] == 0
+    code, _, err = trajectory("report", "model", "--explained", "stay.parquet", "--out", "s.html")
+    page = Path("s.html").read_text(encoding="utf-8")
+    assert code == 0 and "Predictor stay" in page and "FDE" in page, err
+    for name, said in (("few", "does not take the five arguments"), ("Thing", "is a class")):
+        code, _, err = trajectory("explain", "--function", f"other:{name}", *LATER)
+        assert code == 2 and said in err

@@ -60,7 +60,8 @@ class Attribution:
         A row for each target, game and player: target (row of ``targets``), scene, frame, agent,
         block, game ("real", "random", "other time"), player ("past" or a neighbour's id), kind,
         distance (metres, now), phi (positive: the cue makes the prediction better), se (of sampling
-        coalitions), with_past (Shapley interaction with the past).
+        coalitions and noise; 0 for an exact value from one draw of noise), with_past (Shapley
+        interaction with the past).
     targets : DataFrame
         A row for each target: what predictions are worth with no cue, with the past, with the
         neighbours, with all (``error_…``), how many neighbours there were and how many were cut.

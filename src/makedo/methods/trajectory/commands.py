@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -157,15 +158,41 @@ def _function(text: str) -> Any:
         raise MakedoInputError(f"--function {text}: give it as module:function.")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        return getattr(import_module(module), name)
+        found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise MakedoInputError(f"--function {text} cannot be imported ({error}).") from error
     finally:
         sys.path.pop(0)
+    if isinstance(found, type):
+        raise MakedoInputError(
+            f"--function {text} is a class. Make one, such as `predictor = {name}()`, and name "
+            "that."
+        )
+    if callable(found) and not hasattr(found, "predict"):
+        _check_takes_five(found, text)
+    return found
+
+
+def _check_takes_five(function: Any, text: str) -> None:
+    try:
+        inspect.signature(function).bind(*range(5))
+    except TypeError as error:
+        raise MakedoInputError(
+            f"--function {text} does not take the five arguments (past, neighbors, present, "
+            f"n_samples, seeds): {error}."
+        ) from error
+    except ValueError:  # a builtin without a signature: its answer will tell
+        pass
 
 
 def _explained(path: Path, model: Any) -> Any:
+    import pandas as pd
+
     from makedo.data.files import read_table
     from makedo.methods.trajectory.attribution import Attribution
 
-    return replace(Attribution.from_frame(read_table(path)), settings=model.settings())
+    frame = read_table(path)
+    if path.suffix == ".parquet":  # it says how it was made; of other files only the model can
+        frame.attrs = pd.read_parquet(path, columns=[]).attrs
+    found = Attribution.from_frame(frame)
+    return found if found.settings else replace(found, settings=model.settings())

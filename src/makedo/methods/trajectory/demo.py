@@ -41,6 +41,7 @@ DELAY = 5  # minutes that a planted follower is behind
 FOLLOWED = 15  # ships
 FOLLOWER = 1_000  # added to the id of the ship
 VOYAGE = 90  # minutes before and after that are shown
+CHOSEN = "Chosen because neighbours bring most to it, of those with all neighbours within 8 km."
 NEAR = 60.0  # metres: so well a track must match to be followed
 OWN, SOCIAL, MAPPED = "own past", "past + ships", "past + map + ships"
 ON_MAP, CONTROL = "past + map", "planted followers"
@@ -275,9 +276,10 @@ def page(found: Found) -> Report:
         [
             f"Judged by errors alone, neighbours seem to help: {better:.1f} % less than from the "
             f"own past ({ade[OWN]:.0f} to {ade[SOCIAL]:.0f} m). The map alone does better "
-            f"({ade[ON_MAP]:.0f} m); map and neighbours have {ade[MAPPED]:.0f} m.",
+            f"({ade[ON_MAP]:.0f} m); map and neighbours have {ade[MAPPED]:.0f} m. The error (ADE) "
+            "is the mean distance from where a ship went, over twelve minutes.",
             f"Without the map: {said[SOCIAL]}",
-            f"With it: {said[MAPPED]}",
+            f"With the map: {said[MAPPED]}",
             f"Planted followers: {said[CONTROL]}",
         ],
         facts={
@@ -299,14 +301,14 @@ def verdict(found: Found) -> str:
     other = social.value("neighbors_other_time")[0]
     leader, rest = led(found.explained[CONTROL])
     said = (
-        f"Without the map the ships around bring {brings[0]:.0f} m of ADE, those of another time "
-        f"{other:.0f} m; with the map it is {wording.amount(*still, 'm')}"
+        f"Without the map the ships around lower the mean error by {brings[0]:.0f} m, those of "
+        f"another time by {other:.0f} m; with the map by {wording.amount(*still, 'm')}"
     )
     if brings[1] > 0 and still[0] < 0.2 * brings[0]:
         said += ": they gave the place away, and that is not interaction"
     return (
-        f"{said}. Where a follower is planted, its leader brings {leader:.0f} m and all other "
-        f"neighbours {wording.written(rest, 100)[0]} m."
+        f"{said}. Where followers are planted, their leaders lower it by {leader:.0f} m and all "
+        f"other neighbours by {wording.written(rest, 100)[0]} m."
     )
 
 
@@ -334,10 +336,11 @@ def sections(found: Found) -> list[Section]:
         Section(
             "What the cues bring",
             figure=pictures.bars(found.explained),
-            caption="Mean Shapley value in metres of ADE, with 95 % intervals over blocks.",
+            caption="What each cue takes off the error: mean Shapley values, with 95 % intervals "
+            "over blocks.",
         ),
         Section(
-            "Neighbours alone",
+            "All neighbours together",
             figure=pictures.bars(social, tuple(pictures.TOGETHER)),
             caption="All neighbours together beside as many random ones, and beside those of "
             "another time, which stood where others stand now but cannot react.",
@@ -365,7 +368,7 @@ def seen_from_above(found: Found) -> list[Section]:
         close = np.nanmax(np.where(windows.present, far, np.nan), axis=1) < CLOSE
         values = np.where(close, one.scores()["neighbors"].to_numpy(float), -np.inf)
         best = int(values.argmax())
-        made.append(scene_section(found.attributors[name], windows, one, best, title))
+        made.append(scene_section(found.attributors[name], windows, one, best, title, CHOSEN))
     who = found.course.targets.iloc[0]
     made.append(
         Section(

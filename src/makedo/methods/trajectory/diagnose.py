@@ -48,6 +48,8 @@ def diagnose(model: TrajectoryAttributor, X: Any) -> Diagnosis:
         spent = time.perf_counter() - started
         return Diagnosis(verdict, figures=figures, advice=advice, seconds=spent, **more)
 
+    if not windows.present.any():
+        return answer("does not apply", "No target ever has a neighbour: there is only the past.")
     n_blocks = len(np.unique(windows.block))
     if len(windows) < FEWEST_TARGETS or n_blocks < FEWEST_BLOCKS:
         return answer(
@@ -56,8 +58,6 @@ def diagnose(model: TrajectoryAttributor, X: Any) -> Diagnosis:
             f"({windows.block_unit}) are too few to learn from some and judge on others; give at "
             f"least {FEWEST_TARGETS} in {FEWEST_BLOCKS}.",
         )
-    if not windows.present.any():
-        return answer("does not apply", "No target ever has a neighbour: there is only the past.")
     errors = errors_of(windows, model.radius)
     for name, values in errors.items():
         figures[f"ADE, {name}, m"] = float(values.mean())

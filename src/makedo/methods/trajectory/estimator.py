@@ -18,8 +18,9 @@ What differs from the paper, and why:
 
 * Shapley values, exact or with standard errors.  The official code averages ten random coalitions,
   which is a Banzhaf value and does not add up; ``index="banzhaf"`` has it.
-* All coalitions of one target see the same random draws.  Without that the noise of the best of 20
-  samples is larger than what neighbours bring.
+* Coalitions that are compared see the same random draws.  Without that the noise of the best of 20
+  samples is larger than what neighbours bring.  Sampled orders have a draw for each pair of them:
+  one draw for all would leave its own noise in every value.
 * The largest of n noisy values is above zero where there is nothing to be found.  So beside the
   largest value of n neighbours stands that of n random ones of the same target, and their
   difference; and past against all neighbours as two players, which needs no largest.
@@ -29,16 +30,13 @@ What differs from the paper, and why:
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import Choice, Either, Function, Having, MakedoInputError, Number
@@ -48,7 +46,7 @@ from makedo.core.persistence import fingerprint
 from makedo.core.progress import Progress
 from makedo.data.tracks import Tracks
 from makedo.data.windows import Cues, Windows, cut
-from makedo.methods.trajectory import absent, explaining, game, nulls
+from makedo.methods.trajectory import absent, explaining, game, named, nulls
 from makedo.methods.trajectory.attribution import Attribution
 from makedo.methods.trajectory.explaining import Rules
 from makedo.methods.trajectory.nulls import Donors
@@ -57,45 +55,7 @@ from makedo.methods.trajectory.value import METRICS, UNITS, Value, as_predictor
 if TYPE_CHECKING:
     from makedo.report import Report
 
-ROOM = "makedo.methods.trajectory"
-# Predictors of the room by name: module, class, parameters.
-PREDICTORS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "static": ("predictors", "Static", {}),
-    "constant_velocity": ("predictors", "ConstantVelocity", {}),
-    "kalman": ("predictors", "Kalman", {}),
-    "ridge": ("predictors", "LinearRidge", {}),
-    "ridge_social": ("predictors", "LinearRidge", {"social": True}),
-    "attention": ("networks", "AttentionPredictor", {}),
-    "attention_alone": ("networks", "AttentionPredictor", {"neighbors": False}),
-}
-
-
-class _Ours(Mapping[str, type]):
-    """Classes of our predictors by name, imported when asked for: some need torch."""
-
-    homes: ClassVar = {cls: module for module, cls, _ in PREDICTORS.values()}
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(import_module(f"{ROOM}.{self.homes[name]}"), name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.homes)
-
-    def __len__(self) -> int:
-        return len(self.homes)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.homes
-
-
-OURS = _Ours()
 STEPS = 20  # of the progress of an explanation
-BASELINES = {  # beside what is explained, from the simplest
-    "static": "stays where it is",
-    "constant_velocity": "repeats its last step",
-    "ridge": "ridge regression, own past",
-    "ridge_social": "ridge regression, past and neighbours",
-}
 
 
 class TrajectoryAttributor(Estimator):
@@ -111,10 +71,9 @@ class TrajectoryAttributor(Estimator):
     predictor : str, object or function, default="attention"
         What is explained.  By name, trained by ``fit``: "static", "constant_velocity", "kalman",
         "ridge", "ridge_social", "attention" (a network), "attention_alone" (without neighbours); or
-        an unfitted one of :mod:`makedo.methods.trajectory`.  An object
-        with ``predict(cues, *, n_samples, n_steps, seeds)`` or a function ``(past, neighbors,
-        present, n_samples, seeds)`` is taken as it is: it gives positions (rows, samples, steps,
-        2), and random numbers only from the seeds of its rows.
+        one of :mod:`makedo.methods.trajectory`.  An object with ``predict(cues, *, n_samples,
+        n_steps, seeds)`` or a function ``(past, neighbors, present, n_samples, seeds)`` is taken as
+        it is: it gives positions (rows, samples, steps, 2), with randomness only from the seeds.
     metric : str, default="minade"
         The error: "minade" and "minfde" of the best of the samples, "ade" and "fde" their means,
         all in metres; "nll", minus the log-density of what happened; "change", the distance from
@@ -139,12 +98,14 @@ class TrajectoryAttributor(Estimator):
     budget : int, default=1024
         Coalitions a target.
     n_permutations : int, default=64
-        Pairs of an order and its reverse; for a sampled Banzhaf value coalitions a player.
+        Pairs of an order and its reverse, each under random draws of its own; for a sampled Banzhaf
+        value coalitions a player.
     tolerance : float, default=None
         Stop drawing permutations when all standard errors are below this.
     n_repeats : int, default=1
-        Calls over which values are averaged, for a predictor that cannot take its random numbers
-        from the seeds.
+        Draws of noise over which an exact (or kernel) value is averaged, at so many times the cost;
+        from 2 on its standard error knows the noise, also that of a predictor that does not take
+        its random numbers from the seeds.  Values from sampled orders have many draws anyhow.
     null : str, default="random_neighbor"
         What neighbours are compared with: "random_neighbor" from elsewhere, "other_time", those of
         another time at the same place, "both", or "none".
@@ -186,9 +147,9 @@ class TrajectoryAttributor(Estimator):
 
     Cost
     ----
-    explain: 2^N predictions a target for N = 1 + neighbours up to 10 (else about 130 N), twice with
-    random neighbours.  Calls have up to 16,384 rows; ``benchmarks/trajectory_throughput.py`` has
-    rates.
+    explain: 2^N predictions a target for N = 1 + neighbours up to 10 (else about 128 N + 128),
+    twice with random neighbours.  Calls have up to 16,384 rows;
+    ``benchmarks/trajectory_throughput.py`` has rates.
 
     Requirements
     ------------
@@ -221,11 +182,11 @@ class TrajectoryAttributor(Estimator):
     np.float64(0.0)
     """
 
-    _parts: ClassVar[Mapping[str, type]] = OURS
+    _parts: ClassVar[Mapping[str, type]] = named.OURS
     _constraints: ClassVar = {
         "predictor": Either(
             (
-                Choice(tuple(PREDICTORS)),
+                Choice(tuple(named.PREDICTORS)),
                 Having("predict", "an object with predict(cues, *, n_samples, n_steps, seeds)"),
                 Function("(past, neighbors, present, n_samples, seeds)"),
             )
@@ -311,7 +272,7 @@ class TrajectoryAttributor(Estimator):
     def from_paper(cls, **changes: Any) -> TrajectoryAttributor:
         """As the official code does it: Banzhaf from ten coalitions, a random neighbour as player.
 
-        Noise stays common to all coalitions; there it is drawn anew for each.
+        Two coalitions that are compared see the same noise; there it is drawn anew for each.
         """
         theirs = {
             "index": "banzhaf", "estimator": "permutation", "n_permutations": 10,
@@ -343,14 +304,23 @@ class TrajectoryAttributor(Estimator):
             A parameter is wrong, or no target has a full window.
         """
         self._check_parameters()
+        if self.tolerance is not None and self.estimator == "kernel":
+            raise MakedoInputError(
+                'tolerance is for estimators that can stop early; estimator="kernel" has all its '
+                'coalitions at once. Take estimator="permutation", or leave tolerance out.'
+            )
         windows = self._windows(X)
         self.kinds_, self.seconds_per_step_ = list(windows.kinds), float(windows.seconds_per_step)
         started = time.perf_counter()
         self.donors_ = Donors.of(windows, self.random_state)
-        self.baselines_ = {name: _trained(_named(name), windows) for name in BASELINES}
-        if (ours := self._ours()) is not None:
+        self.baselines_ = named.baselines(windows)
+        names = ("max_epochs", "device", "verbose", "random_state")
+        ours = named.ours(self.predictor, **{name: getattr(self, name) for name in names})
+        if ours is not None:
             more = {"on_step": on_step, "checkpoint_dir": checkpoint_dir}
-            self.predictor_ = ours if _is_fitted(ours) else _trained(ours, windows, **more)
+            self.predictor_ = (
+                ours if named.is_fitted(ours) else named.trained(ours, windows, **more)
+            )
         elif hasattr(self, "predictor_"):
             del self.predictor_
         history = getattr(getattr(self, "predictor_", None), "history_", None)
@@ -374,7 +344,8 @@ class TrajectoryAttributor(Estimator):
         Raises
         ------
         MakedoInputError
-            The predictor's answers are not what was asked for; more players than can be done.
+            The predictor's answers are not what was asked for; more players than can be done;
+            another rate, or other kinds of agent, than those of the fit.
 
         Warns
         -----
@@ -382,9 +353,8 @@ class TrajectoryAttributor(Estimator):
             The predictor does not give the same answer twice.
         """
         check_is_fitted(self, "donors_")
-        windows = self._windows(X)
-        value = self._value()
-        rules, started = self._rules(), time.perf_counter()
+        windows, rules, started = self._seen(X), self._rules(), time.perf_counter()
+        value = Value(self._predictor, self.metric, self.n_samples)
         with Progress("explain", STEPS, self.verbose) as progress:
             done, total = 0, len(windows) * (1 + len(rules.nulls))
 
@@ -421,14 +391,15 @@ class TrajectoryAttributor(Estimator):
         check_is_fitted(self, "donors_")
         value = Value(self._predictor, "ade", n_samples)
         if isinstance(X, Cues):
-            seeds = np.zeros(len(X), np.uint64)
-            found = value.samples(X, seeds, self.n_future)  # (n, K, n_future, 2)
+            found = value.samples(
+                X, np.zeros(len(X), np.uint64), self.n_future
+            )  # (n, K, n_future, 2)
             return found[:, 0] if n_samples == 1 else found
-        windows = self._windows(X)
+        windows = self._seen(X)
         found = value.samples(windows.cues(), windows.seeds(self.random_state), self.n_future)
         if isinstance(X, Windows):
             return found[:, 0] if n_samples == 1 else found
-        return _positions(windows, found)
+        return windows.table(found)
 
     def evaluate(self, X: Any) -> pd.DataFrame:
         """Judge the predictor with and without neighbours, beside simpler ones.
@@ -447,15 +418,10 @@ class TrajectoryAttributor(Estimator):
         check_is_fitted(self, "donors_")
         from makedo.methods.trajectory.judging import judged
 
-        return judged(self, self._windows(X)).table()
+        return judged(self, self._seen(X)).table()
 
     def diagnose(self, X: Any) -> Diagnosis:
-        """Ask by ridge regression whether neighbours tell anything, and what it is they tell.
-
-        Parameters
-        ----------
-        X : Tracks or Windows
-        """
+        """Ask by ridge regression whether neighbours in X, Tracks or Windows, tell anything."""
         self._check_parameters()
         from makedo.methods.trajectory.diagnose import diagnose
 
@@ -469,7 +435,7 @@ class TrajectoryAttributor(Estimator):
         X : Tracks, Windows or Attribution, optional
             To explain; without it, what ``fit`` stored.
         show_rows : bool, default=False
-            Whether ids and places of single agents may stand in the report.
+            Whether ids and places of agents may stand in the report.
         """
         check_is_fitted(self, "donors_")
         from makedo.methods.trajectory.page import report
@@ -483,15 +449,6 @@ class TrajectoryAttributor(Estimator):
         """What is explained, ready to predict."""
         return self.predictor_ if hasattr(self, "predictor_") else as_predictor(self.predictor)
 
-    def _ours(self) -> Any:
-        """A predictor of the room: made by name, a copy to be trained, or a trained one."""
-        if isinstance(self.predictor, str):
-            names = ("max_epochs", "device", "verbose", "random_state")
-            return _named(self.predictor, **{name: getattr(self, name) for name in names})
-        if not isinstance(self.predictor, Estimator):
-            return None
-        return self.predictor if _is_fitted(self.predictor) else clone(self.predictor)
-
     def _windows(self, X: Any) -> Windows:
         if isinstance(X, Windows):
             return X
@@ -503,12 +460,13 @@ class TrajectoryAttributor(Estimator):
         names = ("n_past", "n_future", "stride", "radius", "max_neighbors")
         return cut(X, **{name: getattr(self, name) for name in names})
 
-    def _rules(self) -> Rules:
-        names = (name for name in Rules.__dataclass_fields__)
-        return Rules(**{name: getattr(self, name) for name in names})
+    def _seen(self, X: Any) -> Windows:
+        """Windows as fit has seen them: rate, kinds."""
+        learnt = (self.kinds_, self.seconds_per_step_, self.donors_.track.shape[1])
+        return self._windows(X).as_learnt(*learnt)
 
-    def _value(self) -> Value:
-        return Value(self._predictor, self.metric, self.n_samples, self.n_repeats)
+    def _rules(self) -> Rules:
+        return Rules(**{name: getattr(self, name) for name in Rules.__dataclass_fields__})
 
     def settings(self) -> dict[str, Any]:
         """How explanations are made, in plain values, for their reader."""
@@ -518,81 +476,22 @@ class TrajectoryAttributor(Estimator):
             "max_neighbors", "n_past", "n_future", "stride", "n_repeats", "random_state",
         )  # fmt: skip
         return {
-            "predictor": self._called(),
+            "predictor": named.called(self.predictor),
             **{name: getattr(self, name) for name in names},
             "unit": UNITS.get(self.metric, "m"),
         }
 
-    def _called(self) -> str:
-        """The predictor's name for readers."""
-        given = self.predictor
-        if isinstance(given, str):
-            return given
-        return getattr(given, "__name__", type(given).__name__)
-
     def _card(self) -> str:
         return (
-            f"Explains what the trajectory predictor {self._called()!r} uses: its target's past or "
-            "the neighbours.\n\nweights.safetensors holds short stretches of tracks of the fit, "
-            "relative to other agents, from which random neighbours are drawn; tables.parquet the "
-            "names of their scenes: keep this directory as private as the tracks."
+            f"Explains what the trajectory predictor {named.called(self.predictor)!r} uses.\n\n"
+            "weights.safetensors holds short stretches of tracks of the fit, relative to other "
+            "agents, to draw random neighbours from, tables.parquet the names of their scenes: "
+            "keep this directory as private as the tracks."
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
         state["donors_"] = Donors.from_state(state["donors_"])
-        state["baselines_"] = {
-            name: _class_of(name).from_state(part) for name, part in state["baselines_"].items()
-        }
+        state["baselines_"] = named.restored_baselines(state["baselines_"])
         if "predictor_" in state:
-            state["predictor_"] = _restored(state["predictor_"])
+            state["predictor_"] = named.restored(state["predictor_"])
         super()._restore(state)
-
-
-# --- predictors by name ---------------------------------------------------------------------------
-
-
-def _class_of(name: str) -> Any:
-    return OURS[PREDICTORS[name][1]]
-
-
-def _named(name: str, **more: Any) -> Any:
-    """A fresh predictor of the room; of ``more`` what it takes and what is not None."""
-    cls = _class_of(name)
-    known = inspect.signature(cls).parameters
-    taken = {key: value for key, value in more.items() if key in known and value is not None}
-    return cls(**{**PREDICTORS[name][2], **taken})
-
-
-def _is_fitted(predictor: Any) -> bool:
-    return any(name.endswith("_") for name in vars(predictor))
-
-
-def _trained(predictor: Any, windows: Windows, **more: Any) -> Any:
-    """Fit it, with those of the arguments that it takes and that are given."""
-    known = inspect.signature(predictor.fit).parameters
-    given = {key: value for key, value in more.items() if key in known and value is not None}
-    return predictor.fit(windows, **given)
-
-
-def _restored(state: Mapping[str, Any]) -> Any:
-    """A predictor of the room from its state; the class is looked up by its name among ours."""
-    if state["class"] not in OURS:
-        raise MakedoInputError(f"the predictor is a {state['class']!s:.40}, which is none of ours.")
-    return OURS[state["class"]].from_state(state)
-
-
-def _positions(windows: Windows, found: np.ndarray) -> pd.DataFrame:
-    """Predicted positions as a table."""
-    n, K, n_steps, _ = found.shape
-    row, sample, step = (a.ravel() for a in np.indices((n, K, n_steps)))
-    return pd.DataFrame(
-        {
-            "scene": windows.scene[row],
-            "frame": windows.frame[row],
-            "agent": windows.agent[row],
-            "sample": sample,
-            "step": step + 1,
-            "x": found[..., 0].ravel(),
-            "y": found[..., 1].ravel(),
-        }
-    )

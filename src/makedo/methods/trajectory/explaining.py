@@ -43,6 +43,7 @@ class Rules:
     estimator: str = "auto"
     budget: int = 1024
     n_permutations: int = 64
+    n_repeats: int = 1
     tolerance: float | None = None
     radius: float | None = None
     random_state: int = 0
@@ -52,8 +53,12 @@ class Rules:
         """The games beside the real one."""
         wanted = {"random_neighbor": (RANDOM,), "other_time": (OTHER_TIME,), "none": ()}
         found = wanted.get(self.null, (RANDOM, OTHER_TIME))
-        extra = self.null_mode == "extra"
-        return tuple(name for name in found if not (extra and name == RANDOM))
+        return tuple(name for name in found if not (self.adds_stranger and name == RANDOM))
+
+    @property
+    def adds_stranger(self) -> bool:
+        """Whether a random neighbour is one more player of the real game."""
+        return self.null_mode == "extra" and self.null in ("random_neighbor", "both")
 
     def plan(self, n_players: int, seed: int) -> Plan:
         """The coalitions of a game."""
@@ -66,6 +71,7 @@ class Rules:
             )
         names = ("index", "estimator", "budget", "n_permutations")
         how: dict[str, Any] = {name: getattr(self, name) for name in names}
+        how["n_draws"] = self.n_repeats
         return game.plan(n_players, np.random.default_rng(seed), **how)
 
 
@@ -84,15 +90,16 @@ def games_of(
         assert others is not None
         tracks, present, kind = others.neighbors(windows, seeds, rules.radius)
         cues = replace(cues, neighbors=tracks, present=present, neighbor_kind=kind)
-    elif rules.null_mode == "extra" and rules.null in ("random_neighbor", "both"):
-        cues = _with_stranger(cues, windows, donors, seeds, rules)
+    player = players_of(cues, rules.players)
+    if name == REAL and rules.adds_stranger:
+        cues, player = _with_stranger(cues, player, windows, donors, seeds)
     swapped = None
     if rules.absent_neighbor == "random":
         other_seeds = seeds + np.uint64(1)  # not those of the random neighbours themselves
         swapped = donors.neighbors(windows, other_seeds)
         swapped = _padded(swapped, cues.present.shape[1])
     past = absent_pasts(windows, rules, donors, seeds)
-    return Games(cues, past, swapped, players_of(cues, rules.players), seeds, windows.future)
+    return Games(cues, past, swapped, player, seeds, windows.future)
 
 
 def absent_pasts(windows: Windows, rules: Rules, donors: Donors, seeds: np.ndarray) -> np.ndarray:
@@ -131,21 +138,34 @@ def _with_neighbors(cues: Cues, tracks: np.ndarray) -> Cues:
 
 
 def _with_stranger(
-    cues: Cues, windows: Windows, donors: Donors, seeds: np.ndarray, rules: Rules
-) -> Cues:
-    """One more neighbour, a random one of the nearest one's kind, in a slot of its own."""
+    cues: Cues, player: np.ndarray, windows: Windows, donors: Donors, seeds: np.ndarray
+) -> tuple[Cues, np.ndarray]:
+    """One more neighbour, a random one of the nearest one's kind, in a slot of its own.
+
+    It is a player of its own, the last, whoever the other neighbours play with.
+    """
     usual = windows.kinds.index(donors.kind[0]) if len(donors) else 0
     nearest = np.where(windows.present.any(1), windows.present.argmax(1), 0)
     kind = cues.neighbor_kind[np.arange(len(cues)), nearest]
     kind = np.where(windows.present.any(1), kind, usual)[:, None].astype(np.int32)
     one = replace(windows, present=np.ones((len(cues), 1), bool), neighbor_kind=kind)
     track = donors.neighbors(one, seeds)  # (n, 1, n_past, 2)
-    return replace(
+    there = np.isfinite(track[:, :, -1, 0])
+    last = np.where(there, player.max(1, keepdims=True) + 1, 0)
+    found = replace(
         cues,
         neighbors=np.concatenate([cues.neighbors, track], axis=1),
-        present=np.concatenate([cues.present, np.isfinite(track[:, :, -1, 0])], axis=1),
+        present=np.concatenate([cues.present, there], axis=1),
         neighbor_kind=np.concatenate([cues.neighbor_kind, kind], axis=1),
     )
+    return found, np.concatenate([player, last], axis=1)
+
+
+def _without_stranger(games: Games) -> Games:
+    """Past against the real neighbours as one player: the headline."""
+    real = games.cues.present.copy()
+    real[:, -1] = False
+    return replace(games, cues=replace(games.cues, present=real), player=real.astype(int))
 
 
 def _padded(tracks: np.ndarray, M: int) -> np.ndarray:
@@ -156,34 +176,10 @@ def _padded(tracks: np.ndarray, M: int) -> np.ndarray:
 # --- playing --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The coalitions of one game: those of its plan, and the four of the two-player headline."""
-
-    plan: Plan
-    coalitions: np.ndarray  # (C, N), those of the plan first
-    four: np.ndarray  # (4,) rows: nobody, past, neighbours, all
-
-    @classmethod
-    def of(cls, plan: Plan) -> Asked:
-        """Only what the plan lacks is added."""
-        n = plan.coalitions.shape[1]
-        bits = 1 << np.arange(n, dtype=np.int64)
-        every = (1 << n) - 1
-        there = plan.coalitions @ bits
-        wanted = np.array([0, 1, every - 1, every])
-        new = np.setdiff1d(wanted, there)
-        masks = np.concatenate([there, new])
-        members = (new[:, None] >> np.arange(n) & 1).astype(bool)
-        order = np.argsort(masks)
-        four = order[np.searchsorted(masks, wanted, sorter=order)]
-        return cls(plan, np.concatenate([plan.coalitions, members]), four)
-
-
 @lru_cache(maxsize=64)
-def _asked_of_all(rules: Rules, n_players: int) -> Asked:
+def _plan_of_all(rules: Rules, n_players: int) -> Plan:
     """What games share whose plan is exact."""
-    return Asked.of(rules.plan(n_players, 0))
+    return rules.plan(n_players, 0)
 
 
 @dataclass(frozen=True)
@@ -197,7 +193,7 @@ class Played:
     with_past : ndarray of shape (B, N)
         Shapley interaction of each neighbour with the past; NaN where the plan is not exact.
     four : ndarray of shape (B, 4)
-        v of nobody, of the past alone, of the neighbours alone, of all.
+        v of nobody, of the past alone, of the neighbours alone, of all; means over draws of noise.
     """
 
     phi: np.ndarray
@@ -220,94 +216,84 @@ def play(
     found = Played.empty(len(games), int(n_players.max(initial=1)))
     for n in np.unique(n_players).tolist():
         rows = np.flatnonzero(n_players == n)
-        shared = rules.plan(n, 0).is_exact
-        size = len(_asked_of_all(rules, n).coalitions)
-        step = min(MOST_GAMES, max(1, PORTION // size))
+        shared = _plan_of_all(rules, n)
+        step = min(MOST_GAMES, max(1, PORTION // len(shared)))
         for begin in range(0, len(rows), step):
             some = rows[begin : begin + step]
             part = games.take(some)
-            asked = (
-                [_asked_of_all(rules, n)] * len(some)
-                if shared
-                else [Asked.of(rules.plan(n, int(seed))) for seed in part.seeds]
+            plans = (
+                [shared] * len(some)
+                if shared.is_exact
+                else [rules.plan(n, int(seed)) for seed in part.seeds]
             )
-            _play_portion(part, asked, value, rules, found, some)
+            _play_portion(part, plans, value, rules, found, some)
             on_rows(len(some))
     return found
 
 
 def _play_portion(
-    games: Games, asked: list[Asked], value: Value, rules: Rules, found: Played, rows: np.ndarray
+    games: Games, plans: list[Plan], value: Value, rules: Rules, found: Played, rows: np.ndarray
 ) -> None:
     """Games of the same number of players; what comes out goes into ``found`` at ``rows``."""
-    n = asked[0].coalitions.shape[1]
-    reference = value.reference(games)
-    if rules.tolerance is None or asked[0].plan.is_exact:
-        values = _evaluated(games, asked, [slice(None)] * len(asked), value, reference)
-        solved = _solved(asked, values)
+    n = plans[0].coalitions.shape[1]
+    if rules.tolerance is None or plans[0].is_exact:
+        values = _evaluated(games, plans, [slice(None)] * len(plans), value)
+        solved = _solved(plans, values)
     else:
-        values, solved = _until_sure(games, asked, value, rules, reference)
+        values, solved = _until_sure(games, plans, value, rules)
     found.phi[rows, :n], found.se[rows, :n] = solved
-    found.four[rows] = [v[one.four] for v, one in zip(values, asked, strict=True)]
-    if asked[0].plan.is_exact and rules.index == "shapley":
-        v = np.stack([v[: 1 << n] for v in values])
+    found.four[rows] = [np.nanmean(v[p.four], 0) for v, p in zip(values, plans, strict=True)]
+    if plans[0].is_exact and rules.index == "shapley":
+        v = np.stack(values).reshape(len(rows), -1, 1 << n).mean(1)  # over draws of noise
         for j in range(1, n):
             found.with_past[rows, j] = v @ game.interaction_weights(n, 0, j)
 
 
 def _evaluated(
-    games: Games, asked: list[Asked], wanted: list[Any], value: Value, reference: Any
+    games: Games, plans: list[Plan], wanted: list[Any], value: Value
 ) -> list[np.ndarray]:
     """Values of the wanted rows of each game's coalitions; NaN for the others."""
-    parts = [one.coalitions[rows] for one, rows in zip(asked, wanted, strict=True)]
+    parts = [plan.coalitions[rows] for plan, rows in zip(plans, wanted, strict=True)]
+    noise = [plan.noise[rows] for plan, rows in zip(plans, wanted, strict=True)]
     sizes = [len(part) for part in parts]
-    flat = value(games, np.repeat(np.arange(len(asked)), sizes), np.concatenate(parts), reference)
+    row = np.repeat(np.arange(len(plans)), sizes)
+    flat = value(games, row, np.concatenate(parts), np.concatenate(noise))
     found = []
     pieces = np.split(flat, np.cumsum(sizes)[:-1])
-    for one, rows, piece in zip(asked, wanted, pieces, strict=True):
-        whole = np.full(len(one.coalitions), np.nan)
+    for plan, rows, piece in zip(plans, wanted, pieces, strict=True):
+        whole = np.full(len(plan), np.nan)
         whole[rows] = piece
         found.append(whole)
     return found
 
 
-def _solved(asked: list[Asked], values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _solved(plans: list[Plan], values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """φ and standard errors, (games, N); at once where the plan is shared."""
-    first = asked[0].plan
-    if first.is_exact:
-        return first.solve(np.stack([v[: len(first)] for v in values]))
-    pairs = [one.plan.solve(v[: len(one.plan)]) for one, v in zip(asked, values, strict=True)]
+    if plans[0].is_exact:
+        return plans[0].solve(np.stack(values))
+    pairs = [plan.solve(v) for plan, v in zip(plans, values, strict=True)]
     phi, se = zip(*pairs, strict=True)
     return np.stack(phi), np.stack(se)
 
 
 def _until_sure(
-    games: Games, asked: list[Asked], value: Value, rules: Rules, reference: Any
+    games: Games, plans: list[Plan], value: Value, rules: Rules
 ) -> tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Permutations in rounds, each twice as many, until standard errors are within tolerance."""
-    values = [np.full(len(one.coalitions), np.nan) for one in asked]
-    n = asked[0].coalitions.shape[1]
-    phi, se = np.zeros((len(asked), n)), np.full((len(asked), n), np.inf)
-    open_, n_samples = np.arange(len(asked)), FIRST_ROUND
+    """Samples in rounds, each twice as many, until standard errors are within tolerance."""
+    values = [np.full(len(plan), np.nan) for plan in plans]
+    n = plans[0].coalitions.shape[1]
+    phi, se = np.zeros((len(plans), n)), np.full((len(plans), n), np.inf)
+    open_, n_known, n_samples = np.arange(len(plans)), 0, FIRST_ROUND
     while len(open_):
-        solvers = [_first(asked[i].plan.solve, n_samples) for i in open_]
-        wanted = [
-            np.setdiff1d(
-                np.concatenate([s.before.ravel(), s.after.ravel(), asked[i].four]),
-                np.flatnonzero(np.isfinite(values[i])),
-            )
-            for s, i in zip(solvers, open_, strict=True)
-        ]
-        fresh = _evaluated(
-            games.take(open_), [asked[i] for i in open_], wanted, value,
-            None if reference is None else reference[open_],
-        )  # fmt: skip
-        for new, solver, i in zip(fresh, solvers, open_, strict=True):
+        some = [plans[i] for i in open_]  # a sample is what shares a draw of noise
+        wanted = [(plan.noise >= n_known) & (plan.noise < n_samples) for plan in some]
+        fresh = _evaluated(games.take(open_), some, wanted, value)
+        for new, plan, i in zip(fresh, some, open_, strict=True):
             values[i] = np.where(np.isfinite(new), new, values[i])
-            phi[i], se[i] = solver(values[i])
-        done = n_samples >= rules.n_permutations
+            phi[i], se[i] = _first(plan.solve, n_samples)(values[i])
+        done = n_samples >= int(plans[0].noise[-1]) + 1
         open_ = open_[:0] if done else open_[~(se[open_].max(1) <= rules.tolerance)]
-        n_samples *= 2
+        n_known, n_samples = n_samples, 2 * n_samples
     return values, (phi, se)
 
 
@@ -335,9 +321,11 @@ def explain(
         distance, phi, se, with_past.
     targets : DataFrame
         A row for each target: scene, frame, agent, kind, block, n_neighbors, n_cut, error_none,
-        error_past, error_neighbors, error_all; of each null, error_neighbors_… and error_all_….
+        error_past, error_neighbors, error_all; of each null, error_neighbors_… and error_all_…;
+        with one more random neighbour as a player, error_stranger of all and it.
     """
     others = OtherTimes(windows) if OTHER_TIME in rules.nulls else None
+    with_stranger = np.zeros(len(windows))
     parts, all_played = [], {}
     for name in (REAL, *rules.nulls):
         games = games_of(windows, rules, donors, others, name)
@@ -347,9 +335,16 @@ def explain(
         else:  # without neighbours it is the real game
             rows = np.flatnonzero(games.cues.present.any(1))
         played = play(games.take(rows), value, rules, on_targets)
+        if name == REAL and rules.adds_stranger:
+            only = replace(rules, index="shapley", estimator="exact")
+            with_stranger = played.four[:, 3]
+            played = replace(played, four=play(_without_stranger(games), value, only).four)
         parts.append(_local(windows.take(rows), games.take(rows), played, name, rules, rows))
         all_played[name] = (rows, played)
-    return pd.concat(parts, ignore_index=True), _targets(windows, all_played)
+    targets = _targets(windows, all_played)
+    if rules.adds_stranger:
+        targets["error_stranger"] = -with_stranger
+    return pd.concat(parts, ignore_index=True), targets
 
 
 def _local(

@@ -12,6 +12,14 @@ lost when j leaves all, "first" what j brings when it comes alone.
 A :class:`Plan` says which coalitions to evaluate and how their values become φ.  It knows no
 model: values go in, (..., C) in the order of its coalitions, and φ and standard errors come out,
 (..., N).  All plans are linear in v.
+
+Where v is random (the best of 20 samples), a value is wanted of its mean.  Coalitions that are
+compared see one draw of noise, so that it cancels in their difference; beyond that more draws are
+better than one, which all coalitions would share: the variance of φ from P pairs of orders is
+
+    [Var(φ of one draw) + mean over draws of Var(a pair given the draw)] / P
+
+with a draw for each pair, and the first term is not divided by P with one draw for all.
 """
 
 from __future__ import annotations
@@ -93,12 +101,19 @@ class Plan:
     ----------
     coalitions : bool ndarray of shape (C, N)
         First the empty one, last that of all players.
+    noise : int ndarray of shape (C,)
+        The draw of noise that each sees, from 0 and never falling.
+    four : int ndarray of shape (D, 4)
+        Of each draw the rows of nobody, the first player, all others, everybody.
     solve : callable (values of shape (..., C)) -> (φ, standard error), each (..., N)
-        The standard error is that of sampling coalitions; 0 for an exact plan.
+        The standard error is that of sampling coalitions and noise; 0 for an exact plan of one
+        draw, of which the noise cannot be known.
     is_exact : bool
     """
 
     coalitions: np.ndarray
+    noise: np.ndarray
+    four: np.ndarray
     solve: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     is_exact: bool
 
@@ -113,8 +128,8 @@ class Marginals:
     Attributes
     ----------
     before, after : int ndarray of shape (P, R, N)
-        Rows of the coalitions without and with each player.  The P samples are independent; the R
-        pairs within one are averaged.
+        Rows of the coalitions without and with each player.  The P samples are independent, each
+        under a draw of noise of its own; the R pairs within one are averaged.
     """
 
     before: np.ndarray
@@ -136,10 +151,10 @@ class Marginals:
 
 @lru_cache(maxsize=64)
 def exact(n: int, index: str = "shapley") -> Plan:
-    """All 2^n coalitions; of "loo" and "first" only the n + 2 that matter."""
+    """All 2^n coalitions; of "loo" and "first" only the n + 3 that matter."""
     A = index_weights(index, n)
     used = np.asarray(A.any(0))
-    used[[0, -1]] = True
+    used[four_masks(n)] = True
     place = np.cumsum(used) - 1
     pairs = []  # of each player: rows with and without it, and the weights
     for j in range(n):
@@ -152,7 +167,34 @@ def exact(n: int, index: str = "shapley") -> Plan:
         phi = [(values[..., after] - values[..., before]) @ w for after, before, w in pairs]
         return np.stack(phi, axis=-1), np.zeros((*values.shape[:-1], n))
 
-    return Plan(all_coalitions(n)[used], solve, True)
+    return Plan(
+        all_coalitions(n)[used], np.zeros(used.sum(), int), place[[four_masks(n)]], solve, True
+    )
+
+
+def four_masks(n: int) -> np.ndarray:
+    """Bit masks of nobody, the first player, all others, everybody."""
+    every = (1 << n) - 1
+    return np.array([0, 1, every - 1, every])
+
+
+def repeated(plan: Plan, n_draws: int) -> Plan:
+    """The same coalitions under each of several draws of noise, and the mean of their values."""
+    C = len(plan)
+    if n_draws == 1:
+        return plan
+
+    def solve(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        each = np.asarray(values, float).reshape(*np.shape(values)[:-1], n_draws, C)
+        phi, se = plan.solve(each.mean(-2))
+        of_noise = plan.solve(each)[0].std(-2, ddof=1) / math.sqrt(n_draws)
+        return phi, np.hypot(se, of_noise)
+
+    draws = np.arange(n_draws)
+    return Plan(
+        np.tile(plan.coalitions, (n_draws, 1)), np.repeat(draws, C), plan.four + C * draws[:, None],
+        solve, plan.is_exact,
+    )  # fmt: skip
 
 
 def permutations(n: int, n_permutations: int, rng: np.random.Generator) -> Plan:
@@ -182,23 +224,25 @@ def stratified(n: int, n_samples: int, rng: np.random.Generator) -> Plan:
 
 
 def _from_marginals(after: np.ndarray) -> Plan:
-    """The plan of sampled pairs, each coalition once.
+    """The plan of sampled pairs: each sample has its draw of noise, and each coalition once in it.
 
     after : (P, R, N, N) bool, for each sample, pair and player the members with the player.
     """
-    n = after.shape[-1]
+    P, _, _, n = after.shape
     bits = 1 << np.arange(n, dtype=np.int64)
-    with_player = after @ bits  # (P, R, N) bit masks
-    without = with_player - bits
-    ends = np.array([0, (1 << n) - 1])
-    masks, place = np.unique(
-        np.concatenate([ends, with_player.ravel(), without.ravel()]), return_inverse=True
+    with_player = (after @ bits).reshape(P, -1)  # (P, R · N) bit masks
+    without = with_player - np.tile(bits, after.shape[1])
+    four = np.tile(four_masks(n), (P, 1))
+    of_sample = np.concatenate([four, with_player, without], axis=1)
+    masks, rank = np.unique(of_sample, return_inverse=True)
+    keys = np.arange(P)[:, None] * len(masks) + rank.reshape(of_sample.shape)
+    once, place = np.unique(keys, return_inverse=True)
+    four, joined, before = np.split(
+        place.reshape(keys.shape), [4, 4 + with_player.shape[1]], axis=1
     )
-    half = with_player.size
-    solver = Marginals(
-        place[2 + half :].reshape(with_player.shape), place[2 : 2 + half].reshape(with_player.shape)
-    )
-    return Plan(_members(masks, n), solver, False)
+    solver = Marginals(before.reshape(after.shape[:-1]), joined.reshape(after.shape[:-1]))
+    noise, rank = np.divmod(once, len(masks))
+    return Plan(_members(masks[rank], n), noise, four, solver, False)
 
 
 def _members(masks: np.ndarray, n: int) -> np.ndarray:
@@ -215,12 +259,14 @@ def kernel(n: int, budget: int, rng: np.random.Generator) -> Plan:
     k(S) = (N - 1) / [C(N, |S|) |S| (N - |S|)].  Whole sizes are taken while the budget has room for
     them, smallest and largest first; the others are sampled.  With all of them it is exact.
     """
-    budget = max(budget, 2 * N_JACKKNIFE + 2)
+    budget = max(budget, 2 * N_JACKKNIFE + 4)
     if budget >= 1 << n:
         return exact(n)
     masks, weights, group = _kernel_coalitions(n, budget, rng)
     once, place = np.unique(masks, return_inverse=True)
-    return Plan(_members(once, n), Kernel(_members(masks, n), weights, group, place), False)
+    solver = Kernel(_members(masks, n), weights, group, place)
+    four = np.searchsorted(once, four_masks(n))[None]
+    return Plan(_members(once, n), np.zeros(len(once), int), four, solver, False)
 
 
 def _kernel_coalitions(
@@ -228,7 +274,7 @@ def _kernel_coalitions(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bit masks, weights, and the group of the jackknife of each (-1: always in)."""
     every = (1 << n) - 1
-    masks, weights, left, size = [], [], budget - 2, 1
+    masks, weights, left, size = [], [], budget - 4, 1
     while (both := len(_of_size(n, size))) + 2 * N_JACKKNIFE <= left:
         masks.append(_of_size(n, size))
         weights.append(np.full(both, _kernel_weight(n, size)))
@@ -240,8 +286,8 @@ def _kernel_coalitions(
     group = np.full(budget - left, -1)
     of_pair = np.arange(len(drawn)) % N_JACKKNIFE
     return (
-        np.concatenate([[0, every], *masks]),
-        np.concatenate([[0.0, 0.0], *weights]),
+        np.concatenate([[0, every, 1, every - 1], *masks]),
+        np.concatenate([np.zeros(4), *weights]),
         np.concatenate([group, of_pair, of_pair]),
     )
 
@@ -332,20 +378,20 @@ def plan(
     estimator: str = "auto",
     budget: int = 1024,
     n_permutations: int = 64,
+    n_draws: int = 1,
 ) -> Plan:
     """The plan for n players.
 
     "auto" is exact where all 2^n coalitions fit the budget, else it samples: antithetic
-    permutations for Shapley, independent coalitions for Banzhaf.
+    permutations for Shapley, independent coalitions for Banzhaf.  ``n_draws`` of noise are for
+    plans whose coalitions are the same in all; the others have a draw for each sample anyhow.
     """
-    if n == 0:
-        return Plan(np.zeros((1, 0), bool), lambda v: (v[..., :0], v[..., :0]), True)
     if index in ("loo", "first") or estimator == "exact" or _fits(n, estimator, budget):
-        return exact(n, index)
+        return repeated(exact(n, index), n_draws)
     if index == "banzhaf":
         return banzhaf_sample(n, n_permutations, rng)
     if estimator == "kernel":
-        return kernel(n, budget, rng)
+        return repeated(kernel(n, budget, rng), n_draws)
     if estimator == "stratified":
         return stratified(n, max(2, budget // (2 * n * n)), rng)
     return permutations(n, n_permutations, rng)
@@ -375,8 +421,11 @@ def shapley_of(
     >>> shapley_of(worth, 3)[0].round(6).tolist()
     [3.0, 0.5, 0.5]
     """
+    if n == 0:
+        return np.zeros(0), np.zeros(0)
     made = plan(n, np.random.default_rng(random_state), **how)  # type: ignore[arg-type]
-    return made.solve(np.asarray(value(made.coalitions), float))
+    once, place = np.unique(made.coalitions, axis=0, return_inverse=True)
+    return made.solve(np.asarray(value(once), float)[place.ravel()])
 
 
 # --- two players: the headline --------------------------------------------------------------------

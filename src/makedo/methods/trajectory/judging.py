@@ -12,6 +12,7 @@ import pandas as pd
 from makedo.data.windows import Windows
 from makedo.methods.trajectory import metrics
 from makedo.methods.trajectory.attribution import block_mean
+from makedo.methods.trajectory.named import BASELINES
 from makedo.methods.trajectory.value import Value, log_density
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class Judged:
 
 def judged(model: TrajectoryAttributor, windows: Windows) -> Judged:
     """The predictor with and without neighbours, and the baselines of the fit."""
-    from makedo.methods.trajectory.estimator import BASELINES
-
     ours = model._predictor
     found = {
         WITH: _errors(model, ours, windows, alone=False),

@@ -34,7 +34,7 @@ def report(model: TrajectoryAttributor, X: Any = None, *, show_rows: bool = Fals
             ["Give tracks that the fit did not see (`--tracks` on the command line)."],
             sections=[stored_section(model)],
         )
-    windows = None if isinstance(X, Attribution) else model._windows(X)
+    windows = None if isinstance(X, Attribution) else model._seen(X)
     explained = X if windows is None else model.explain(windows)
     sections = explained_sections(explained)
     facts = {
@@ -107,7 +107,7 @@ def social_section(explained: Attribution) -> Section:
     from makedo.report import Section
 
     return Section(
-        "Neighbours alone",
+        "All neighbours together",
         figure=pictures.bars({"without the past": explained}, pictures.SOCIAL),
         caption="The same without the past, on a scale of its own.",
     )
@@ -216,7 +216,12 @@ def scene_sections(
 
 
 def scene_section(
-    model: TrajectoryAttributor, windows: Windows, explained: Attribution, row: int, title: str = ""
+    model: TrajectoryAttributor,
+    windows: Windows,
+    explained: Attribution,
+    row: int,
+    title: str = "",
+    why: str = "Chosen because its best neighbour brings most.",
 ) -> Section:
     """One target from above."""
     from makedo.report import Section
@@ -224,14 +229,15 @@ def scene_section(
     one = windows.take([row])
     samples = model.predict(one, n_samples=model.n_samples)
     samples = samples[0] if samples.ndim == 4 else samples
-    who = f"Agent {windows.agent[row]} of {windows.scene[row]} at frame {windows.frame[row]:g}"
+    scene = f" of {windows.scene[row]}" if len(set(windows.scene)) > 1 else ""
+    who = f"Agent {windows.agent[row]}{scene} at frame {windows.frame[row]:g}"
     far = float(np.abs(windows.past[row] - windows.past[row, -1]).max())
     return Section(
         title or who,
         figure=pictures.scene(windows, row, explained, samples, 1000.0 if far > 300 else 1.0),
         caption=f"{who}: its own past in blue, as wide as its value; an "
         "arrow from each neighbour, green where it makes the prediction better and vermilion where "
-        "worse.",
+        f"worse. {why}",
     )
 
 

@@ -222,9 +222,9 @@ def scene(
         value_axis(ax, "y")
         units = {1.0: "m", 1000.0: "km"}.get(unit, f"units of {unit:g} m")
         own, others = written(past_phi, float(phi.sum()))
-        said = f"past {own}, neighbours {others} {attribution.unit}"
+        said = f"the past brings {own}, all neighbours {others} {attribution.unit}"
         write(ax, 0, 1, said, dx=-30, dy=10, size=11)
-        below = f"{units} from the target now; dashed: what came; grey: all else"
+        below = f"{units} from the target now; dashed: what came; grey: others, and predictions"
         write(ax, 0, 0, below, dx=-40, dy=-22, va="top", **NOTE)
     return figure
 

@@ -2,8 +2,8 @@
 
 v is minus an error against what happened ("minade", "minfde", "ade", "fde", in metres, "nll" in
 nats), or minus the change against the prediction with all cues ("change", in metres), which needs
-no future.  The least error of K samples depends on K, so K is the same everywhere, and all
-coalitions of one target see the same random draws.
+no future.  The least error of K samples depends on K, so K is the same everywhere, and
+coalitions that are compared see the same random draws.
 """
 
 from __future__ import annotations
@@ -96,8 +96,6 @@ class Value:
         One of ``METRICS``.
     n_samples : int
         K.
-    n_repeats : int
-        Values are averaged over so many calls: for a predictor that ignores the seeds.
     rows : int
         Coalitions a call; results do not depend on it.
     hooks : bool
@@ -117,18 +115,17 @@ class Value:
         predictor: Any,
         metric: str = "minade",
         n_samples: int = 20,
-        n_repeats: int = 1,
         rows: int = ROWS,
         hooks: bool = True,
     ):
         self.predictor, self.metric = as_predictor(predictor), metric
-        self.n_samples, self.n_repeats, self.rows = n_samples, n_repeats, rows
+        self.n_samples, self.rows = n_samples, rows
         self.has_hooks = hooks and all(hasattr(self.predictor, n) for n in ("encode", "decode"))
         self.n_rows, self.common_noise = 0, True
         self._n_answered: int | None = None  # K that the predictor gives
 
     def __call__(
-        self, games: Games, game: np.ndarray, members: np.ndarray, reference: Any = None
+        self, games: Games, game: np.ndarray, members: np.ndarray, noise: np.ndarray | int = 0
     ) -> np.ndarray:
         """Give v of coalitions.
 
@@ -137,8 +134,8 @@ class Value:
         games : Games
         game : int ndarray of shape (R,)
         members : bool ndarray of shape (R, N)
-        reference : ndarray (n_games, K, n_steps, 2), optional
-            Of "change": the predictions with all cues; see :meth:`reference`.
+        noise : int ndarray of shape (R,), default=0
+            The draw of noise that each row sees; rows of a game with the same number see the same.
 
         Returns
         -------
@@ -147,19 +144,14 @@ class Value:
         n_draws = games.absent_past.shape[1]
         row, draw = _each_draw(members[:, 0], n_draws)
         total = np.zeros(len(game))
+        seeds = games.seeds[game] + np.asarray(noise, np.uint64)
         encoded = self._encoded(games)
         for part in portions(len(row), self.rows):
             lines = row[part]
-            rows = _Rows(game[lines], draw[part], members[lines])
-            np.add.at(total, lines, self._errors(games, rows, reference, encoded))
+            rows = _Rows(game[lines], draw[part], members[lines], seeds[lines])
+            np.add.at(total, lines, self._errors(games, rows, encoded))
         self.n_rows += len(row)
         return -total / np.where(members[:, 0], 1, n_draws)
-
-    def reference(self, games: Games) -> np.ndarray | None:
-        """The predictions with all cues, for "change"; else None."""
-        if self.metric != "change":
-            return None
-        return self.samples(games.cues, games.seeds, games.future.shape[1])
 
     def check(self, games: Games) -> None:
         """Predict a few targets alone and among others: noise and batch must not matter."""
@@ -192,21 +184,24 @@ class Value:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _errors(
-        self, games: Games, rows: _Rows, reference: np.ndarray | None, encoded: Any
-    ) -> np.ndarray:
+    def _errors(self, games: Games, rows: _Rows, encoded: Any) -> np.ndarray:
         """Errors of coalitions (r,), in one call of the predictor."""
         future = games.future[rows.game]
         if self.metric == "nll" and hasattr(self.predictor, "density"):
-            return -log_density(self.predictor, games.compose(*rows), future)
-        total = np.zeros(len(future))
-        for repeat in range(self.n_repeats):
-            samples = self._of_coalitions(games, rows, encoded, np.uint64(repeat))
-            if reference is None:
-                total += metrics.METRICS[self.metric](samples, future)
-            else:  # each sample against its twin
-                total += np.linalg.norm(samples - reference[rows.game], axis=-1).mean((1, 2))
-        return total / self.n_repeats
+            return -log_density(self.predictor, _composed(games, rows), future)
+        samples = self._of_coalitions(games, rows, encoded)
+        if self.metric != "change":
+            return metrics.METRICS[self.metric](samples, future)
+        twins = self._with_all(games, rows)  # each sample against that with all cues
+        return np.linalg.norm(samples - twins, axis=-1).mean((1, 2))
+
+    def _with_all(self, games: Games, rows: _Rows) -> np.ndarray:
+        """The predictions with all cues under the same noise, (r, K, n_steps, 2)."""
+        pairs = np.stack([rows.game.astype(np.uint64), rows.seeds])
+        (game, seeds), place = np.unique(pairs, axis=1, return_inverse=True)
+        self.n_rows += len(game)
+        cues = games.cues.take(game.astype(int))
+        return self._ask(cues, seeds, games.future.shape[1])[place.ravel()]
 
     def _encoded(self, games: Games) -> Any:
         """What all coalitions of a target share, from a predictor that can split its work."""
@@ -214,19 +209,17 @@ class Value:
             return None
         return self.predictor.encode(games.variants())
 
-    def _of_coalitions(
-        self, games: Games, rows: _Rows, encoded: Any, repeat: np.uint64
-    ) -> np.ndarray:
+    def _of_coalitions(self, games: Games, rows: _Rows, encoded: Any) -> np.ndarray:
         """Positions (r, K, n_steps, 2)."""
-        seeds, n_steps = games.seeds[rows.game] + repeat, games.future.shape[1]
+        n_steps = games.future.shape[1]
         if encoded is None:
-            return self._ask(games.compose(*rows), seeds, n_steps)
+            return self._ask(_composed(games, rows), rows.seeds, n_steps)
         variant = np.where(rows.members[:, 0], 0, 1 + rows.draw)
         answer = self.predictor.decode(
             encoded, variant * len(games) + rows.game, games.shown(rows.game, rows.members),
-            n_samples=self.n_samples, n_steps=n_steps, seeds=seeds,
+            n_samples=self.n_samples, n_steps=n_steps, seeds=rows.seeds,
         )  # fmt: skip
-        return self._checked(answer, len(seeds), n_steps)
+        return self._checked(answer, len(rows.game), n_steps)
 
     def _ask(self, cues: Cues, seeds: np.ndarray, n_steps: int) -> np.ndarray:
         answer = self.predictor.predict(
@@ -248,11 +241,16 @@ class Value:
 
 
 class _Rows(NamedTuple):
-    """Coalitions: which game, which way of an absent past, and who is there."""
+    """Coalitions: which game, which way of an absent past, who is there, and the seed."""
 
     game: np.ndarray
     draw: np.ndarray
     members: np.ndarray
+    seeds: np.ndarray
+
+
+def _composed(games: Games, rows: _Rows) -> Cues:
+    return games.compose(rows.game, rows.draw, rows.members)
 
 
 def log_density(predictor: Any, cues: Cues, future: np.ndarray) -> np.ndarray:

@@ -18,6 +18,14 @@ METRIC_WORDS = {
     "nll": "NLL",
     "change": "change of the prediction",
 }
+MEANINGS = {
+    "minade": "the mean distance from what came, of the best sample",
+    "minfde": "the distance from what came at the last step, of the best sample",
+    "ade": "the mean distance from what came",
+    "fde": "the distance from what came at the last step",
+    "nll": "minus the log-density of what came",
+    "change": "the mean distance from the prediction with all cues",
+}
 INDEX_WORDS = {
     "shapley": "Shapley value",
     "banzhaf": "Banzhaf value",
@@ -82,22 +90,24 @@ def verdict(attribution: Attribution) -> str:
         return f"No target had a neighbour, so only the past can matter ({own})."
     if beyond["random"] is None and beyond["other_time"] is None:
         together = amount(*attribution.value("neighbors"), unit)
-        return (
-            f"All neighbours together bring {together} of {name}, the past {own}; no "
-            "random neighbours were there to compare with."
+        stranger = known(attribution, "random")
+        return f"All neighbours together bring {together} of {name}, the past {own}; " + (
+            "no random neighbours were there to compare with."
+            if stranger is None
+            else f"one random neighbour beside them brings {amount(*stranger, unit)}."
         )
     found = {game: clear(beyond[game]) or clear(best[game]) for game in beyond}
     said = {game: amount(*value, unit) for game, value in beyond.items() if value is not None}
     if "random" in said and not found["random"]:
         return (
-            f"The past does it: all neighbours together bring no more than random ones "
-            f"({said['random']} of {name}; the past brings {own})."
+            f"Only the past counts: all neighbours together bring no more than random ones "
+            f"(difference {said['random']}, of {name}; the past brings {own})."
         )
     if "other_time" in said and not found["other_time"]:
         more = f" ({said['random']})" if "random" in said else ""
         return (
             f"Neighbours bring more than random ones{more}, but no more than those of another time "
-            f"({said['other_time']} of {name}): they give the place away."
+            f"(difference {said['other_time']}, of {name}): they give the place away."
         )
     shown = {"random": "random ones", "other_time": "those of another time"}
     words = " and ".join(f"{text} more than {shown[game]}" for game, text in said.items())
@@ -119,12 +129,14 @@ def made(attribution: Attribution) -> str:
     s, unit = attribution.settings, attribution.unit
     said = [
         f"Predictor {s.get('predictor', 'unknown')}",
-        f"{metric_name(attribution)} in {unit}",
+        f"{metric_name(attribution)} in {unit}"
+        + (f", {MEANINGS[attribution.metric]}" if attribution.metric in MEANINGS else ""),
         f"{count(int(s.get('n_samples', 1)), 'sample')}",
         f"an absent past is {s.get('absent_past', 'static').replace('_', ' ')}, an absent "
         f"neighbour {s.get('absent_neighbor', 'removed')}",
         f"{INDEX_WORDS.get(s.get('index', ''), s.get('index', ''))}",
-        f"estimator {s.get('estimator', 'auto')}",
+        f"estimator {s.get('estimator', 'auto')}"
+        + (f", {s['n_repeats']} draws of noise" if s.get("n_repeats", 1) > 1 else ""),
         f"{count(int(s.get('rows', 0)), 'prediction')}",
         "common random numbers" if s.get("common_noise", True) else "no common random numbers",
     ]
