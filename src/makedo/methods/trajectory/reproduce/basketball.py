@@ -34,7 +34,7 @@ PLAYERS = ("team 1", "team 2")
 STRIDE, TRAIN_STRIDE = 8, 4
 SETTINGS: dict[str, Any] = {
     "place": True, "zoom": 0.0, "hidden": 128, "n_heads": 8, "neighbor_dropout": 0.1,
-    "n_train_samples": 5, "dropout": 0.0, "max_epochs": 8,
+    "n_train_samples": 5, "dropout": 0.0, "max_epochs": 5,
 }  # fmt: skip
 PREDICTORS: dict[str, Callable[[int], Any]] = {  # by the seed
     "standing still": lambda seed: Static(),

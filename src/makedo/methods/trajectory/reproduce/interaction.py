@@ -1,9 +1,10 @@
 """What neighbours bring to predictions: walking people, and basketball.
 
 Values are those of minADE20 (ADE of the single guess for ridge regression, which has no samples
-worth the name), exact for up to ten players.  Beside the best neighbour stands the best of as many
-random ones of the same target; intervals are over blocks of 60 s, or games.  Targets are thinned to
-about a thousand a scene, in the crowd of univ 300: windows overlap.
+worth the name), exact for up to ten players; on the court from five pairs of orders.  Beside the
+best neighbour stands the best of as many random ones of the same target; intervals are over blocks
+of 60 s, or games.  Targets are thinned to about a thousand a scene, 300 in the crowd of univ, 500
+of the games: windows overlap.
 
 On the court the neighbours are told apart by what they are to the target, and how near: who brings
 most, ball, opponents or team-mates?
@@ -28,7 +29,7 @@ from makedo.methods.trajectory.estimator import TrajectoryAttributor
 from makedo.methods.trajectory.explaining import PAST, REAL, STRANGER
 from makedo.methods.trajectory.reproduce import basketball, walking
 
-MOST_TARGETS = {"univ": 300}  # of a scene; of all others:
+MOST_TARGETS = {"univ": 300, "games": 500}  # of all others:
 TARGETS = 1_000
 QUANTITIES = {
     "past": "past",
@@ -108,7 +109,7 @@ def explained(
         ridge = name.startswith("ridge")
         more: dict[str, Any] = {"metric": "ade", "n_samples": 1} if ridge else {}
         if court:
-            more |= {"estimator": "permutation", "n_permutations": 10}
+            more |= {"estimator": "permutation", "n_permutations": 5}
         model = basketball.trained(name, seed) if court else walking.trained(name, fold, seed)
         attributor = TrajectoryAttributor(model, random_state=seed, max_neighbors=10, **more)
         found[seed] = attributor.fit(train).explain(test)
