@@ -1,10 +1,11 @@
 """What neighbours bring to predictions: walking people, and basketball.
 
-Values are those of minADE20 (ADE of the single guess for ridge regression, which has no samples
-worth the name), exact for up to ten players; on the court from five pairs of orders.  Beside the
-best neighbour stands the best of as many random ones of the same target; intervals are over blocks
-of 60 s, or games.  Targets are thinned to about a thousand a scene, 300 in the crowd of univ, 500
-of the games: windows overlap.
+Values are those of minADE20, and of the ADE of the single guess (only this for ridge regression,
+which has no samples worth the name): one of twenty samples may be right whatever a cue says, so the
+two can differ.  They are exact for up to ten players; on the court from five pairs of orders.
+Beside the best neighbour stands the best of as many random ones of the same target; intervals are
+over blocks of 60 s, or games.  Targets are thinned to about a thousand a scene, 300 in the crowd of
+univ, 500 of the games: windows overlap.
 
 On the court the neighbours are told apart by what they are to the target, and how near: who brings
 most, ball, opponents or team-mates?
@@ -48,6 +49,11 @@ TABLES = {
         **{role: f"{role}, each" if role.startswith("other") else role for role in ROLES},
     },
 }  # fmt: skip
+VIEWS = {  # predictor, metric and number of samples
+    "ridge, neighbours": ("ridge, neighbours", "ade", 1),
+    "network, neighbours": ("network, neighbours", "minade", 20),
+    "network, neighbours, one guess": ("network, neighbours", "ade", 1),
+}
 METRIC = Metric("value", "m", decimals=4)
 SHARE_METRIC = Metric("share of the past's value", "%", decimals=2)
 
@@ -58,24 +64,24 @@ def rows(seeds: Sequence[int]) -> list[Row]:
     titles = {"eth_ucy": walking.TITLE.split(";")[0], "nba_sportvu": basketball.TITLE}
     for data, quantities in TABLES.items():
         table = f"What cues bring: {titles[data]}; in brackets 95 % intervals over blocks"
-        for name in ("ridge, neighbours", "network, neighbours"):
+        for view, (name, _, _) in VIEWS.items():
             mine = tuple(seeds if name.startswith("network") else seeds[:1])
             made += [
                 Row(
-                    table, data, f"{name}: {words}",
-                    partial(compute, data, name, quantity, mine), mine,
+                    table, data, f"{view}: {words}",
+                    partial(compute, data, view, quantity, mine), mine,
                 )
                 for quantity, words in quantities.items()
             ]  # fmt: skip
     return made
 
 
-def compute(data: str, name: str, quantity: str, seeds: tuple[int, ...]) -> list[Record]:
+def compute(data: str, view: str, quantity: str, seeds: tuple[int, ...]) -> list[Record]:
     """One quantity in each group, with the interval of its mean over the seeds."""
     folds: tuple[str, ...] = tuple(ETH_UCY_FOLDS) if data == "eth_ucy" else ("games",)
     records = []
     for fold in folds:
-        scores, block = explained(data, name, fold, seeds)
+        scores, block = explained(data, view, fold, seeds)
         found = {s: score_of(scores[s], quantity) for s in seeds}
         values = {s: float(np.nanmean(found[s])) for s in seeds}
         _, low, high, n, blocks = block_mean(np.mean(list(found.values()), axis=0), block)
@@ -99,19 +105,19 @@ def score_of(scores: pd.DataFrame, quantity: str) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def explained(
-    data: str, name: str, fold: str, seeds: tuple[int, ...]
+    data: str, view: str, fold: str, seeds: tuple[int, ...]
 ) -> tuple[dict[int, pd.DataFrame], np.ndarray]:
     """Scores of all targets by seed, and their blocks."""
+    name, metric, n_samples = VIEWS[view]
     train, test = windows(data, name, fold)
     found: dict[int, Attribution] = {}
     for seed in seeds:
         court = data == "nba_sportvu"
-        ridge = name.startswith("ridge")
-        more: dict[str, Any] = {"metric": "ade", "n_samples": 1} if ridge else {}
-        if court:
-            more |= {"estimator": "permutation", "n_permutations": 5}
+        more: dict[str, Any] = {"estimator": "permutation", "n_permutations": 5} if court else {}
         model = basketball.trained(name, seed) if court else walking.trained(name, fold, seed)
-        attributor = TrajectoryAttributor(model, random_state=seed, max_neighbors=10, **more)
+        attributor = TrajectoryAttributor(
+            model, metric=metric, n_samples=n_samples, max_neighbors=10, random_state=seed, **more
+        )
         found[seed] = attributor.fit(train).explain(test)
     block = found[seeds[0]].targets["block"].to_numpy()
     scores = {seed: pd.concat([one.scores(), by_role(one)], axis=1) for seed, one in found.items()}
