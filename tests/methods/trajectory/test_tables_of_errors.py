@@ -34,6 +34,16 @@ def test_listing_the_rows_loads_no_data_and_pairs_name_rows(table, monkeypatch):
     assert different == {"neighbors"}  # the twin differs in nothing else
 
 
+def test_rows_of_interaction_are_told_apart_without_data(monkeypatch):
+    monkeypatch.delenv("MAKEDO_DATA", raising=False)
+    rows = interaction.rows(range(3))
+    places = [(row.table, row.row) for row in rows]
+    assert len(set(places)) == len(places) == 3 * (7 + 12)
+    assert {len(row.seeds) for row in rows if row.row.startswith("ridge")} == {1}
+    known = {name for name, _, _ in interaction.VIEWS.values()}
+    assert known <= set(walking.PREDICTORS) & set(basketball.PREDICTORS)
+
+
 def test_errors_of_a_row_are_the_metrics():
     xy = np.random.default_rng(0).normal(scale=0.2, size=(60, 3, 2)).cumsum(0)
     test = cut(Tracks.from_arrays(xy, seconds_per_step=0.4))
