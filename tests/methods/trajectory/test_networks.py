@@ -12,6 +12,7 @@ from makedo.core.persistence import pack, unpack
 from makedo.data.tracks import Tracks
 from makedo.data.windows import Cues, cut
 from makedo.methods.trajectory.attention import AttentionNet, gaussian_log_density
+from makedo.methods.trajectory.local_frame import LocalFrame
 from makedo.methods.trajectory.metrics import ade, minade
 from makedo.methods.trajectory.networks import AttentionPredictor
 from makedo.methods.trajectory.predictors import LinearRidge
@@ -230,6 +231,32 @@ def test_place_is_an_input_only_where_asked(windows):
         model = AttentionPredictor(**SMALL, place=place, zoom=0.0, max_epochs=1).fit(windows)
         same = np.allclose(model.predict(moved), model.predict(cues) + 5, atol=1e-3)
         assert same != place
+
+
+@pytest.mark.parametrize("flip", [(-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)])
+def test_a_mirrored_map_gives_mirrored_predictions_only_where_asked(windows, flip):
+    cues, seeds = windows.cues(), windows.seeds()
+    for mirror in (True, False):
+        model = AttentionPredictor(**SMALL, place=True, mirror=mirror, max_epochs=1).fit(windows)
+
+        def mirrored(xy, middle=model.middle_):
+            return middle + (xy - middle) * flip
+
+        other = replace(cues, past=mirrored(cues.past), neighbors=mirrored(cues.neighbors))
+        for n in (1, 20):
+            one, two = (model.predict(c, n_samples=n, seeds=seeds) for c in (cues, other))
+            assert np.allclose(two, mirrored(one), atol=1e-4) == mirror
+
+
+def test_frames_that_turn_or_mirror_are_left_as_they_were_entered():
+    rng = np.random.default_rng(0)
+    past, xy = rng.normal(size=(20, 8, 2)), rng.normal(size=(20, 5, 3, 2))
+    for frame in (LocalFrame.of(past), LocalFrame.of(past, turned=False, middle=np.zeros(2))):
+        assert frame.leave(frame.enter(xy)) == pytest.approx(xy)
+        some = np.array([3, 3, 7])
+        assert frame.take(some).enter(xy[some]) == pytest.approx(frame.enter(xy)[some])
+    inward = frame.enter(np.zeros((20, 1, 2)))  # the middle, from where each one stands
+    assert (inward >= 0).all()
 
 
 def test_what_cannot_be_is_refused(model, windows):

@@ -117,7 +117,7 @@ class AttentionNet(nn.Module):
         return self.joined(torch.cat([e_n, encoded.own], 1))
 
     def decode(self, c: Tensor, z: Tensor) -> Tensor:
-        """Departures from constant velocity (B, K, n_steps, 2) for latents z (B, K, 2)."""
+        """Departures from the drift (B, K, n_steps, 2) for latents z (B, K, 2)."""
         found = self.sample(c[:, None] + self.from_latent(z))
         return found.unflatten(2, (self.n_steps, 2))
 

@@ -1,7 +1,8 @@
 """Positions as a target sees them: from where it is now, facing where it goes.
 
-All of it comes from the past that is given.  Where an explanation takes the past away, the agent
-stands still and has no direction; the frame is then that of the map, and tells nothing of the past.
+On a map whose quarters are alike they are seen as from one of these instead.  All of it comes from
+the past that is given.  Where an explanation takes the past away, the agent stands still and has no
+direction; the frame is then that of the map, and tells nothing of the past.
 """
 
 from __future__ import annotations
@@ -25,14 +26,32 @@ class LocalFrame:
         Where the target is now.
     ahead : float64 ndarray of shape (B, 2)
         Unit vector from the first position of the past to the last; (1, 0) where it stands.
+    side : float64 ndarray of shape (B, 2)
+        -1 where an axis is seen in a mirror, else 1.
     """
 
     origin: np.ndarray
     ahead: np.ndarray
+    side: np.ndarray
 
     @classmethod
-    def of(cls, past: np.ndarray, *, turned: bool = True) -> LocalFrame:
-        """The frame of pasts (B, n_past, 2); without turning, its axes are those of the map."""
+    def of(
+        cls, past: np.ndarray, *, turned: bool = True, middle: np.ndarray | None = None
+    ) -> LocalFrame:
+        """The frame of pasts (B, n_past, 2).
+
+        Parameters
+        ----------
+        past : ndarray of shape (B, n_past, 2)
+        turned : bool
+            False: the axes are those of the map.
+        middle : ndarray of shape (2,), optional
+            Of a map whose four quarters are alike: each axis points to the middle, and a target
+            sees the same whichever quarter it is in.  Only without turning.
+        """
+        side = np.ones((len(past), 2))
+        if middle is not None:
+            side[past[:, -1] > middle] = -1.0
         ahead = np.zeros((len(past), 2))
         ahead[:, 0] = 1.0
         if turned:
@@ -40,7 +59,11 @@ class LocalFrame:
             length = np.linalg.norm(way, axis=1)
             moved = length > STANDS
             ahead[moved] = way[moved] / length[moved, None]
-        return cls(past[:, -1], ahead)
+        return cls(past[:, -1], ahead, side)
+
+    def take(self, rows: np.ndarray) -> LocalFrame:
+        """Some rows, repeated or not."""
+        return LocalFrame(self.origin[rows], self.ahead[rows], self.side[rows])
 
     def enter(self, xy: np.ndarray) -> np.ndarray:
         """Positions (B, …, 2) of the map as the target sees them."""
@@ -53,13 +76,15 @@ class LocalFrame:
         return self.turn(xy, back=True) + self.origin.reshape(-1, *middle, 2)
 
     def turn(self, xy: np.ndarray, *, back: bool) -> np.ndarray:
-        """Only the rotation, of vectors (B, …, 2)."""
+        """Only the rotation and the mirror, of vectors (B, …, 2)."""
         middle = (1,) * (xy.ndim - 2)
         cos, sin = (self.ahead[:, i].reshape(-1, *middle) for i in (0, 1))
+        side = self.side.reshape(-1, *middle, 2)
         if back:
-            sin = -sin
+            sin, xy = -sin, xy * side
         x, y = xy[..., 0], xy[..., 1]
-        return np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
+        turned = np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
+        return turned if back else turned * side
 
 
 @dataclass(frozen=True)

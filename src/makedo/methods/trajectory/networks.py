@@ -43,7 +43,7 @@ class EncodedCues:
     ----------
     net : Encoded
     drift : Tensor (B, n_steps, 2)
-        Constant velocity, in the target's frame and scale.
+        What answers are added to, in the target's frame and scale.
     frame : LocalFrame
     """
 
@@ -66,8 +66,9 @@ class AttentionPredictor(Estimator):
         Whether the place in the scene is an input; the frame is then that of the map, not turned to
         where the target goes.  For scenes of one map: a court, a harbour.
     mirror : bool, default=True
-        Also learn from mirrored scenes: left and right of the target, or with ``place`` about the
-        middle of the map along both axes.  Not where the map is not symmetric.
+        Whether mirrored scenes are as good.  Left and right of the target: they are learnt from,
+        too.  With ``place``: all are seen as in one quarter of the map, mirrored about its middle,
+        so that what is learnt in one holds in all.  Not where the map is not symmetric.
     zoom : float, default=0.2
         Also learn from scenes made smaller or larger by up to this share; 0 with ``place``.
     neighbor_dropout : float, default=0.3
@@ -192,7 +193,8 @@ class AttentionPredictor(Estimator):
         )
 
     def _frame(self, cues: Cues) -> LocalFrame:
-        return LocalFrame.of(cues.past, turned=not self.place)
+        middle = self.middle_ if self.place and self.mirror else None
+        return LocalFrame.of(cues.past, turned=not self.place, middle=middle)
 
     def _tensors(self, cues: Cues, frame: LocalFrame) -> dict[str, Tensor]:
         """Cues in the target's frame and scale, and whether each step of a neighbour was seen."""
@@ -205,7 +207,7 @@ class AttentionPredictor(Estimator):
         neighbors = frame.enter(cues.neighbors[:, :M]) / self.scale_
         parts = {
             "past": frame.enter(cues.past) / self.scale_,
-            "place": (cues.past[:, -1] - self.middle_) / self.scale_,
+            "place": (frame.origin - self.middle_) * frame.side / self.scale_,
             "neighbors": np.nan_to_num(_backfilled(neighbors)),
             "seen": ~np.isnan(neighbors[..., 0]),
             "relation": Relations(self.relations_)(cues)[:, :M],
@@ -286,7 +288,7 @@ class AttentionPredictor(Estimator):
             c = self._context(encoded.net.take(at), present[some])
             moves = self._moves(c, n_samples, seeds[some])
             local = (encoded.drift[at][:, None] + moves)[:, :, :n_steps].cpu().numpy()
-            frame = LocalFrame(encoded.frame.origin[rows[some]], encoded.frame.ahead[rows[some]])
+            frame = encoded.frame.take(rows[some])
             found[some] = frame.leave(local.astype(np.float64) * self.scale_)
         return found
 
@@ -296,15 +298,18 @@ class AttentionPredictor(Estimator):
         return self.net_.fuse(encoded, mask)
 
     def _moves(self, c: Tensor, n_samples: int, seeds: np.ndarray) -> Tensor:
-        """Departures from constant velocity (B, n_samples, n_steps, 2)."""
+        """Departures from the drift (B, n_samples, n_steps, 2)."""
         if n_samples == 1:
             return self.net_.decode_best(c)[:, None]
         z = spread_normal(seeds, n_samples)
         return self.net_.decode(c, torch.from_numpy(z).to(c))
 
     def _drift(self, past: Tensor) -> Tensor:
-        """Constant velocity (B, n_steps, 2), in the target's frame and scale."""
-        steps = torch.from_numpy(ahead(self.n_steps_)).to(past)
+        """What the network's answer is added to (B, n_steps, 2), in the target's frame and scale.
+
+        Constant velocity; with ``place`` standing still, as there the map says where one goes.
+        """
+        steps = torch.from_numpy(ahead(self.n_steps_)).to(past) * (not self.place)
         return (past[:, -1] - past[:, -2])[:, None] * steps
 
     def density(self, cues: Cues, future: np.ndarray, clamp: float | None = None) -> np.ndarray:
@@ -413,18 +418,16 @@ class _Lesson:
     def _changed(self, cues: dict[str, Tensor], rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The batch mirrored and zoomed at random."""
         model, future, B = self.model, self.future[rows], len(rows)
+        if model.place:
+            return cues, future  # a place is what it is; its mirrors are seen as one
         factor = torch.ones(B, 2)
-        if model.mirror:
-            flips = torch.rand(B, 2) < 0.5
-            if not model.place:
-                flips[:, 0] = False  # the target goes ahead
-            factor = torch.where(flips, -1.0, 1.0)
-        if model.zoom and not model.place:
+        if model.mirror:  # left and right; what is ahead stays ahead
+            factor = torch.where(torch.rand(B, 2) < torch.tensor([0.0, 0.5]), -1.0, 1.0)
+        if model.zoom:
             factor = factor * (1 + model.zoom * (2 * torch.rand(B, 1) - 1))
         factor = factor.to(future)
         changed = dict(cues)
         changed["past"] = cues["past"] * factor[:, None]
-        changed["place"] = cues["place"] * factor
         changed["neighbors"] = cues["neighbors"] * factor[:, None, None]
         return changed, future * factor[:, None]
 

@@ -93,10 +93,8 @@ def compute(name: str, seeds: Sequence[int]) -> list[Record]:
 
 def errors(name: str, fold: str, seed: int) -> dict[str, float]:
     """Train on all scenes but one and test on that."""
-    train, test = windows(fold, RADIUS.get(name, 3.0))
-    model = PREDICTORS[name](seed)
-    model.fit(train if not isinstance(model, AttentionPredictor) else thinned(train))
-    found = judged(model, test, seed)
+    test = windows(fold, RADIUS.get(name, 3.0))[1]
+    found = judged(trained(name, fold, seed), test, seed)
     logger.info(
         "%s, %s, seed %d: minADE20 %.3f, ADE %.3f m",
         name,
@@ -106,6 +104,14 @@ def errors(name: str, fold: str, seed: int) -> dict[str, float]:
         found["ade"],
     )
     return found
+
+
+@lru_cache(maxsize=64)
+def trained(name: str, fold: str, seed: int) -> Any:
+    """The predictor of a fold; once for all tables of a run."""
+    train = windows(fold, RADIUS.get(name, 3.0))[0]
+    model = PREDICTORS[name](seed)
+    return model.fit(train if not isinstance(model, AttentionPredictor) else thinned(train))
 
 
 def judged(model: Any, test: Windows, seed: int) -> dict[str, float]:
