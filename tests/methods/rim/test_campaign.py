@@ -8,6 +8,7 @@ import pytest
 
 import makedo
 from makedo import BudgetMatcher
+from makedo.core.checks import MakedoInputError
 from makedo.methods.rim.campaign_page import curve, tighter
 
 S = np.random.default_rng(0).pareto(1.1, (120, 20))
@@ -60,6 +61,17 @@ def test_more_money_never_brings_less():
     assert (table["value"].diff().diff().dropna() < 0).all()  # each unit brings less than the last
     assert (table["bound"] >= table["value"] * (1 - 1e-6)).all()
     assert "What would other budgets bring?" in m.report(FRAME).to_html()
+
+
+def test_other_budgets_are_planned_for_ids_that_came_beside_the_scores():
+    low = pd.Series({"gizmo3": 5})
+    m = BudgetMatcher(2, low, 14).fit(S, users=USERS, items=ITEMS)
+    table = curve(m, S).set_index("share")
+    assert table["value"].notna().all() and table.loc[1.0, "value"] == m.value_
+    tight = curve(BudgetMatcher(2, 12, 14).fit(FRAME), FRAME).set_index("share")
+    assert tight.loc[[0.5, 0.75], "value"].isna().all()  # a maximum below the minimum
+    with pytest.raises(MakedoInputError, match="lines? for scores|users? for scores"):
+        curve(m, S[:50])
 
 
 # --- on files -------------------------------------------------------------------------------------

@@ -237,20 +237,22 @@ def curve(matcher: BudgetMatcher, X: Any, requests: Any = None) -> pd.DataFrame:
     """
     from sklearn.base import clone
 
-    from makedo.core.checks import MakedoInputError
+    from makedo.methods.rim.feasibility import CannotBeMetError
 
     name = next(
         (n for n in ("budget", "item_max", "item_min") if getattr(matcher, n) is not None),
         "user_max",
     )
+    users, items = matcher.user_prices_["user_id"], matcher.prices_["item_id"]
     lines: list[tuple[str, float, float, float, float]]
     lines = [(name, 1.0, matcher.value_, matcher.bound_, len(matcher.plan_))]
     for share in LEVELS:
         fresh: Any = clone(matcher)
         fresh.tolerance = max(matcher.tolerance, ROUGH)
+        fresh.set_params(**{name: scaled(matcher, name, share)})
         try:
-            fresh.set_params(**{name: scaled(matcher, name, share)}).fit(X, requests)
-        except MakedoInputError:
+            fresh.fit(X, requests, users=users, items=items)
+        except CannotBeMetError:
             lines.append((name, share, np.nan, np.nan, np.nan))
             continue
         lines.append((name, share, fresh.value_, fresh.bound_, len(fresh.plan_)))
