@@ -36,6 +36,16 @@ def test_the_page_says_what_was_planned_and_names_nobody(matcher):
     json.dumps(page.to_dict())
 
 
+def test_named_contacts_have_ids_and_dates_as_people_write_them(table):
+    log = table.assign(user_id=table["user_id"].str[1:].astype(int) + 1000)
+    model = makedo.RIM("personal_repeat", horizon="7D").fit(log)
+    page = BudgetMatcher(1, item_max=9, budget=30.0).fit(model).report(show_rows=True)
+    contacts = page.tables["The contacts with the largest scores"]
+    assert contacts["timestamp"].str.match(r"\d{4}-\d\d-\d\d").all()
+    assert contacts["user_id"].str.fullmatch("1[0-9]{3}").all()
+    assert "It spends 30 of 30" in page.to_html() and "left over" not in page.to_html()
+
+
 def test_the_page_escapes_what_the_data_say():
     odd = FRAME.set_axis([f"<script>{item}" for item in ITEMS], axis=1)
     html = BudgetMatcher(1, 2).fit(odd).report(show_rows=True).to_html()
@@ -117,6 +127,18 @@ BAD = {
     "unknown": (["--items", "i3,zzz"], "not in the log (first: 'zzz')"),
     "money": (["--budget", -1], "budget must be"),
 }
+
+
+def test_a_budget_that_is_misspelt_is_no_budget(rim, files):
+    pd.DataFrame({"item_id": ["i3"], "item_min": [2], "item_mx": [4]}).to_csv("b.csv", index=False)
+    code, _, err = rim("match", "model", "--item-budgets", "b.csv", "--out", "plan.csv")
+    assert code == 2 and "'item_mx' is no budget. If it is 'item_max'" in err
+    assert not (files / "plan.csv").exists()
+
+
+def test_a_time_before_all_events_is_warned_of(rim):
+    code, _, err = rim("match", "model", "--at", "1999-01-01", "--out", "plan.csv")
+    assert code == 0 and "lies before the first event" in err
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -200,7 +200,7 @@ NEVER[:, 4] = -np.inf
 BAD = {
     "too many promises": ({"item_min": 7}, S, "add up to 210 contacts.*only 200.*0.952"),
     "more than users": ({"user_max": 5, "item_min": pd.Series({3: 201})}, S,
-                        "1 item have a minimum above the number of users"),
+                        "1 item has a minimum above the number of users.*Lower it to 200"),
     "nobody may receive": ({"item_min": 1}, NEVER, "nobody may receive.*first: 4"),
     "minimum over maximum": ({"item_min": 3, "item_max": 2}, S, "above their maximum"),
     "negative": ({"item_max": -1}, S, "item_max is negative for 30 items"),
@@ -212,7 +212,7 @@ BAD = {
     "two dimensions": ({"item_cost": np.ones((200, 30))}, S, "parameter item_cost must be"),
     "unknown item": ({"item_min": pd.Series({"zzz": 1})}, S, "without scores.*'zzz'"),
     "twice": ({"item_min": pd.Series([1, 2], [3, 3])}, S, "names 1 item twice"),
-    "half a contact": ({"user_max": 1.5}, S, "not a whole number"),
+    "half a contact": ({"user_max": 1.5}, S, "not a whole number.*multiply a share"),
     "missing": ({"item_max": [np.nan] * 30}, S, "item_max is missing for 30 items"),
     "text": ({"item_max": "many"}, S, "parameter item_max must be"),
     "text by id": ({"item_max": {3: "many"}}, S, "no numbers.*'many'"),
@@ -374,6 +374,56 @@ def test_adaptive_prices_are_the_sum_of_their_steps():
     prices = serving.prices.to_numpy() / m.unit_
     met = serving.delivered >= 5
     np.testing.assert_allclose(prices[met], np.maximum(dear + step * ahead, 0)[met], atol=1e-9)
+
+
+def test_adaptive_prices_pay_more_towards_a_minimum_the_further_it_is_behind():
+    m = BudgetMatcher(2, 9).fit(S)
+    serving, paid = m.serving(step=0.2), np.maximum(-m.prices_["price"].to_numpy() / m.unit_, 0)
+    counts = np.zeros(30)
+    for scores in S[:60]:
+        counts += np.isin(np.arange(30), serving.serve(scores))
+        behind = 9 * serving.n_served / 200 - counts
+        expected = np.where(counts < 9, np.maximum(paid + 0.2 * behind, 0), 0)
+        np.testing.assert_allclose(serving.prices / m.unit_, -expected, atol=1e-9)
+
+
+def of_a_taste():
+    """Scores of users who differ in activity and agree on what is good."""
+    rng = np.random.default_rng(2)
+    return rng.pareto(1.5, (300, 1)) * rng.pareto(1.2, 30) * rng.random((300, 30))
+
+
+def test_what_is_paid_towards_a_minimum_ends_when_it_is_there():
+    s = of_a_taste()
+    m = BudgetMatcher(2, 9).fit(s)
+    serving, paid = m.serving(adaptive=False), np.minimum(m.prices_["price"].to_numpy(), 0)
+    for scores in s:
+        serving.serve(scores)
+        expected = np.where(serving.delivered < 9, paid, 0)
+        np.testing.assert_allclose(serving.prices, expected, atol=1e-9)
+    assert (paid[serving.delivered >= 9] < 0).any()
+
+
+def test_frozen_prices_of_rescaled_scores_follow_a_drift_in_scale():
+    s = of_a_taste()
+    m = BudgetMatcher(2, 9).fit(s)
+    shares = []
+    for factor, rescale in ((1, False), (20, False), (20, True)):
+        serving = m.serving(adaptive=False, rescale=rescale)
+        serving.serve_all(s * factor)
+        shares.append(serving.delivered_share)
+    assert shares[0] > 0.9 and shares[1] < 0.7 and shares[2] > shares[1] + 0.1, shares
+
+
+def test_the_price_of_money_rises_when_it_is_spent_too_fast():
+    dear = S * np.r_[np.full(100, 20.0), np.ones(100)][:, None]  # those who come first
+    m = BudgetMatcher(2, budget=100.0).fit(S)
+    spent = {}
+    for adaptive in (False, True):
+        serving = m.serving(200, adaptive=adaptive, rescale=False)
+        serving.serve_all(dear[:60])
+        spent[adaptive] = serving.spent
+    assert spent[False] == 100 and spent[True] < 90
 
 
 def test_what_serving_cannot_use_is_refused():

@@ -40,11 +40,12 @@ def check_feasible(
         "have a minimum, but nobody may receive them",
         "Give scores of users for them, or leave their minimum out",
     )
+    most = ", ".join(f"{n:g}" for n in of_item[low > of_item][:3])
     _refuse(
         low > of_item,
         items,
         "have a minimum above the number of users who may receive them",
-        "Lower it, or allow more users",
+        f"Lower it to {most}, or allow more users",
     )
     capacity = float(np.minimum(limits.user_max, of_user).sum())
     if low.sum() > capacity:
@@ -69,6 +70,7 @@ def check_feasible(
 
 def _refuse(wrong: np.ndarray, items: pd.Index, what: str, fix: str) -> None:
     if wrong.any():
+        what = what.replace("have", "has", 1) if wrong.sum() == 1 else what
         raise CannotBeMetError(
             f"BudgetMatcher: {count(int(wrong.sum()), 'item')} {what} (first: "
             f"{first(items[wrong])}). {fix}."
