@@ -8,6 +8,7 @@ import pytest
 
 import makedo
 from makedo import BudgetMatcher
+from makedo.core.checks import MakedoInputError
 from makedo.methods.rim.campaign_page import curve, tighter
 
 S = np.random.default_rng(0).pareto(1.1, (120, 20))
@@ -35,6 +36,16 @@ def test_the_page_says_what_was_planned_and_names_nobody(matcher):
     json.dumps(page.to_dict())
 
 
+def test_named_contacts_have_ids_and_dates_as_people_write_them(table):
+    log = table.assign(user_id=table["user_id"].str[1:].astype(int) + 1000)
+    model = makedo.RIM("personal_repeat", horizon="7D").fit(log)
+    page = BudgetMatcher(1, item_max=9, budget=30.0).fit(model).report(show_rows=True)
+    contacts = page.tables["The contacts with the largest scores"]
+    assert contacts["timestamp"].str.match(r"\d{4}-\d\d-\d\d").all()
+    assert contacts["user_id"].str.fullmatch("1[0-9]{3}").all()
+    assert "It spends 30 of 30" in page.to_html() and "left over" not in page.to_html()
+
+
 def test_the_page_escapes_what_the_data_say():
     odd = FRAME.set_axis([f"<script>{item}" for item in ITEMS], axis=1)
     html = BudgetMatcher(1, 2).fit(odd).report(show_rows=True).to_html()
@@ -60,6 +71,17 @@ def test_more_money_never_brings_less():
     assert (table["value"].diff().diff().dropna() < 0).all()  # each unit brings less than the last
     assert (table["bound"] >= table["value"] * (1 - 1e-6)).all()
     assert "What would other budgets bring?" in m.report(FRAME).to_html()
+
+
+def test_other_budgets_are_planned_for_ids_that_came_beside_the_scores():
+    low = pd.Series({"gizmo3": 5})
+    m = BudgetMatcher(2, low, 14).fit(S, users=USERS, items=ITEMS)
+    table = curve(m, S).set_index("share")
+    assert table["value"].notna().all() and table.loc[1.0, "value"] == m.value_
+    tight = curve(BudgetMatcher(2, 12, 14).fit(FRAME), FRAME).set_index("share")
+    assert tight.loc[[0.5, 0.75], "value"].isna().all()  # a maximum below the minimum
+    with pytest.raises(MakedoInputError, match="lines? for scores|users? for scores"):
+        curve(m, S[:50])
 
 
 # --- on files -------------------------------------------------------------------------------------
@@ -105,6 +127,18 @@ BAD = {
     "unknown": (["--items", "i3,zzz"], "not in the log (first: 'zzz')"),
     "money": (["--budget", -1], "budget must be"),
 }
+
+
+def test_a_budget_that_is_misspelt_is_no_budget(rim, files):
+    pd.DataFrame({"item_id": ["i3"], "item_min": [2], "item_mx": [4]}).to_csv("b.csv", index=False)
+    code, _, err = rim("match", "model", "--item-budgets", "b.csv", "--out", "plan.csv")
+    assert code == 2 and "'item_mx' is no budget. If it is 'item_max'" in err
+    assert not (files / "plan.csv").exists()
+
+
+def test_a_time_before_all_events_is_warned_of(rim):
+    code, _, err = rim("match", "model", "--at", "1999-01-01", "--out", "plan.csv")
+    assert code == 0 and "lies before the first event" in err
 
 
 @pytest.mark.parametrize("case", BAD)

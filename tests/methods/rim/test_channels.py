@@ -126,7 +126,7 @@ def test_the_first_fifth_shares_its_border_among_equals():
 @pytest.mark.realdata
 @pytest.mark.skipif(find_log("completejourney") is None, reason="completejourney is not here")
 def test_two_campaigns_of_three_are_ranked_better_by_channels_than_by_any_one_figure():
-    one_figure = ("activity (EMA)", "purchases of its products (EMA)", "coupons redeemed so far")
+    one_figure = tuple(campaigns.SPECIFIED)
     wins = 0
     for i, number in enumerate(campaigns.CAMPAIGNS):
         one = campaigns.campaign(number)
@@ -136,7 +136,7 @@ def test_two_campaigns_of_three_are_ranked_better_by_channels_than_by_any_one_fi
         specified = max(campaigns.SPECIFIED[name][i] for name in one_figure)
         best = campaigns.auc(one.redeemed, campaigns.SCORES["HP, all three channels"](one))
         wins += best >= specified
-        for name in one_figure[:2]:
+        for name in one_figure:
             found = campaigns.auc(one.redeemed, campaigns.SCORES[name](one))
-            assert found == pytest.approx(campaigns.SPECIFIED[name][i], abs=0.0015)
+            assert found == pytest.approx(campaigns.SPECIFIED[name][i], abs=0.001)
     assert wins >= 2

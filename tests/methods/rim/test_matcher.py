@@ -131,6 +131,68 @@ def test_the_order_of_users_and_items_does_not_matter():
     assert a.value_ == pytest.approx(b.value_, rel=1e-3)
 
 
+def test_a_sparse_matrix_of_the_caller_stays_as_it_is():
+    """Unsorted, with a pair given twice, which counts as the sum."""
+    data, where = np.array([1, 2, 3, 4.0], np.float32), np.array([2, 2, 0, 1], np.int32)
+    X = sp.csr_matrix((data.copy(), where.copy(), np.array([0, 2, 4])), (2, 3))
+    plan = BudgetMatcher(1).fit(X).plan_
+    assert (X.data == data).all() and (X.indices == where).all() and X.nnz == 4
+    assert plan["item_id"].tolist() == [1, 2] and plan["score"].round(3).tolist() == [4, 3]
+
+
+def test_minus_infinity_in_a_sparse_matrix_forbids_a_pair():
+    X = sp.csr_matrix(np.array([[-np.inf, 1], [-np.inf, 2]], np.float32))
+    with pytest.raises(MakedoInputError, match="nobody may receive them"):
+        BudgetMatcher(1, pd.Series({0: 1})).fit(X)
+
+
+NOTHING = {
+    "no users": ({}, S[:0]),
+    "no items": ({}, S[:, :0]),
+    "all forbidden": ({"item_max": 3, "budget": 9.0}, np.full((4, 3), -np.inf)),
+    "nobody may get one": ({"user_max": 0, "item_max": 3}, S),
+    "no money": ({"budget": 0.0}, S),
+    "nothing worth it": ({"item_max": 3}, -S),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_where_nothing_can_be_given_the_plan_is_empty(case):
+    parameters, scores = NOTHING[case]
+    m = BudgetMatcher(**parameters).fit(scores)
+    assert len(m.plan_) == m.value_ == m.bound_ == m.duality_gap_ == 0
+    assert list(m.plan_)[:2] == ["item_id", "user_id"] and not len(m.transform(scores))
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_the_unit_of_scores_does_not_matter(factor):
+    one, other = (BudgetMatcher(2, 5, 20).fit(S * np.float32(f)) for f in (1, factor))
+    assert len(pairs(one) ^ pairs(other)) <= 8
+    assert other.duality_gap_ == pytest.approx(one.duality_gap_, abs=1e-5)
+
+
+def test_users_without_a_maximum_are_limited_by_items_alone(monkeypatch):
+    """Each item takes its best users; whether all pairs are looked at from the start or not."""
+    best = np.sort(S, 0)[-20:].sum()
+    assert BudgetMatcher(np.inf, 0, 20).fit(S).value_ == pytest.approx(best, rel=1e-3)
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 3)
+    m = BudgetMatcher({0: 1}, 0, 20).fit(S)
+    assert m.duality_gap_ <= 1e-3 and m.bound_ >= best * (1 - 1e-6) - S[0].sum()
+
+
+def test_promised_items_that_few_may_have_get_all_of_these(monkeypatch):
+    """Those few are the least keen; a sample of all users would hardly find them."""
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 2)
+    s = np.random.default_rng(0).random((400, 30)) + 1
+    for item in range(3):
+        few = np.random.default_rng(item).permutation(400)[:6]
+        s[:, item], s[few, item] = -np.inf, 1e-6
+    m = BudgetMatcher(1, [6, 6, 6] + [0] * 27).fit(s)
+    assert m.prices_["delivered"].tolist()[:3] == [6, 6, 6] and m.duality_gap_ <= 1e-3
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 NEVER = S.copy()
@@ -138,7 +200,7 @@ NEVER[:, 4] = -np.inf
 BAD = {
     "too many promises": ({"item_min": 7}, S, "add up to 210 contacts.*only 200.*0.952"),
     "more than users": ({"user_max": 5, "item_min": pd.Series({3: 201})}, S,
-                        "1 item have a minimum above the number of users"),
+                        "1 item has a minimum above the number of users.*Lower it to 200"),
     "nobody may receive": ({"item_min": 1}, NEVER, "nobody may receive.*first: 4"),
     "minimum over maximum": ({"item_min": 3, "item_max": 2}, S, "above their maximum"),
     "negative": ({"item_max": -1}, S, "item_max is negative for 30 items"),
@@ -150,13 +212,16 @@ BAD = {
     "two dimensions": ({"item_cost": np.ones((200, 30))}, S, "parameter item_cost must be"),
     "unknown item": ({"item_min": pd.Series({"zzz": 1})}, S, "without scores.*'zzz'"),
     "twice": ({"item_min": pd.Series([1, 2], [3, 3])}, S, "names 1 item twice"),
-    "half a contact": ({"user_max": 1.5}, S, "not a whole number"),
+    "half a contact": ({"user_max": 1.5}, S, "not a whole number.*multiply a share"),
     "missing": ({"item_max": [np.nan] * 30}, S, "item_max is missing for 30 items"),
     "text": ({"item_max": "many"}, S, "parameter item_max must be"),
     "text by id": ({"item_max": {3: "many"}}, S, "no numbers.*'many'"),
     "column": ({"item_max": pd.DataFrame({"item_id": [1]})}, S, "needs the columns"),
     "too dear": ({"item_min": 2, "budget": 10.0, "item_cost": 1.0}, S, "cost at least 60"),
     "nan": ({}, np.where(S > 3, np.nan, S), "NaN or infinite"),
+    "promises of one": ({"item_min": 1}, S[:20], "lower the minima by 10 contacts in all"),
+    "too large": ({}, S.astype(float) * 1e40, "too large for 32 bits"),
+    "too small": ({}, S.astype(float) * 1e-60, "too small for 32 bits"),
     "one dimension": ({}, S[0], "1 dimension"),
     "factors": ({}, (np.ones((4, 2)), np.ones((3, 5))), "2 and 5 columns"),
     "requests": ({}, None, "must be Requests"),
@@ -266,6 +331,20 @@ def test_adaptive_prices_keep_promises_that_drift_breaks():
     assert share["frozen"] < 0.6 and share["adaptive"] >= 0.99 and share["rescaled"] >= 0.99
 
 
+def test_more_users_than_planned_are_served_to_the_end():
+    for low in (None, 2):
+        serving = BudgetMatcher(2, low).fit(S).serving(50)
+        given = [len(serving.serve(scores)) for scores in S]
+        assert given[51:] == [2] * 149 and serving.delivered_share == 1
+
+
+def test_a_forbidden_pair_of_no_value_stays_forbidden_online():
+    closed = np.where(S < 1, -np.inf, S)
+    value = np.r_[0.0, np.ones(199)]
+    online = BudgetMatcher(1, user_value=value).fit(closed).transform(closed)
+    assert np.isfinite(closed[online["user_id"], online["item_id"]]).all()
+
+
 def test_items_that_nobody_can_tell_apart_take_turns():
     s = np.outer(np.random.default_rng(0).pareto(1.5, 300) + 0.1, np.r_[5.0, np.ones(29)])
     m = BudgetMatcher(2, 8).fit(s)
@@ -297,10 +376,66 @@ def test_adaptive_prices_are_the_sum_of_their_steps():
     np.testing.assert_allclose(prices[met], np.maximum(dear + step * ahead, 0)[met], atol=1e-9)
 
 
+def test_adaptive_prices_pay_more_towards_a_minimum_the_further_it_is_behind():
+    m = BudgetMatcher(2, 9).fit(S)
+    serving, paid = m.serving(step=0.2), np.maximum(-m.prices_["price"].to_numpy() / m.unit_, 0)
+    counts = np.zeros(30)
+    for scores in S[:60]:
+        counts += np.isin(np.arange(30), serving.serve(scores))
+        behind = 9 * serving.n_served / 200 - counts
+        expected = np.where(counts < 9, np.maximum(paid + 0.2 * behind, 0), 0)
+        np.testing.assert_allclose(serving.prices / m.unit_, -expected, atol=1e-9)
+
+
+def of_a_taste():
+    """Scores of users who differ in activity and agree on what is good."""
+    rng = np.random.default_rng(2)
+    return rng.pareto(1.5, (300, 1)) * rng.pareto(1.2, 30) * rng.random((300, 30))
+
+
+def test_what_is_paid_towards_a_minimum_ends_when_it_is_there():
+    s = of_a_taste()
+    m = BudgetMatcher(2, 9).fit(s)
+    serving, paid = m.serving(adaptive=False), np.minimum(m.prices_["price"].to_numpy(), 0)
+    for scores in s:
+        serving.serve(scores)
+        expected = np.where(serving.delivered < 9, paid, 0)
+        np.testing.assert_allclose(serving.prices, expected, atol=1e-9)
+    assert (paid[serving.delivered >= 9] < 0).any()
+
+
+def test_frozen_prices_of_rescaled_scores_follow_a_drift_in_scale():
+    s = of_a_taste()
+    m = BudgetMatcher(2, 9).fit(s)
+    shares = []
+    for factor, rescale in ((1, False), (20, False), (20, True)):
+        serving = m.serving(adaptive=False, rescale=rescale)
+        serving.serve_all(s * factor)
+        shares.append(serving.delivered_share)
+    assert shares[0] > 0.9 and shares[1] < 0.7 and shares[2] > shares[1] + 0.1, shares
+
+
+def test_the_price_of_money_rises_when_it_is_spent_too_fast():
+    dear = S * np.r_[np.full(100, 20.0), np.ones(100)][:, None]  # those who come first
+    m = BudgetMatcher(2, budget=100.0).fit(S)
+    spent = {}
+    for adaptive in (False, True):
+        serving = m.serving(200, adaptive=adaptive, rescale=False)
+        serving.serve_all(dear[:60])
+        spent[adaptive] = serving.spent
+    assert spent[False] == 100 and spent[True] < 90
+
+
 def test_what_serving_cannot_use_is_refused():
     m = BudgetMatcher(2).fit(S)
     with pytest.raises(MakedoInputError, match="30 numbers"):
         m.serving().serve(S[0, :5])
+    for wrong in (["a"] * 30, np.r_[np.inf, S[0, 1:]]):
+        with pytest.raises(MakedoInputError, match="30 numbers"):
+            m.serving().serve(wrong)
+    for name, wrong in (("user_max", -1), ("user_max", 1.5), ("user_cost", -1.0)):
+        with pytest.raises(MakedoInputError, match=f"serve: {name} must be"):
+            m.serving().serve(S[0], **{name: wrong})
     with pytest.raises(MakedoInputError, match="lack 10 items of the plan"):
         m.transform(S[:, :20])
     with pytest.raises(MakedoInputError, match="n_users must be"):

@@ -125,7 +125,8 @@ def anneal(
             plan = better(plan, counted(filled(smooth.pairs, limits, taken)), limits)
     if not (near(plan, lowest, tolerance, limits) or np.isfinite(limits.budget)):
         taken = smooth.pairs.holds(plan.user, plan.item)
-        plan = better(plan, counted(improved(smooth.pairs, limits, taken)), limits)
+        enough = lowest - tolerance * abs(lowest) - plan.value
+        plan = better(plan, counted(improved(smooth.pairs, limits, taken, enough)), limits)
     return Solution(plan, lowest, prices, user_price, levels, pd.DataFrame(rows))
 
 

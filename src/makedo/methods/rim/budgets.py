@@ -98,7 +98,7 @@ class PerId:
             (
                 (found != np.floor(found)) & np.isfinite(found) & self.whole,
                 "is not a whole number of contacts",
-                "Round it as you mean it",
+                "Round it as you mean it; multiply a share by what it is a share of",
             ),
         ):
             if wrong.any():
@@ -121,6 +121,7 @@ def _as_series(value: Any, name: str, noun: str) -> pd.Series:
     series = pd.Series(value)
     if series.dtype.kind not in "iuf":
         raise MakedoInputError(
-            f"BudgetMatcher: {name} has values that are no numbers (first: {first(series)})."
+            f"BudgetMatcher: {name} has values that are no numbers (first: {first(series)}). Give "
+            "plain numbers, without units or %."
         )
     return series

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from makedo.core.checks import count
+from makedo.data.times import date
 
 if TYPE_CHECKING:
     from makedo.methods.rim.matcher import BudgetMatcher
@@ -76,10 +77,13 @@ def first_lines(matcher: BudgetMatcher) -> tuple[str, list[str]]:
     if matcher.budget is not None:
         summary.append(
             f"It spends {matcher.spent_:,.4g} of {matcher.budget:,.4g}; one more unit of money "
-            f"would bring about {matcher.budget_price_:.3g}. Of the gap, "
-            f"{100 * matcher.rounding_loss_:.2g} % of the bound are lost because contacts cannot "
-            "be bought in part."
+            f"would bring about {matcher.budget_price_:.3g}."
         )
+        if matcher.rounding_loss_ > 0:
+            summary.append(
+                f"{100 * matcher.rounding_loss_:.2g} % are lost because the money that is left "
+                "over does not pay for one whole contact more."
+            )
     return verdict, summary
 
 
@@ -146,9 +150,9 @@ def prices_section(matcher: BudgetMatcher) -> Section:
     noise = 1e-9 * matcher.unit_
     scarce, paid = int((price > noise).sum()), int((price < -noise).sum())
     text = (
-        f"{count(scarce, 'item')} at the maximum: a price above 0 is what one more contact "
-        f"would bring. {count(paid, 'item')} at the minimum have to be paid for: a "
-        "price below 0 is what one promised contact less would bring."
+        f"Held back by a maximum: {count(scarce, 'item')}, with a price above 0, which is what one "
+        f"more contact would bring. Lifted to a minimum: {count(paid, 'item')}, with a price below "
+        "0, which is what the plan would gain if one contact less were promised."
     )
     return Section(
         "What do limits of items cost?",
@@ -237,20 +241,22 @@ def curve(matcher: BudgetMatcher, X: Any, requests: Any = None) -> pd.DataFrame:
     """
     from sklearn.base import clone
 
-    from makedo.core.checks import MakedoInputError
+    from makedo.methods.rim.feasibility import CannotBeMetError
 
     name = next(
         (n for n in ("budget", "item_max", "item_min") if getattr(matcher, n) is not None),
         "user_max",
     )
+    users, items = matcher.user_prices_["user_id"], matcher.prices_["item_id"]
     lines: list[tuple[str, float, float, float, float]]
     lines = [(name, 1.0, matcher.value_, matcher.bound_, len(matcher.plan_))]
     for share in LEVELS:
         fresh: Any = clone(matcher)
         fresh.tolerance = max(matcher.tolerance, ROUGH)
+        fresh.set_params(**{name: scaled(matcher, name, share)})
         try:
-            fresh.set_params(**{name: scaled(matcher, name, share)}).fit(X, requests)
-        except MakedoInputError:
+            fresh.fit(X, requests, users=users, items=items)
+        except CannotBeMetError:
             lines.append((name, share, np.nan, np.nan, np.nan))
             continue
         lines.append((name, share, fresh.value_, fresh.bound_, len(fresh.plan_)))
@@ -301,8 +307,10 @@ def certificate_section(matcher: BudgetMatcher) -> Section:
         "How sure is that?",
         table=table,
         formats={"epsilon": ".1e"},
-        note="Prices are found while ε, the softness of decisions, falls. The bound holds for "
-        "every plan and for all pairs; the plan is of whole contacts that keep every limit.",
+        note="Prices are found while ε, the softness of decisions, falls. The bound of the first "
+        "lines of this page holds for every plan and for all pairs of a user and an item; a line "
+        "of this table that has fewer candidates than the last may be of these alone. The plan is "
+        "of whole contacts that keep every limit.",
     )
 
 
@@ -314,15 +322,18 @@ def rows_sections(matcher: BudgetMatcher) -> list[Section]:
     items = matcher.prices_.take(order)
     named = pd.Series(items["price"].to_numpy(), items["item_id"].astype(str).to_numpy())
     best = np.argsort(-matcher.plan_["score"].to_numpy(), kind="stable")[:SHOWN]
+    contacts = matcher.plan_.take(best).reset_index(drop=True)
+    if "timestamp" in contacts:
+        contacts["timestamp"] = [date(time) for time in contacts["timestamp"]]
     return [
         Section(
             "Which limits cost most",
             figure=figures.ranked_bars(named, label="price, points of score", most=SHOWN),
             caption="Items whose limit costs most; below 0, what a promise costs.",
-            table=items.reset_index(drop=True),
+            table=items.reset_index(drop=True).astype({"item_id": str}),
         ),
         Section(
             "The contacts with the largest scores",
-            table=matcher.plan_.take(best).reset_index(drop=True),
+            table=contacts.astype({"item_id": str, "user_id": str}),
         ),
     ]

@@ -110,6 +110,12 @@ class Candidates:
         key = self.user * np.int64(self.n_items) + self.item
         return np.isin(key, user * np.int64(self.n_items) + item)
 
+    def least_of_rows(self, values: np.ndarray) -> np.ndarray:
+        """The least of each user's values (n_pairs,); infinite without pairs, (n_users,)."""
+        least, some = np.full(self.n_users, np.inf), np.diff(self.start) > 0
+        least[some] = np.minimum.reduceat(values, self.start[:-1][some]) if some.any() else 0.0
+        return least
+
     @cached_property
     def blocks(self) -> list[Block]:
         """All rows that have a pair and may get one, in blocks."""

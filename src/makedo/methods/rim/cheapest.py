@@ -15,9 +15,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from makedo.core.checks import MakedoInputError
 from makedo.methods.rim.candidates import Candidates
 from makedo.methods.rim.dual import Limits
+from makedo.methods.rim.feasibility import CannotBeMetError
 
 MOST_PAIRS = 200_000  # of promised items; a programme takes seconds
 STEPS, WIDEST = 10, 1e4  # of bisection for μ, over so many times what a point of score costs
@@ -37,7 +37,7 @@ def cheapest_promises(pairs: Candidates, limits: Limits) -> np.ndarray | None:
 
     Raises
     ------
-    MakedoInputError
+    CannotBeMetError
         The budget is below what the minima cost; says how much that is.
     """
     place = np.flatnonzero(limits.item_min[pairs.item] > 0)
@@ -49,7 +49,7 @@ def cheapest_promises(pairs: Candidates, limits: Limits) -> np.ndarray | None:
     if found is None:
         return None
     if cost[found].sum() > limits.budget * (1 + 1e-9):
-        raise MakedoInputError(
+        raise CannotBeMetError(
             f"BudgetMatcher: the minima cost at least {cost[found].sum():,.6g}, the budget is "
             f"{limits.budget:,.6g}. Raise the budget, lower the minima, or set shortfall_cost to "
             "miss some at a price."

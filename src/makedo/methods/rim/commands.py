@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from makedo.core.checks import MakedoInputError, count, first
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.verbs import Batches, Fitted, Model, Page, Rows, Settings, Table
 from makedo.data.interactions import InteractionLog, Requests
+from makedo.methods.rim.asking import requests_of
 
 HELP = {
     "log": "table with one row an event: user, item, time",
@@ -277,7 +279,7 @@ def _lengths(texts: list[str] | None) -> list[int] | None:
 def _matched(model: Any, matcher: Any, users: Any, items: Any, at: Any) -> tuple[Any, Requests]:
     """The matcher, fitted for some users and items at a time."""
     ids = model.log_.users if users is None else _ids(model.log_.users, users)
-    requests = Requests.at(model.log_, model.now_ if at is None else at, ids)
+    requests = requests_of(model.log_, ids, at, model.now_)
     if items is not None:
         places = model.log_.item_positions(_ids(model.log_.items, items))
         requests = requests.restricted(places)
@@ -309,5 +311,11 @@ def _columns(table: Table, key: str) -> dict[str, Any]:
             f"{table.name}: needs a column {key!r} and at least one of {first(sorted(known), 4)}. "
             f"There are {first(frame.columns, 8)}."
         )
+    for name in set(frame.columns) - known - {key}:
+        if meant := get_close_matches(str(name), known, 1, 0.8):
+            raise MakedoInputError(
+                f"{table.name}: the column {name!r} is no budget. If it is {meant[0]!r}, rename "
+                "it; else leave it out."
+            )
     by_id = frame.set_index(key)
     return {name: by_id[name].dropna() for name in sorted(known & set(frame.columns))}

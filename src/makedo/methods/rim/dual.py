@@ -248,9 +248,10 @@ class Smooth:
             spent = found.plan.sum(1) @ limits.user_cost[block.rows] if self.paid else 0.0
             return found.value, block.by_item(found.plan, self.pairs.n_items), float(spent)
 
-        values, used, spent = zip(*self.pairs.each(work), strict=True)
+        found = list(self.pairs.each(work))
+        values, spent = ([one[i] for one in found] for i in (0, 2))
         self.n_passes += 1
-        used = np.stack(used).sum(0, dtype=np.float64)
+        used = sum((one[1] for one in found), np.zeros(self.pairs.n_items))
         n = len(self.capped)
         value = sum(values) + float(limits.item_max[self.capped] @ x[:n])
         value -= float(limits.item_min[self.promised] @ x[n : n + len(self.promised)])

@@ -9,6 +9,10 @@ from makedo.core.checks import MakedoInputError, count, first
 from makedo.methods.rim.dual import Limits
 
 
+class CannotBeMetError(MakedoInputError):
+    """The limits of a campaign contradict each other."""
+
+
 def check_feasible(
     limits: Limits, of_user: np.ndarray, of_item: np.ndarray, items: pd.Index
 ) -> None:
@@ -36,25 +40,28 @@ def check_feasible(
         "have a minimum, but nobody may receive them",
         "Give scores of users for them, or leave their minimum out",
     )
+    most = ", ".join(f"{n:g}" for n in of_item[low > of_item][:3])
     _refuse(
         low > of_item,
         items,
         "have a minimum above the number of users who may receive them",
-        "Lower it, or allow more users",
+        f"Lower it to {most}, or allow more users",
     )
     capacity = float(np.minimum(limits.user_max, of_user).sum())
     if low.sum() > capacity:
-        factor = capacity / low.sum()
-        raise MakedoInputError(
+        factor = np.floor(capacity / low.sum() * 1000) / 1000
+        lower = f"multiply the minima by {factor:g} and round down"
+        if np.floor(factor * low[low > 0].min()) < 1:  # some would be nothing
+            lower = f"lower the minima by {count(int(low.sum() - capacity), 'contact')} in all"
+        raise CannotBeMetError(
             f"BudgetMatcher: the minima add up to {count(int(low.sum()), 'contact')}, but the user "
-            f"maxima allow only {int(capacity):,}. Raise user_max, multiply the minima by "
-            f"{np.floor(factor * 1000) / 1000:g} and round down, or set shortfall_cost to miss "
-            "some at a price."
+            f"maxima allow only {int(capacity):,}. Raise user_max, {lower}, or set shortfall_cost "
+            "to miss some at a price."
         )
     cheapest = limits.item_cost + limits.user_cost.min(initial=np.inf)
     least = float(low @ cheapest) if low.any() else 0.0
     if least > limits.budget * (1 + 1e-9):
-        raise MakedoInputError(
+        raise CannotBeMetError(
             f"BudgetMatcher: the minima cost at least {least:,.6g}, the budget is "
             f"{limits.budget:,.6g}. Raise the budget, lower the minima, or set shortfall_cost to "
             "miss some at a price."
@@ -63,7 +70,8 @@ def check_feasible(
 
 def _refuse(wrong: np.ndarray, items: pd.Index, what: str, fix: str) -> None:
     if wrong.any():
-        raise MakedoInputError(
+        what = what.replace("have", "has", 1) if wrong.sum() == 1 else what
+        raise CannotBeMetError(
             f"BudgetMatcher: {count(int(wrong.sum()), 'item')} {what} (first: "
             f"{first(items[wrong])}). {fix}."
         )
@@ -81,7 +89,7 @@ def check_kept(limits: Limits, delivered: np.ndarray, items: pd.Index) -> None:
     short = np.maximum(limits.item_min - delivered, 0)
     if short.any() and not np.isfinite(limits.shortfall):
         lacking = short > 0
-        raise MakedoInputError(
+        raise CannotBeMetError(
             f"BudgetMatcher: {count(int(short.sum()), 'contact')} of the minima of "
             f"{count(int(lacking.sum()), 'item')} find no place under the other limits (first: "
             f"{first(items[lacking])}). Lower these minima, raise user_max or the budget, allow "

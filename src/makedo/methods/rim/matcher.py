@@ -256,7 +256,7 @@ class BudgetMatcher(Estimator):
         check_kept(limits, delivered, offer.items)
         self.value_ = contacts.value * unit
         self.bound_ = max(found.bound, contacts.value) * unit  # but for rounding of float32
-        scale = max(abs(self.bound_), 1e-12)
+        scale = max(abs(self.bound_), 1e-12 * unit)
         self.duality_gap_ = (self.bound_ - self.value_) / scale
         self.rounding_loss_ = contacts.left_over * unit / scale
         self.budget_price_ = found.prices.money * unit

@@ -109,8 +109,10 @@ class Offer:
     def in_units(self, pairs: Candidates, limits: Limits) -> tuple[Candidates, Limits]:
         """Scores and their limits in units of a typical score: the mean of users' best."""
         free = Prices(np.zeros(len(self.items)), 0.0)
-        many = np.minimum(limits.user_max, np.diff(pairs.start)).sum()
-        best = bound(pairs, limits, free)[0] / max(many, 1)
+        even = np.ceil(np.minimum(limits.item_max, self.of_item).sum() / max(len(self.users), 1))
+        k = np.where(np.isfinite(limits.user_max), limits.user_max, max(even, 1))
+        many = np.minimum(k, np.diff(pairs.start)).sum()
+        best = bound(replace(pairs, user_max=k), limits, free)[0] / max(many, 1)
         self.unit = best or float(np.abs(pairs.score).mean() if len(pairs) else 0.0) or 1.0
         score = (pairs.score / self.unit).astype(np.float32)
         shortfall = limits.shortfall / self.unit
@@ -134,8 +136,24 @@ class Offer:
             kept[row, best[row, column]] = True
             user, item = np.nonzero(kept & open)
             parts.append((where[user], item, found[user, item]))
+        have = np.bincount(np.concatenate([item for _, item, _ in parts]), minlength=m)
+        rare = np.flatnonzero(have < np.minimum(self.of_item, wanted / 2))
+        parts += self._of_items(rare, wanted, rng)
         user, item, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return from_pairs(user, item, score, m, limits.user_max)
+        key = (
+            np.unique(user * np.int64(m) + item, return_index=True)[1] if len(rare) else slice(None)
+        )
+        return from_pairs(user[key], item[key], score[key], m, limits.user_max)
+
+    def _of_items(self, items: np.ndarray, wanted: np.ndarray, rng: Any) -> list[tuple]:
+        """So many pairs of promised items that few users may have."""
+        parts = []
+        for where, found in self.stream() if len(items) else ():
+            found = found[:, items]
+            share = wanted[items] / np.maximum(self.of_item[items], 1)
+            row, column = np.nonzero(np.isfinite(found) & (rng.random(found.shape) < share))
+            parts.append((where[row], items[column], found[row, column]))
+        return parts
 
     def certify(
         self, pairs: Candidates, limits: Limits, prices: Prices, user_price: np.ndarray
@@ -225,9 +243,7 @@ def _as_scores(X: Any) -> tuple[Any, tuple[int, int]]:
         shape = (len(left), len(right))
         return ScoreOperator(shape, left, right), shape
     if sp.issparse(X):
-        found: Any = sp.csr_matrix(X, dtype=np.float32)
-        found.sum_duplicates()
-        _numbers(found.data, "scores")
+        found = _listed(X)
         return found, found.shape
     dense = _numbers(X, "scores")
     if dense.ndim != 2:
@@ -242,19 +258,37 @@ def _as_scores(X: Any) -> tuple[Any, tuple[int, int]]:
     return (found.without(sp.csr_matrix(shut)) if shut.any() else found), dense.shape
 
 
+def _listed(X: Any) -> Any:
+    """The pairs that may be matched, each once; the caller's matrix stays as it is."""
+    found: Any = sp.csr_matrix(X, dtype=np.float32, copy=True)
+    found.sum_duplicates()
+    _numbers(X.data if hasattr(X, "data") else found.data, "scores")
+    open = np.isfinite(found.data)
+    if not open.all():
+        coo = found.tocoo()
+        found = sp.csr_matrix((coo.data[open], (coo.row[open], coo.col[open])), found.shape)
+    return found
+
+
 def _numbers(values: Any, what: str) -> np.ndarray:
     if hasattr(values, "to_numpy"):  # of a model on a GPU
         values = values.to_numpy()
     try:
-        found = np.asarray(values, np.float32)
+        given = np.asarray(values)
+        with np.errstate(over="ignore", under="ignore"):
+            found = given.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise MakedoInputError(
             f"BudgetMatcher: {what} cannot be read as numbers ({error})."
         ) from error
     if (wrong := np.isnan(found) | np.isposinf(found)).any():
         raise MakedoInputError(
-            f"BudgetMatcher: {what} have {count(int(wrong.sum()), 'NaN or infinite value')}. Give "
-            "minus infinity for pairs that may not be matched."
+            f"BudgetMatcher: {what} have {count(int(wrong.sum()), 'NaN or infinite value')}, or "
+            "some too large for 32 bits. Give minus infinity for pairs that may not be matched."
+        )
+    if not found.any() and given.astype(bool).any():
+        raise MakedoInputError(
+            f"BudgetMatcher: all {what} are too small for 32 bits. Multiply them by one number."
         )
     return found
 

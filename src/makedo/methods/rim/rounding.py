@@ -19,7 +19,7 @@ from makedo.methods.rim.candidates import Candidates
 from makedo.methods.rim.dual import Limits, Prices
 
 MOST_FAILURES = 3  # of searches for a chain that is worth a soft minimum: then there is none
-MOST_WORK = 3e8  # pairs looked at for chains that bring more
+MOST_WORK = 2e8  # pairs looked at for chains that bring more
 REACHED_AGAIN = 6  # users of a chain, up to whom items may be reached a second time
 FILLED_AT_ONCE = 4_096  # pairs, between looks at which of the others still have room
 
@@ -57,10 +57,10 @@ def filled(pairs: Candidates, limits: Limits, taken: np.ndarray) -> Plan:
     return plan
 
 
-def improved(pairs: Candidates, limits: Limits, taken: np.ndarray) -> Plan:
-    """A plan of pairs that keep every limit, by chains that bring more."""
+def improved(pairs: Candidates, limits: Limits, taken: np.ndarray, enough: float) -> Plan:
+    """A plan of pairs that keep every limit, by chains that bring more, until that is enough."""
     plan = Plan(pairs, limits, taken)
-    plan.improve()
+    plan.improve(enough)
     plan.fill_up()
     return plan
 
@@ -215,16 +215,17 @@ class Plan:
             return True
         return False
 
-    def improve(self) -> None:
-        """Follow chains that bring more until none is found or time is up.
+    def improve(self, enough: float = np.inf) -> None:
+        """Follow chains that bring more until it is enough, none is found, or time is up.
 
         For what prices leave open: among equal scores a user may go without whom a few others, by
         changing hands, would make room for.
         """
         least = 1e-6 * float(np.abs(self.pairs.score[self.taken]).sum()) / max(self.taken.sum(), 1)
-        self._work = MOST_WORK
+        self._work, before = MOST_WORK, float(self.pairs.score[self.taken].sum(dtype=np.float64))
         while self._work > 0 and self._chain(*self._open_items(), -least):
-            pass
+            if self.pairs.score[self.taken].sum(dtype=np.float64) - before >= enough:
+                return
 
     def _open_items(self) -> tuple[np.ndarray, np.ndarray]:
         """What one more contact of each item costs, and the pair to drop for it; -1: there is room.
@@ -255,10 +256,10 @@ class Plan:
         pairs, front, gained, given = self.pairs, np.isfinite(cost), [], []
         while front.any():
             self._work -= len(pairs)
-            free = np.flatnonzero(front[pairs.item] & ~self.taken)
-            gained.append(_cheapest(pairs.user[free], cost[pairs.item[free]] - self.net[free],
-                                    free, pairs.n_users))  # fmt: skip
-            reach, _ = gained[-1]
+            taking = np.where(front, cost, np.inf)[pairs.item] - self.net
+            taking[self.taken] = np.inf
+            reach = pairs.least_of_rows(taking)
+            gained.append(taking)
             total = reach + self._least_of_all()
             user = int(np.argmin(total))
             if np.isfinite(total[user]) and total[user] <= most:
@@ -276,7 +277,8 @@ class Plan:
         """Carry out the chain that ends at a user; False where it crosses itself."""
         dropped, added = [self._least(user)[1]], []
         for layer in range(len(gained) - 1, -1, -1):
-            added.append(int(gained[layer][1][user]))
+            begin, stop = self.pairs.start[user], self.pairs.start[user + 1]
+            added.append(int(begin + np.argmin(gained[layer][begin:stop])))
             item = self.pairs.item[added[-1]]
             dropped.append(int(given[layer - 1][1][item] if layer else turned_away[item]))
             user = int(self.pairs.user[dropped[-1]])

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from makedo.core.checks import MakedoInputError, count
+from makedo.core.checks import MakedoInputError, Number, count
 from makedo.core.seeds import generator
 from makedo.methods.rim.offers import Offer, read_offer
 
@@ -91,14 +91,31 @@ class Serving:
         user_cost : float
             What a contact with this user costs.
         """
-        scores = np.asarray(scores, np.float64)
-        if scores.shape != self.items.shape or np.isnan(scores).any():
+        scores = self._read(scores)
+        for name, number, form in (
+            ("user_max", user_max, Number(0, integer=True, none=True)),
+            ("user_cost", user_cost, Number(0.0)),
+        ):
+            if not form.accepts(number):
+                raise MakedoInputError(f"serve: {name} must be {form}. Got {number!r}.")
+        k = self.matcher._one_user_max() if user_max is None else float(user_max)
+        with np.errstate(invalid="ignore"):  # 0 · -inf
+            worth = scores * self._value / self.matcher.unit_
+        return self.items[self._give(worth, k, user_cost)]
+
+    def _read(self, scores: Any) -> np.ndarray:
+        """One user's scores as numbers, (n_items,)."""
+        try:
+            found = np.asarray(scores, np.float64)
+        except (TypeError, ValueError):
+            found = np.full(len(self.items), np.nan)
+        if found.shape != self.items.shape or np.isnan(found).any() or np.isposinf(found).any():
             raise MakedoInputError(
                 f"serve: scores must be {count(len(self.items), 'number')}, one for each item of "
-                f"prices_. Got an array of shape {scores.shape}."
+                "prices_; minus infinity where nothing may be given. Got "
+                + (f"shape {found.shape}." if found.shape != self.items.shape else "others.")
             )
-        k = self.matcher._one_user_max() if user_max is None else float(user_max)
-        return self.items[self._give(scores * self._value / self.matcher.unit_, k, user_cost)]
+        return found
 
     def serve_all(
         self, X: Any, requests: Any = None, *, users: Any = None, items: Any = None
@@ -130,14 +147,18 @@ class Serving:
         parts = []
         for part in np.array_split(rows, max(len(rows) // 1024, 1)):
             for x, scores in zip(part, offer.rows(part)[:, column], strict=True):
-                worth = scores * value[x] * self._value / self.matcher.unit_
+                with np.errstate(invalid="ignore"):  # 0 · -inf
+                    worth = scores * value[x] * self._value / self.matcher.unit_
                 given, price = self._give(worth, float(k[x]), float(cost[x])), self._prices()
                 parts.append((x, given, worth[given], price[given]))
         return self._table(offer, parts)
 
     def _table(self, offer: Offer, parts: list[tuple]) -> pd.DataFrame:
-        user = np.repeat([part[0] for part in parts], [len(part[1]) for part in parts])
-        item, score, price = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+        user = np.repeat([part[0] for part in parts], [len(part[1]) for part in parts]).astype(int)
+        item, score, price = (
+            np.concatenate([np.zeros(0, kind), *(part[i] for part in parts)])
+            for i, kind in ((1, int), (2, float), (3, float))
+        )
         columns: dict[str, Any] = {"item_id": self.items[item], "user_id": offer.users[user]}
         if offer.times is not None:
             columns["timestamp"] = offer.times[user]
@@ -150,7 +171,7 @@ class Serving:
         """The prices v in units, (n_items,)."""
         dear, cheap = self._dear, self._cheap
         if self.adaptive:
-            done = self.n_served / self.n_users
+            done = min(self.n_served / self.n_users, 1.0)
             capped = np.isfinite(self._max)
             ahead = np.where(capped, self.delivered - np.where(capped, self._max, 0) * done, 0)
             dear = np.maximum(dear + self.step * ahead, 0)
@@ -158,9 +179,9 @@ class Serving:
         return dear - np.where(self.delivered < self._min, cheap, 0)
 
     def _money_price(self) -> float:
-        if not self.adaptive or not np.isfinite(self._budget):
+        if not self.adaptive or not 0 < self._budget < np.inf:
             return self._money
-        ahead = self.spent / self._budget - self.n_served / self.n_users
+        ahead = self.spent / self._budget - min(self.n_served / self.n_users, 1.0)
         return max(self._money * (1 + ahead * self.n_users * self.step), 0.0)
 
     def _give(self, worth: np.ndarray, k: float, user_cost: float) -> np.ndarray:
@@ -171,7 +192,7 @@ class Serving:
             worth = worth * self._scale(worth, k)
         t = worth - self._prices() - self._money_price() * cost
         t = t + self.matcher.temperature_ * self._rng.random(len(t))
-        if self.adaptive and self._missing() >= self._room(k):
+        if self.adaptive and 0 < self._missing() and self._missing() >= self._room(k):
             open &= self.delivered < self._min
             t = t - t.min(initial=0, where=open) + 1
         wanted = np.flatnonzero(open & (t > 0))
@@ -188,7 +209,7 @@ class Serving:
 
     def _room(self, k: float) -> float:
         """Contacts that the users still to come can take, if they are like this one."""
-        return (self.n_users - self.n_served) * k
+        return max(self.n_users - self.n_served, 0) * k
 
     def _scale(self, worth: np.ndarray, k: float) -> float:
         """What makes the median user so far like that of the fit."""
@@ -199,6 +220,8 @@ class Serving:
 
 def size_of(worth: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Logarithm of the mean of each row's k best, (b,)."""
+    if not worth.shape[1]:
+        return np.full(len(worth), np.log(1e-12))
     most = int(np.clip(k.max(initial=1), 1, worth.shape[1]))
     best = -np.partition(-worth, most - 1, axis=1)[:, :most]
     mean = np.where(np.isfinite(best), best, 0).mean(axis=1)
