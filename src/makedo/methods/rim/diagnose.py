@@ -21,7 +21,7 @@ from makedo.methods.rim.marks import PersonalRepeat
 from makedo.methods.rim.ranking import gain, rank, usual_lengths
 from makedo.methods.rim.repeats import EASERepeat
 from makedo.methods.rim.sequences import SequenceMarks
-from makedo.methods.rim.windows import everybody
+from makedo.methods.rim.windows import everybody, horizon_of
 
 if TYPE_CHECKING:
     from makedo.methods.rim.estimator import RIM
@@ -63,7 +63,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
             "Most users have all their events at one time, so these look like times of an import. "
             "Give the times of the events.",
         )
-    H = X.horizon if isinstance(X, Split) else model._horizon(log)
+    H = X.horizon if isinstance(X, Split) else horizon_of(model.horizon, log)
     figures["horizon"] = in_words(H)
     figures["shortest in which half of the active users come back"] = suggested_horizon(log)
     end = float(log.time.max()) + 1

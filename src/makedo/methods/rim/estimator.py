@@ -37,26 +37,16 @@ from makedo.core.checks import Choice, Either, Having, MakedoInputError, Number,
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
-from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
-from makedo.data.table import as_frame
-from makedo.data.times import duration, seconds
 from makedo.methods.rim import intensities
-from makedo.methods.rim.asking import requests_of
+from makedo.methods.rim.asking import pairs_of, requests_of
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
 from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
 from makedo.methods.rim.marks import histories
 from makedo.methods.rim.named import MARKS, learn_marks, made, share
 from makedo.methods.rim.scores import ScoreOperator
-from makedo.methods.rim.windows import (
-    calibration,
-    everybody,
-    latest,
-    together,
-    usual_horizon,
-    windows_before_end,
-)
+from makedo.methods.rim.windows import calibration, everybody, latest, split_of, together
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -224,7 +214,7 @@ class RIM(Estimator):
             The log cannot be read, no event lies in the windows, no user has two distinct times.
         """
         self._check_parameters()
-        split = self._split(X)
+        split = split_of(X, self.horizon, self.n_valid)
         windows = together(split.valid)
         counts = windows.counts(split.valid_horizon)
 
@@ -373,22 +363,13 @@ class RIM(Estimator):
         X : table with the columns user_id and item_id, and timestamp if not for now
         """
         check_is_fitted(self)
-        frame = as_frame(X, "pairs")
-        if lacking := [name for name in ("user_id", "item_id") if name not in frame]:
-            raise MakedoInputError(
-                f"RIM.predict: pairs have no column {first(lacking)}. Give user_id and item_id."
-            )
-        when = seconds(frame["timestamp"] if "timestamp" in frame else self.now_)
-        when = np.broadcast_to(when, len(frame))
-        asked = pd.DataFrame({"user": frame["user_id"].to_numpy(), "time": when})
-        once = asked.drop_duplicates()
-        requests = self._requests(once["user"], once["time"].to_numpy())
-        places = self.log_.item_positions(frame["item_id"])
-        found = np.zeros(len(frame), np.float32)
+        asked = pairs_of(X, self.now_)
+        requests = self._requests(asked.users, asked.times)
+        places = self.log_.item_positions(asked.items)
+        found = np.zeros(len(places), np.float32)
         known = np.flatnonzero(self.marks_.rankable(places))  # nothing is expected of later ones
-        rows = asked.groupby(["user", "time"], sort=False).ngroup().to_numpy()
         pairs = self.marks_.scores(requests).scaled(self.rate(requests))
-        found[known] = pairs.of_pairs(rows[known], places[known])
+        found[known] = pairs.of_pairs(asked.rows[known], places[known])
         return np.maximum(found, 0)  # given scores may lack a user
 
     def evaluate(self, X: Any, y: Any = None, *, top_k: Any = None) -> pd.DataFrame:
@@ -442,26 +423,6 @@ class RIM(Estimator):
         return report(self, X, show_rows=show_rows)
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _horizon(self, log: InteractionLog) -> float:
-        return usual_horizon(log) if self.horizon == "auto" else duration(self.horizon)
-
-    def _split(self, X: Any) -> Split:
-        if not isinstance(X, Split):
-            log = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
-            return windows_before_end(log, self._horizon(log), self.n_valid)
-        given = X.horizon if self.horizon == "auto" else duration(self.horizon)
-        if given != X.horizon:
-            raise MakedoInputError(
-                f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} s. "
-                'Leave the model\'s at "auto".'
-            )
-        if not X.valid:
-            raise MakedoInputError(
-                "RIM: the split has no windows of validation to calibrate activity in. Make it "
-                "with n_valid=1 or more."
-            )
-        return X
 
     def _requests(self, X: Any, at: Any) -> Requests:
         return requests_of(self.log_, X, at, self.now_)
