@@ -1,9 +1,8 @@
 """Sequence models beside EASE and counting, with and without λ, over three seeds.
 
-On MovieLens settings are chosen inside the training data (:func:`.protocols.within_training`), with
-one seed, by the precision of items for users: the table of settings has all that were tried, and
-``CHOSEN`` the best of it where that is not the default.  On Complete Journey all have their
-defaults.
+Settings are chosen inside the training data (:func:`.protocols.within_training`), five for each
+method, with one seed, by the precision of items for users: the table of settings has all that were
+tried, and ``CHOSEN`` the best of it, the first of equals, where that is not the default.
 "Network alone" is the same network without the own past of users.
 """
 
@@ -46,10 +45,24 @@ KINDS: dict[str, Callable[..., Marks]] = {
     "RNN": RNN,
     "Transformer": Transformer,
 }
+PENALTIES = [{"penalty": p} for p in (50.0, 100.0, 200.0, 400.0, 1000.0)]
 GRIDS: dict[str, Sequence[Mapping[str, Any]]] = {
-    "EASE, tuned": [{"penalty": p} for p in (50.0, 100.0, 200.0, 400.0, 1000.0)],
-    "RNN": [{}, {"ahead": 0.0}, {"learning_rate": 3e-3}],
-    "Transformer": [{}, {"ahead": 0.0}, {"learning_rate": 2e-3, "dropout": 0.3}],
+    "EASE, tuned": PENALTIES,
+    "EASE with own past": PENALTIES,
+    "RNN": [
+        {},
+        {"ahead": 0.0},
+        {"learning_rate": 3e-3},
+        {"learning_rate": 3e-3, "ahead": 0.0},
+        {"learning_rate": 1e-2},
+    ],
+    "Transformer": [
+        {},
+        {"ahead": 0.0},
+        {"learning_rate": 2e-3, "dropout": 0.3},
+        {"learning_rate": 3e-3},
+        {"learning_rate": 3e-3, "ahead": 0.0},
+    ],
 }
 CHOSEN: dict[tuple[str, str], Mapping[str, Any]] = {  # (data, kind) -> settings; else defaults
     ("ml-100k", "EASE, tuned"): {"penalty": 1000.0},
@@ -61,8 +74,10 @@ NAMES = {
     "completejourney": (
         "PersonalRepeat",
         "EASE",
+        "EASE, tuned",
         "EASE with own past",
         ALONE,
+        "RNN",
         "Transformer",
     ),
 }
