@@ -1,4 +1,8 @@
-"""Does λ(x) help to find users for an item?  Asked of the last horizon of the log itself."""
+"""Does λ(x) help to find users for an item?  Asked of the last horizon of the log itself.
+
+Nothing slow is trained for that: where the marks are a network, or scores that only ``fit`` is
+given, quick ones stand for them.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,13 @@ from makedo.core.seeds import generator
 from makedo.data.interaction_splits import Split, temporal_split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.times import in_words
+from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.intensities import EMA
 from makedo.methods.rim.marks import PersonalRepeat
+from makedo.methods.rim.named import MARKS, made
 from makedo.methods.rim.ranking import gain, rank, usual_lengths
 from makedo.methods.rim.repeats import EASERepeat
-from makedo.methods.rim.sequences import SequenceMarks
+from makedo.methods.rim.sequences import FULL, SAMPLED, SequenceMarks
 from makedo.methods.rim.windows import everybody, horizon_of
 
 if TYPE_CHECKING:
@@ -29,9 +35,16 @@ if TYPE_CHECKING:
 FEWEST_USERS, FEWEST_EVENTS = 30, 200  # below which nothing can be measured
 MOST_USERS = 5_000  # looked at
 REPEATED = 0.2  # share of events, from which on what a user had before is worth listing
-REPEATING = ("personal_repeat", "ease_repeat", "transformer", "rnn")  # marks that know of repeats
+REPEATING = (
+    "personal_repeat",
+    "ease_repeat",
+    "transformer",
+    "rnn",
+    "given",
+)  # marks that know of repeats
 ONE_TIME = 0.8  # share of users with all their events at one time: such times were not the events'
 LITTLE = 0.002  # of precision, not worth a model of activity
+PRODUCTS = 5e9  # a second, of a network that trains on one core; measured on two data sets
 DAY = 86_400.0
 USUAL = tuple(n * DAY for n in (1 / 24, 0.25, 1, 3, 7, 14, 28, 91))
 COMMAND = "makedo rim fit --log LOG --out model"
@@ -73,6 +86,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
             f"The log is shorter than {2 + model.n_valid} horizons of {in_words(H)}: give a longer "
             "one, or set a shorter horizon.",
         )
+    quick, said = with_quick_marks(model, log, figures["events that repeat a pair, %"])
     log = sampled(log)
     if not come_back(log, end - H, H, model.n_valid):
         return answer(
@@ -81,11 +95,12 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
             "before that λ would be learnt in: there is nobody to rank. If users are visits, name "
             "the people instead; else set another horizon.",
         )
-    found = last_horizon(model, log, end - H, H)
+    found = last_horizon(quick, log, end - H, H)
     figures |= found.figures
     verdict, advice = judged(found)
     if figures["events that repeat a pair, %"] > 100 * REPEATED and not _repeats(model.marks):
         advice += " Users come back to the same items: try marks=personal_repeat."
+    advice += said
     interval = found.gain.interval
     return answer(
         verdict,
@@ -93,7 +108,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
         expected_gain=100 * found.gain.gain,
         interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
         unit=f"points of precision of the {count(found.length, 'user')} listed for each item",
-        command=COMMAND if verdict in ("applies", "may help") else "",
+        command=command(model) if verdict in ("applies", "may help") else "",
     )
 
 
@@ -102,9 +117,48 @@ def as_log(X: Any) -> InteractionLog:
     return X if isinstance(X, InteractionLog) else InteractionLog.read(X)
 
 
+def command(model: RIM) -> str:
+    """What to run next."""
+    named = isinstance(model.marks, str) and model.marks not in (type(model)().marks, "given")
+    return COMMAND + (f" --set marks={model.marks}" if named else "")
+
+
 def _repeats(marks: Any) -> bool:
     """Whether the marks know that users come back to the same items."""
-    return marks in REPEATING or isinstance(marks, (PersonalRepeat, EASERepeat, SequenceMarks))
+    known = isinstance(marks, (PersonalRepeat, EASERepeat, SequenceMarks, GivenScores))
+    return known or (isinstance(marks, str) and marks in REPEATING)
+
+
+# --- marks that are not waited for ----------------------------------------------------------------
+
+
+def with_quick_marks(model: RIM, log: InteractionLog, repeated: float) -> tuple[RIM, str]:
+    """The model with marks that take seconds, and a sentence about those that it has."""
+    marks = made(model.marks, MARKS)
+    if not isinstance(marks, (SequenceMarks, GivenScores)):
+        return model, ""
+    name = "personal_repeat" if repeated > 100 * REPEATED else "ease"
+    quick: Any = clone(model)
+    quick.set_params(marks=name)
+    if isinstance(marks, GivenScores):
+        return quick, f" Your own scores were not looked at: this was measured with marks={name}."
+    seconds = training_seconds(marks, log)
+    return quick, (
+        f" The network was not trained: this was measured with marks={name}. To train it will take "
+        f"about {in_words(seconds)} on one core."
+    )
+
+
+def training_seconds(marks: SequenceMarks, log: InteractionLog) -> float:
+    """What all epochs take, to one digit, by the number of products; see :class:`SequenceMarks`."""
+    n_steps = 1 + np.count_nonzero((np.diff(log.user) != 0) | (np.diff(log.time) != 0))
+    n_items = len(np.unique(log.item))
+    if marks.softmax == "sampled" or (marks.softmax == "auto" and n_items > FULL):
+        n_items = min(n_items, SAMPLED)
+    d = marks.width
+    products = 3 * n_steps * (marks.n_layers * 12 * d**2 + n_items * d) * marks.max_epochs
+    seconds = max(products / PRODUCTS, 1.0)
+    return float(f"{seconds:.1g}")
 
 
 # --- what the log is like -------------------------------------------------------------------------

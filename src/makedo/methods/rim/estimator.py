@@ -399,6 +399,8 @@ class RIM(Estimator):
     def diagnose(self, X: Any, **more: Any) -> Diagnosis:
         """Say whether activity is predictable in this log, and what λ(x) would gain.
 
+        No network is trained: quick marks stand for it, and the advice says what training costs.
+
         Parameters
         ----------
         X : as in :meth:`fit`
