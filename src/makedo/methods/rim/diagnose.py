@@ -150,7 +150,7 @@ def with_quick_marks(model: RIM, log: InteractionLog, repeated: float) -> tuple[
 
 
 def training_seconds(marks: SequenceMarks, log: InteractionLog) -> float:
-    """What all epochs take, to one digit, by the number of products; see :class:`SequenceMarks`."""
+    """What all epochs take, to one digit of its unit; products as in :class:`SequenceMarks`."""
     n_steps = 1 + np.count_nonzero((np.diff(log.user) != 0) | (np.diff(log.time) != 0))
     n_items = len(np.unique(log.item))
     if marks.softmax == "sampled" or (marks.softmax == "auto" and n_items > FULL):
@@ -158,7 +158,8 @@ def training_seconds(marks: SequenceMarks, log: InteractionLog) -> float:
     d = marks.width
     products = 3 * n_steps * (marks.n_layers * 12 * d**2 + n_items * d) * marks.max_epochs
     seconds = max(products / PRODUCTS, 1.0)
-    return float(f"{seconds:.1g}")
+    unit = next(one for one in (DAY, 3_600.0, 60.0, 1.0) if seconds >= one)
+    return unit * float(f"{seconds / unit:.1g}")
 
 
 # --- what the log is like -------------------------------------------------------------------------
