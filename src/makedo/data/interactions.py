@@ -20,6 +20,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.data.interaction_arrays import csr_of_pairs, distinct, joined, ranges, without
 from makedo.data.interaction_reading import Columns, batches_of, name_of
 from makedo.data.table import as_frame
 from makedo.data.times import seconds
@@ -129,7 +130,7 @@ class InteractionLog:
         users, user_place = columns.users.in_order(columns.where, user)
         items, item_place = columns.items.in_order(columns.where, item)
         parts = (user_place[who], item_place[what], when, weight)
-        return cls._sorted(users, items, *_distinct(*parts, where=columns.where))
+        return cls._sorted(users, items, *distinct(*parts, where=columns.where))
 
     @classmethod
     def _sorted(
@@ -156,15 +157,15 @@ class InteractionLog:
             Names of columns, as in :meth:`read`.
         """
         new = new if isinstance(new, InteractionLog) else InteractionLog.read(new, **columns)
-        users, user_place = _joined(self.users, new.users, "users")
-        items, item_place = _joined(self.items, new.items, "items")
+        users, user_place = joined(self.users, new.users, "users")
+        items, item_place = joined(self.items, new.items, "items")
         parts = (
             np.concatenate([self.user, user_place[new.user]]),
             np.concatenate([self.item, item_place[new.item]]),
             np.concatenate([self.time, new.time]),
             np.concatenate([self.value, new.value]),
         )
-        return self._sorted(users, items, *_distinct(*parts, where="the new events"))
+        return self._sorted(users, items, *distinct(*parts, where="the new events"))
 
     def before(self, T: Any) -> InteractionLog:
         """Only the events before a time, one for all users or one a user (n_users,)."""
@@ -245,38 +246,6 @@ class InteractionLog:
     def from_state(cls, state: Mapping[str, Any]) -> InteractionLog:
         """The inverse of :meth:`to_state`."""
         return cls(**state)
-
-
-def _distinct(
-    user: np.ndarray, item: np.ndarray, time: np.ndarray, value: np.ndarray, where: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The events without those that repeat an earlier row's user, item and time."""
-    order = np.lexsort((item, time, user))
-    again = np.zeros(len(user), bool)
-    same = [np.diff(part[order]) == 0 for part in (user, item, time)]
-    again[order[1:]] = same[0] & same[1] & same[2]
-    if not again.any():
-        return user, item, time, value
-    warnings.warn(
-        f"{where}: {count(int(again.sum()), 'row')} of {len(user):,} repeat the user, item and time"
-        " of another and are left out.",
-        MakedoWarning,
-        stacklevel=3,
-    )
-    kept = ~again
-    return user[kept], item[kept], time[kept], value[kept]
-
-
-def _joined(old: pd.Index, new: pd.Index, noun: str) -> tuple[pd.Index, np.ndarray]:
-    """Both indexes in one, the new ids last, and the place of each of ``new`` in it."""
-    if old.inferred_type != new.inferred_type and len(old) and len(new):
-        raise MakedoInputError(
-            f"the new events name {noun} by {new.inferred_type} ids, the log by "
-            f"{old.inferred_type} ids. Give them in the same form."
-        )
-    unknown = new[old.get_indexer(new) < 0]
-    index = old.append(unknown) if len(unknown) else old
-    return index, index.get_indexer(new).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -405,11 +374,11 @@ class Requests:
 
     def history(self) -> tuple[np.ndarray, np.ndarray]:
         """Events before T: ``indptr`` (n + 1,), and their places in the log (n_history,)."""
-        return _ranges(self.begin, self.stop)
+        return ranges(self.begin, self.stop)
 
     def window(self, horizon: float) -> tuple[np.ndarray, np.ndarray]:
         """Events in [T, T + horizon): ``indptr`` (n + 1,), and their places in the log."""
-        return _ranges(self.stop, self.log.index_of(self.user, self.time + horizon))
+        return ranges(self.stop, self.log.index_of(self.user, self.time + horizon))
 
     def counts(self, horizon: float) -> np.ndarray:
         """Events in [T, T + horizon) of each request, (n,) int64."""
@@ -440,37 +409,7 @@ class Requests:
         at = column[self.log.item[events]]
         inside = at >= 0
         shape = (len(self), len(self.candidates))
-        return _csr_of_pairs(row[inside] * shape[1] + at[inside], shape)
-
-
-def without(matrix: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
-    """The pairs of a bool matrix that are not in another of the same shape."""
-    pairs = np.setdiff1d(_pairs_of(matrix), _pairs_of(other), assume_unique=True)
-    return _csr_of_pairs(pairs, matrix.get_shape())
-
-
-def _pairs_of(matrix: sp.csr_matrix) -> np.ndarray:
-    """Each entry as row · n_columns + column, (n_entries,) int64."""
-    n_rows, n_columns = matrix.get_shape()
-    row = np.repeat(np.arange(n_rows), np.diff(matrix.indptr))
-    return row * n_columns + matrix.indices
-
-
-def _csr_of_pairs(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """A bool matrix with sorted rows and no entry twice."""
-    pairs = np.unique(pairs)
-    row, column = np.divmod(pairs, max(shape[1], 1))
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=shape[0]), out=indptr[1:])
-    return sp.csr_matrix((np.ones(len(pairs), bool), column.astype(np.int32), indptr), shape)
-
-
-def _ranges(begin: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All integers of the ranges begin:stop one after another, and where each range starts."""
-    indptr = np.zeros(len(begin) + 1, np.int64)
-    np.cumsum(stop - begin, out=indptr[1:])
-    places = np.arange(indptr[-1]) + np.repeat(begin - indptr[:-1], stop - begin)
-    return indptr, places
+        return csr_of_pairs(row[inside] * shape[1] + at[inside], shape)
 
 
 def _check_requests(ids: pd.Index, user: np.ndarray, time: np.ndarray) -> None:
