@@ -49,10 +49,13 @@ class Columns:
     def __init__(self, names: Mapping[str, str | None], where: str):
         self.names = {role: name for role, name in names.items() if name is not None}
         self.where = where
-        needed = [self.names[role] for role in ("user", "item", "time")]
-        if len({one.lower() for one in needed}) < 3:
+        roles = [role for role in ("user", "item", "time", "event") if role in self.names]
+        apart = [self.names[role] for role in roles]
+        if len({one.lower() for one in apart}) < len(apart):
+            what = "three" if len(apart) == 3 else "four"
             raise MakedoInputError(
-                f"{where}: user, item and time must be three columns. Got {first(needed)}."
+                f"{where}: {', '.join(roles[:-1])} and {roles[-1]} must be {what} columns. Got "
+                f"{first(apart, 4)}."
             )
         self.users, self.items, self.kinds = Ids(), Ids(), Ids()
         self.parts: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}

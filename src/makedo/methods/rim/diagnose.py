@@ -79,7 +79,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
     H = X.horizon if isinstance(X, Split) else horizon_of(model.horizon, log)
     figures["horizon"] = in_words(H)
     figures["shortest in which half of the active users come back"] = suggested_horizon(log)
-    end = float(log.time.max()) + 1
+    end = float(log.last) + 1
     if end - (2 + model.n_valid) * H <= float(log.time.min()):
         return answer(
             "cannot tell",
@@ -187,6 +187,7 @@ def described(log: InteractionLog) -> dict[str, Any]:
         "users with all events at one time, %": 100
         * float((log.time[first] == log.time[last])[n[active] > 1].mean() if n.max() > 1 else 1.0),
         "events that repeat a pair, %": 100 * repeated_share(log),
+        **{f"events of kind {kind!r} beside": len(other) for kind, other in log.beside.items()},
     }
 
 
@@ -213,12 +214,12 @@ def suggested_horizon(log: InteractionLog) -> str:
 
 def sampled(log: InteractionLog) -> InteractionLog:
     """The events of at most ``MOST_USERS`` users."""
-    active = np.flatnonzero(np.diff(log.start))
+    active = np.flatnonzero(log.n_of_users)
     if len(active) <= MOST_USERS:
         return log
     kept = np.zeros(log.n_users, bool)
     kept[generator(0, "diagnose").permutation(active)[:MOST_USERS]] = True
-    return log.select(kept[log.user])
+    return log.of_users(kept)
 
 
 def come_back(log: InteractionLog, T: float, H: float, n_valid: int) -> bool:
@@ -228,7 +229,7 @@ def come_back(log: InteractionLog, T: float, H: float, n_valid: int) -> bool:
 
 
 def _act(requests: Requests, H: float) -> bool:
-    return bool(requests.counts(H)[requests.lengths > 0].any())
+    return bool(requests.counts(H)[requests.n_before > 0].any())
 
 
 # --- the last horizon -----------------------------------------------------------------------------

@@ -42,11 +42,12 @@ from makedo.methods.rim import intensities
 from makedo.methods.rim.asking import pairs_of, requests_of
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
+from makedo.methods.rim.kinds import learn_rate, predicted, sums_of, with_new_events
 from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
 from makedo.methods.rim.marks import histories
 from makedo.methods.rim.named import MARKS, learn_marks, made, share
 from makedo.methods.rim.scores import ScoreOperator
-from makedo.methods.rim.windows import calibration, everybody, latest, split_of, together
+from makedo.methods.rim.windows import calibration, latest, split_of, together
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -92,7 +93,8 @@ class RIM(Estimator):
     horizon_ : float, H in seconds
     now_ : float, the time for which is ranked unless another is asked for, Unix seconds
     log_ : InteractionLog, the events that were learnt from, and those of ``update``
-    live_ : the sums of all users as of their last event
+    live_, live_beside_ : the sums of all users as of their last event; those in each other kind
+    kinds_ : list of str, other kinds of events that λ(x) looks at
     calibration_ : DataFrame, expected and observed events by tenths of λ(x), in the windows
     history_ : DataFrame, a row an epoch where the marks are a network; else seconds of each phase
 
@@ -200,7 +202,8 @@ class RIM(Estimator):
         ----------
         X : InteractionLog, Split, or what :meth:`InteractionLog.read` takes
             A table has the columns user_id, item_id and timestamp.  Of a split only what lies
-            before its cut-offs is learnt from.
+            before its cut-offs is learnt from.  Of a log that tells kinds of events apart, its own
+            kind is predicted; "hawkes_poisson" learns from the others too how active users are.
         scores : model, pair of factors, or matrix, optional
             With ``marks="given"``: see :meth:`GivenScores.fit`.
         checkpoint_dir, on_step : optional
@@ -215,8 +218,6 @@ class RIM(Estimator):
         """
         self._check_parameters()
         split = split_of(X, self.horizon, self.n_valid)
-        windows = together(split.valid)
-        counts = windows.counts(split.valid_horizon)
 
         started = time.perf_counter()
         self.horizon_, self.now_ = split.horizon, latest(split)
@@ -227,25 +228,26 @@ class RIM(Estimator):
         self.marks_ = learn_marks(marks, split.train, self.horizon_, scores, steps)
         learnt = time.perf_counter()
         rate = made(self.intensity, intensities.NAMES)
-        if rate.needs_counts:
-            rate.fit(windows, counts * (split.horizon / split.valid_horizon), self.horizon_)
-        else:
-            rate.fit(split.train, None, self.horizon_)
+        self.kinds_ = list(split.log.beside) if rate.takes_channels else []
+        learn_rate(rate, split, self.kinds_)
         self.intensity_ = rate
         self.log_ = split.train_log
-        self.live_ = rate.live(split.train)
-        expected = rate.predict(windows) * (split.valid_horizon / split.horizon)
-        self.calibration_ = calibration(expected, counts)
+        self.live_, *self.live_beside_ = sums_of(rate, split.train, self.kinds_)
+        windows = together(split.valid)
+        expected = predicted(rate, windows, self.kinds_) * (split.valid_horizon / split.horizon)
+        self.calibration_ = calibration(expected, windows.counts(split.valid_horizon))
         spent = [learnt - started, time.perf_counter() - learnt]
         phases = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
         self.history_ = getattr(self.marks_, "history_", phases)
-        self.fingerprint_ = fingerprint(self.log_.user, self.log_.item, self.log_.time)
+        columns = [(log.user, log.item, log.time) for log in self.log_.kinds]
+        self.fingerprint_ = fingerprint(*(one for three in columns for one in three))
         return self
 
     def update(self, events: Any, **columns: Any) -> RIM:
         """Take in new events, late ones too: O(J) each for λ(x); p(y|x) sees the new histories.
 
-        What was learnt stays as it is; items that ``fit`` did not see are not listed.
+        What was learnt stays as it is; items that ``fit`` did not see are not listed, and kinds of
+        events that it did not see say nothing.
 
         Parameters
         ----------
@@ -254,16 +256,12 @@ class RIM(Estimator):
             Names of columns, as there.
         """
         check_is_fitted(self)
-        new = (
-            events if isinstance(events, InteractionLog) else InteractionLog.read(events, **columns)
-        )
-        joined = self.log_.append(new)
-        if len(joined) == len(self.log_) + len(new):
-            self.live_.add(joined.user_positions(new.users)[new.user], new.time)
-        else:  # some were there already
-            self.live_ = self.intensity_.live(everybody(joined, np.inf))
-        self.live_.grow(joined.n_users)
-        self.log_, self.now_ = joined, max(self.now_, float(new.time.max()) + 1)
+        is_log = isinstance(events, InteractionLog)
+        new = events if is_log else self.log_.read_more(events, **columns)
+        joined, lives = self.log_.append(new), [self.live_, *self.live_beside_]
+        lives = with_new_events(lives, self.kinds_, self.log_, new, joined)
+        self.live_, *self.live_beside_ = lives
+        self.log_, self.now_ = joined, max(self.now_, float(new.last) + 1)
         return self
 
     # --- using ------------------------------------------------------------------------------------
@@ -286,10 +284,11 @@ class RIM(Estimator):
     def rate(self, requests: Requests) -> np.ndarray:
         """λ(x): events expected of each request's user within the horizon, (n,)."""
         check_is_fitted(self)
-        live = self.live_
-        if requests.log is self.log_ and live.knows(requests.time, requests.user):
-            return self.intensity_.rate(live.at(requests.time, requests.user))
-        return self.intensity_.predict(requests)
+        lives, asked = [self.live_, *self.live_beside_], (requests.time, requests.user)
+        if requests.log is not self.log_ or not all(live.knows(*asked) for live in lives):
+            return predicted(self.intensity_, requests, self.kinds_)
+        found, *further = (live.at(*asked) for live in lives)
+        return self.intensity_.rate(found, *([further] if further else []))
 
     def known(self, items: np.ndarray) -> np.ndarray:
         """Of items, by position in the log, those that can be ranked: ``fit`` saw their events."""
@@ -447,10 +446,14 @@ class RIM(Estimator):
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
+        state = {"kinds_": [], "live_beside_": [], **state}  # of models before there were kinds
         for name, build in RESTORED.items():
             state[name] = build(state[name])
         super()._restore(state)
-        if self.log_.n_items < self.marks_.n_items or self.log_.n_users != len(self.live_):
+        lives = [self.live_, *self.live_beside_]
+        if any(len(live) != self.log_.n_users for live in lives):
+            raise ValueError("the log and the sums of its users have different sizes")
+        if self.log_.n_items < self.marks_.n_items:
             raise ValueError("the log and what was learnt have different sizes")
 
 
@@ -458,9 +461,10 @@ def _part(state: Mapping[str, Any]) -> Any:
     return RIM._parts[state["class"]].from_state(state)
 
 
-RESTORED = {
+RESTORED: dict[str, Callable[[Any], Any]] = {
     "marks_": _part,
     "intensity_": _part,
     "live_": Live.from_state,
+    "live_beside_": lambda states: [Live.from_state(one) for one in states],
     "log_": InteractionLog.from_state,
 }

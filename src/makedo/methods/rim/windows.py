@@ -58,9 +58,9 @@ def usual_horizon(log: InteractionLog) -> float:
 
 def windows_before_end(log: InteractionLog, horizon: float, n_valid: int) -> Split:
     """The whole log to learn from, and windows before its end to calibrate activity in."""
-    end = float(log.time.max()) + 1
+    end = float(log.last) + 1
     valid = [everybody(log, end - (j + 1) * horizon) for j in range(n_valid)]
-    valid = [one.take(np.flatnonzero(one.lengths)) for one in valid]
+    valid = [one.take(np.flatnonzero(one.n_before)) for one in valid]
     if not len(valid[-1]):
         raise MakedoInputError(
             f"RIM: no user has an event before the last {count(n_valid, 'horizon')} of "
