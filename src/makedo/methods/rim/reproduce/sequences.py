@@ -114,6 +114,11 @@ def setting_rows(data: str) -> list[Row]:
     ]
 
 
+def chosen(data: str, name: str) -> Mapping[str, Any] | None:
+    """What is set of the one of a row; None: its defaults."""
+    return CHOSEN.get((data, "Transformer" if name == ALONE else name))
+
+
 def called(kind: str, settings: Mapping[str, Any]) -> str:
     """``'RNN, ahead=0.0'``."""
     return ", ".join([kind, *(f"{name}={value:g}" for name, value in settings.items())])
@@ -127,7 +132,7 @@ def precision(data: str, name: str, seeds: Sequence[int]) -> list[Record]:
     records = []
     for task, side, rate, length in tasks(PROTOCOLS[data]()):
         values = {s: lists(data, name, s, side, rate).precision(length) for s in seeds}
-        records.append(measured(PRECISION, task, values, params=CHOSEN.get((data, name))))
+        records.append(measured(PRECISION, task, values, params=chosen(data, name)))
     return records
 
 
@@ -196,7 +201,7 @@ def _scores(data: str, name: str, seed: int):
 @lru_cache(maxsize=8)
 def _fitted(data: str, name: str, seed: int) -> Any:
     split = PROTOCOLS[data]().split
-    model = KINDS[name](**CHOSEN.get((data, name), {}))
+    model = KINDS[name](**(chosen(data, name) or {}))
     if "random_state" in model.get_params():
         model.set_params(random_state=seed)
     return model.fit(split.train, split.horizon)
