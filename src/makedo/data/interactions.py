@@ -353,9 +353,29 @@ class InteractionLog:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> InteractionLog:
-        """The inverse of :meth:`to_state`."""
+        """The inverse of :meth:`to_state`.
+
+        Raises
+        ------
+        ValueError
+            The arrays do not fit together, or are not sorted.
+        """
         state = dict(state)
         kinds, parts = state.pop("other_kinds", []), state.pop("beside", [])
         log = cls(**state)
         others = [cls(log.users, log.items, **part) for part in parts]
+        for one in (log, *others):
+            one._check_arrays()
         return replace(log, beside=dict(zip(kinds, others, strict=True)))
+
+    def _check_arrays(self) -> None:
+        n, user = len(self.time), np.repeat(np.arange(self.n_users), np.diff(self.start))
+        fits = (
+            all(len(getattr(self, name)) == n for name in ("user", "item", "value"))
+            and len(self.start) == self.n_users + 1
+            and np.array_equal(self.user, user)
+            and (not n or (0 <= self.item.min() and self.item.max() < self.n_items))
+            and bool(((np.diff(self.time) >= 0) | (np.diff(self.user) != 0)).all())
+        )
+        if not fits:
+            raise ValueError("the arrays of the log do not fit together")

@@ -221,6 +221,15 @@ def test_attention_knows_the_order_of_earlier_steps(post_norm):
     assert (a[0, 3] - b[0, 3]).abs().max() > 1e-4
 
 
+def test_without_blocks_attention_gives_embeddings_with_their_positions():
+    x = torch.randn(2, 3, 4)
+    after = networks.Attending(4, 0, 1, 8, 0.0, True, 5)
+    torch.testing.assert_close(after(x), 2 * x + networks.sinusoids(5, 4)[:3])
+    before = networks.Attending(4, 0, 1, 8, 0.0, False, 5)
+    expected = torch.nn.functional.layer_norm(x + before.positions[:3], (4,))
+    torch.testing.assert_close(before(x), expected)
+
+
 def test_waves_are_those_of_the_formula():
     waves = networks.sinusoids(6, 5)
     for place in range(6):
@@ -507,3 +516,9 @@ def test_the_papers_setting_trains(requests):
 def test_heads_must_divide_the_width(requests):
     with pytest.raises(MakedoInputError, match="n_heads .* width"):
         Transformer(10, n_heads=4).fit(requests)
+
+
+def test_a_state_is_kept_in_a_folder(requests, tmp_path):
+    (tmp_path / "state").write_text("")
+    with pytest.raises(MakedoInputError, match="state is a file. The state is kept in a folder"):
+        RNN(**SMALL).fit(requests, checkpoint_dir=tmp_path / "state")

@@ -29,7 +29,7 @@ HELP = {
     "users": "ids of users, separated by commas (default: all)",
     "items": "ids of items, separated by commas (default: all that fit saw)",
     "at": "time to rank for (default: just after the last event)",
-    "top": "how many to list for each",
+    "top": "how many to list for each (default: 10 items, 100 users, or all where they are fewer)",
     "top_k": "lengths of lists, separated by commas (default: 0.5, 1 and 2 %, at least 5, 10, 20)",
     "test_start": "first time of the part to test on",
     "horizon": "length of that part, such as 28D",
@@ -116,7 +116,7 @@ def recommend_items(
     time: str = "timestamp",
     event: str | None = None,
     at: str | None = None,
-    top: int = 10,
+    top: int | None = None,
 ) -> Rows:
     """List what each user will turn to within the horizon."""
     _update(model, later, user, item, time, event)
@@ -134,7 +134,7 @@ def recommend_users(
     time: str = "timestamp",
     event: str | None = None,
     at: str | None = None,
-    top: int = 100,
+    top: int | None = None,
 ) -> Rows:
     """List who will turn to each item within the horizon."""
     _update(model, later, user, item, time, event)
@@ -278,7 +278,7 @@ def _update(
         model.update(_read_later(model, later, user, item, time, event))
 
 
-def _blocks(model: Any, ids: pd.Index, at: Any, top: int) -> Iterator[pd.DataFrame]:
+def _blocks(model: Any, ids: pd.Index, at: Any, top: int | None) -> Iterator[pd.DataFrame]:
     for begin in range(0, len(ids), BLOCK):
         yield model.recommend_items(ids[begin : begin + BLOCK], top_k=top, at=at)
 

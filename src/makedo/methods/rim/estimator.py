@@ -220,24 +220,25 @@ class RIM(Estimator):
         split = split_of(X, self.horizon, self.n_valid)
 
         started = time.perf_counter()
-        self.horizon_, self.now_ = split.horizon, latest(split)
+        rate = made(self.intensity, intensities.NAMES)
+        kinds = list(split.log.beside) if rate.takes_channels else []
+        learn_rate(rate, split, kinds)  # before marks: what is wrong shows before a network trains
+        learnt = time.perf_counter()
         marks = made(self.marks, MARKS)
         if isinstance(self.marks, str):
             share(self, marks)
         steps = {"checkpoint_dir": checkpoint_dir, "on_step": on_step}
-        self.marks_ = learn_marks(marks, split.train, self.horizon_, scores, steps)
-        learnt = time.perf_counter()
-        rate = made(self.intensity, intensities.NAMES)
-        self.kinds_ = list(split.log.beside) if rate.takes_channels else []
-        learn_rate(rate, split, self.kinds_)
-        self.intensity_ = rate
-        self.log_ = split.train_log
-        self.live_, *self.live_beside_ = sums_of(rate, split.train, self.kinds_)
-        windows = together(split.valid)
-        expected = predicted(rate, windows, self.kinds_) * (split.valid_horizon / split.horizon)
-        self.calibration_ = calibration(expected, windows.counts(split.valid_horizon))
-        spent = [learnt - started, time.perf_counter() - learnt]
+        self.marks_ = learn_marks(marks, split.train, split.horizon, scores, steps)
+        spent = [time.perf_counter() - learnt, learnt - started]
         phases = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
+
+        self.intensity_, self.kinds_ = rate, kinds
+        self.horizon_, self.now_ = split.horizon, latest(split)
+        self.log_ = split.train_log
+        self.live_, *self.live_beside_ = sums_of(rate, split.train, kinds)
+        windows = together(split.valid)
+        expected = predicted(rate, windows, kinds) * (split.valid_horizon / split.horizon)
+        self.calibration_ = calibration(expected, windows.counts(split.valid_horizon))
         self.history_ = getattr(self.marks_, "history_", phases)
         columns = [(log.user, log.item, log.time) for log in self.log_.kinds]
         self.fingerprint_ = fingerprint(*(one for three in columns for one in three))
@@ -453,6 +454,8 @@ class RIM(Estimator):
         lives = [self.live_, *self.live_beside_]
         if any(len(live) != self.log_.n_users for live in lives):
             raise ValueError("the log and the sums of its users have different sizes")
+        if len(self.kinds_) != len(self.live_beside_) or {*self.kinds_} - {*self.log_.beside}:
+            raise ValueError("the kinds of events and their sums do not fit together")
         if self.log_.n_items < self.marks_.n_items:
             raise ValueError("the log and what was learnt have different sizes")
 
