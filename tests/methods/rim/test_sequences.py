@@ -239,10 +239,11 @@ def test_waves_are_those_of_the_formula():
             assert waves[place, i] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("n_layers", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_dropout_is_there_in_training_alone(kind):
+def test_dropout_is_there_in_training_alone(kind, n_layers):
     for dropout, alike in ((0.0, True), (0.5, False)):
-        net = body(kind, dropout=dropout)
+        net = body(kind, dropout=dropout, n_layers=n_layers)
         assert torch.equal(read(net, [[0, 3, 1]]), read(net, [[0, 3, 1]]))
         net.train()
         assert torch.equal(read(net, [[0, 3, 1]]), read(net, [[0, 3, 1]])) == alike
