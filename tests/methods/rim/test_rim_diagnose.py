@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from makedo import RIM
+from makedo.core.checks import MakedoInputError
 from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
 from makedo.methods.rim import RNN, Transformer
@@ -95,6 +96,11 @@ def test_the_cost_of_a_network_grows_with_steps_width_items_and_epochs(table):
     assert seconds == pytest.approx(products / PRODUCTS, rel=0.5)  # to one digit
     assert training_seconds(Transformer(**{**base, "max_epochs": 400}), log) > 3 * seconds
     assert training_seconds(Transformer(8, max_epochs=1), log) == 1.0
+
+
+def test_marks_that_there_are_not_are_refused(table):
+    with pytest.raises(MakedoInputError, match="parameter marks must be one of"):
+        RIM("lstm", horizon="7D").diagnose(table)
 
 
 def test_times_of_an_import_are_told():

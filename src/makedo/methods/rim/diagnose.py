@@ -57,6 +57,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
     Of more than 5,000 users a random sample is looked at.
     """
     started = time.perf_counter()
+    model._check_parameters()
     log = X.train_log if isinstance(X, Split) else as_log(X)
     figures = described(log)
 
