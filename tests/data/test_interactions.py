@@ -268,6 +268,94 @@ def test_a_log_survives_a_model_directory():
     assert same(InteractionLog.from_state(unpack(tree, arrays, columns)), log)
 
 
+# --- kinds of events ------------------------------------------------------------------------------
+
+
+def with_kinds(seed=3):
+    """The table with a kind in each row: every fourth a purchase, one of few returns."""
+    table = frame(seed=seed)
+    kinds = np.resize(["view", "buy", "view", "7"], len(table))
+    return table.assign(Kind=np.where(np.arange(len(table)) == 5, "return", kinds))
+
+
+def rows_of(log):
+    return {*zip(log.users[log.user], log.items[log.item], log.time, strict=True)}
+
+
+def rows_in(table):
+    return {*zip(table["user_id"], table["item_id"], table["timestamp"], strict=True)}
+
+
+def test_each_kind_has_its_rows_and_all_have_the_same_ids():
+    table = with_kinds()
+    log = InteractionLog.read(table, event="kind", target="buy")
+    assert log.kind == "buy" and list(log.beside) == ["7", "return", "view"]
+    for kind, one in {"buy": log, **log.beside}.items():
+        assert rows_of(one) == rows_in(table[table["Kind"] == kind])
+        assert one.users is log.users and one.items is log.items
+        assert not one.beside or kind == "buy"
+    assert set(log.users) == set(table["user_id"]) and log.last == table["timestamp"].max()
+    assert log.n_of_users.sum() == sum(map(len, log.kinds)) == len(table)
+    assert "beside 1 of 'return'" in repr(log)
+
+
+def test_numbers_may_name_kinds_and_one_event_may_be_of_two():
+    table = frame()[:9]
+    both = pd.concat([table.assign(kind=1), table.assign(kind=2)])
+    log = InteractionLog.read(both, event="kind", target="2")
+    assert rows_of(log) == rows_of(log.beside["1"]) == rows_in(table)
+
+
+def test_all_kinds_are_cut_chosen_and_appended_alike():
+    table = with_kinds()
+    log = InteractionLog.read(table, event="kind", target="buy")
+    cut = START + 250
+    early = InteractionLog.read(table[table["timestamp"] < cut], event="kind", target="buy")
+    some = np.arange(log.n_users) % 2 == 0
+    chosen = table[table["user_id"].isin(log.users[some])]
+    for part, rows in ((log.before(cut), table[table["timestamp"] < cut]),
+                       (log.of_users(some), chosen)):  # fmt: skip
+        for kind, one in {"buy": part, **part.beside}.items():
+            assert rows_of(one) == rows_in(rows[rows["Kind"] == kind])
+    later = table[(table["timestamp"] >= cut) & (table["Kind"] != "buy")]
+    grown = early.append(later, event="kind")  # none of the kind that is predicted
+    rows = table[(table["timestamp"] < cut) | (table["Kind"] != "buy")]
+    for kind, one in {"buy": grown, **grown.beside}.items():
+        assert rows_of(one) == rows_in(rows[rows["Kind"] == kind])
+        assert one.users is grown.users
+    state = InteractionLog.from_state(grown.to_state())
+    assert repr(state) == repr(grown) and state.kind == "buy"
+    assert all(rows_of(state.beside[k]) == rows_of(grown.beside[k]) for k in grown.beside)
+
+
+def test_events_of_any_kind_before_a_request_are_counted():
+    table = with_kinds()
+    log = InteractionLog.read(table, event="kind", target="buy")
+    asked = Requests.at(log, START + 250)
+    before = table[table["timestamp"] < START + 250]
+    expected = before.groupby("user_id").size().reindex(log.users, fill_value=0)
+    assert (asked.n_before == expected.to_numpy()).all() and (asked.lengths <= asked.n_before).all()
+    assert (asked.in_log(log.beside["view"]).user == asked.user).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"event": "kind"}, "names 4 kinds of events .* predicted: target="),
+        ({"event": "kind", "target": "sale"}, "no event of kind 'sale'. It has "),
+        ({"target": "buy"}, "which column names kinds: event="),
+        ({"event": "many", "target": "1"}, "names 150 kinds of events .* at most 20"),
+        ({"event": "user_id", "target": "1"}, "user, item, time and event must be four columns"),
+        ({"event": "gap", "target": "buy"}, "'gap' for event has no value in 1 of 150 rows"),
+    ],
+)
+def test_kinds_that_cannot_be_are_refused(changes, words):
+    table = with_kinds()[:150]
+    table = table.assign(many=np.arange(150), gap=table["Kind"].where(np.arange(150) != 7))
+    with pytest.raises(MakedoInputError, match=words):
+        InteractionLog.read(table, **changes)
+
+
 # --- requests -------------------------------------------------------------------------------------
 
 

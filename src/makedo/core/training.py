@@ -138,6 +138,11 @@ class Training:
     ):
         self.owner, self.random_state, self.verbose, self.key = owner, random_state, verbose, key
         self.checkpoint_dir = None if checkpoint_dir is None else Path(checkpoint_dir)
+        if self.checkpoint_dir is not None and self.checkpoint_dir.is_file():
+            raise MakedoInputError(
+                f"{owner}: {checkpoint_dir} is a file. The state is kept in a folder: name another "
+                "path."
+            )
         self.on_step = on_step
         self.history: list[dict[str, Any]] = []
         self.stopped = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import glob
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ UNITS = ((1e17, "nanoseconds", 10**9), (1e14, "microseconds", 10**6), (1e11, "mi
 FEW_BITS = ("float16", "float32", "float[pyarrow]")  # of a float, for Unix seconds
 A_DAY = 86_400
 LARGEST = np.iinfo(np.int64).max  # of an id
+ROLES = ("user", "item", "time", "value", "event")
+MOST_KINDS = 20  # of events; more are no kinds
 
 
 class Columns:
@@ -37,25 +39,26 @@ class Columns:
 
     Parameters
     ----------
-    user, item, time : str
-        Names of columns; upper and lower case are alike.
-    value : str or None
+    names : dict of str to str or None
+        Columns of user, item and time, and of value and event where there are such; upper and lower
+        case are alike.
     where : str
         What messages call the source.
     """
 
-    def __init__(self, user: str, item: str, time: str, value: str | None, where: str):
-        self.names = {"user": user, "item": item, "time": time}
-        if value is not None:
-            self.names["value"] = value
+    def __init__(self, names: Mapping[str, str | None], where: str):
+        self.names = {role: name for role, name in names.items() if name is not None}
         self.where = where
-        if len({one.lower() for one in (user, item, time)}) < 3:
+        roles = [role for role in ("user", "item", "time", "event") if role in self.names]
+        apart = [self.names[role] for role in roles]
+        if len({one.lower() for one in apart}) < len(apart):
+            what = "three" if len(apart) == 3 else "four"
             raise MakedoInputError(
-                f"{where}: user, item and time must be three columns. Got "
-                f"{first([user, item, time])}."
+                f"{where}: {', '.join(roles[:-1])} and {roles[-1]} must be {what} columns. Got "
+                f"{first(apart, 4)}."
             )
-        self.users, self.items = Ids(), Ids()
-        self.parts: dict[str, list[np.ndarray]] = {"user": [], "item": [], "time": [], "value": []}
+        self.users, self.items, self.kinds = Ids(), Ids(), Ids()
+        self.parts: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
         self.n_rows = 0
 
     def add(self, frame: pd.DataFrame) -> None:
@@ -71,14 +74,39 @@ class Columns:
         if "value" in found:
             values = self._values(found["value"])
         self.parts["value"].append(values)
+        kinds = np.zeros(len(frame), np.int32)
+        if "event" in found:
+            kinds = self.kinds.codes(found["event"].astype(str))
+        self.parts["event"].append(kinds)
         self.n_rows += len(frame)
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """User and item codes (n,), times in whole seconds (n,), values (n,), in row order."""
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Codes of users and items, times in whole seconds, values, codes of kinds; each (n,)."""
         if not self.n_rows:
             raise self._no_rows()
-        user, item, time, value = (np.concatenate(part) for part in self.parts.values())
-        return user, item, self._seconds(time), value
+        user, item, time, value, kind = (np.concatenate(part) for part in self.parts.values())
+        return user, item, self._seconds(time), value, kind
+
+    def kinds_with(self, target: str | None, known: Sequence[str]) -> dict[str, int]:
+        """The code of each kind of event, of which the target is one, or is known."""
+        assert self.kinds.index is not None
+        found = list(self.kinds.index)
+        column = f"{self.where}: column {self.names['event']!r}"
+        if len(found) > MOST_KINDS:
+            raise MakedoInputError(
+                f"{column} names {len(found):,} kinds of events (first: {first(found)}). Name a "
+                f"column of at most {MOST_KINDS}, such as view and purchase."
+            )
+        if target is None:
+            raise MakedoInputError(
+                f"{column} names {count(len(found), 'kind')} of events ({first(found, 5)}). Say "
+                "which is to be predicted: target=."
+            )
+        if target not in (*found, *known):
+            raise MakedoInputError(
+                f"{column} has no event of kind {target!r}. It has {first(found, 5)}."
+            )
+        return {kind: code for code, kind in enumerate(found)}
 
     def _no_rows(self) -> MakedoInputError:
         return MakedoInputError(f"{self.where}: there are no rows. Give at least one event.")

@@ -71,7 +71,8 @@ def temporal_split(
     valid_horizon : float or text, optional
         Default: the horizon.
     min_user_len, min_item_len : int, default=1
-        Requests with fewer events of the user before T, and items with fewer, are left out.
+        Requests with fewer events of the user before T, of any kind, and items with fewer of the
+        log's own kind, are left out.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def _everybody(log: InteractionLog, time: np.ndarray, items: np.ndarray | None =
 
 
 def _long_enough(requests: Requests, fewest: int) -> Requests:
-    return requests.take(np.flatnonzero(requests.lengths >= fewest))
+    return requests.take(np.flatnonzero(requests.n_before >= fewest))
 
 
 def _frequent_items(train: Requests, fewest: int) -> np.ndarray:

@@ -1,30 +1,30 @@
-"""Who did what, and when: a log of events, requests to rank for, and what happened after them.
+"""Who did what, and when: a log of events.
 
 Everything is an array.  Users and items are positions in an index of the caller's ids, times are
 whole Unix seconds, and the events of user u are ``start[u]:start[u + 1]``, oldest first.
 
-A *request* is a user at a time T.  Its history is what the user did before T, its targets what the
-user does in [T, T + horizon); an event at exactly T is a target.
+A log may be of one **kind** of event, such as purchases, with logs of the others (views, coupons)
+beside it.  They have the same users and items; the log itself is what is ranked and wanted, the
+others say how active a user is.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.core.checks import MakedoInputError, count, first
+from makedo.data.interaction_arrays import distinct, joined
 from makedo.data.interaction_reading import Columns, batches_of, name_of
-from makedo.data.table import as_frame
-from makedo.data.times import seconds
+from makedo.data.interaction_requests import NOBODY
+from makedo.data.interaction_requests import Requests as Requests
 
-NOBODY = -1  # position of a user that the log does not know
+EVENTS = ("user", "item", "time", "value", "start")  # arrays of a log
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,6 +48,10 @@ class InteractionLog:
         Weight of the event, 1 where the source has none.
     start : int64 ndarray of shape (n_users + 1,)
         Where the events of each user begin.
+    kind : str
+        Of which kind the events are; empty where kinds are not told apart.
+    beside : dict of str to InteractionLog
+        Events of the other kinds, of the same users and items.
 
     Examples
     --------
@@ -67,10 +71,13 @@ class InteractionLog:
     time: np.ndarray
     value: np.ndarray
     start: np.ndarray
+    kind: str = ""
+    beside: Mapping[str, InteractionLog] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         sizes = (len(self), "event"), (self.n_users, "user"), (self.n_items, "item")
-        return f"InteractionLog({', '.join(count(n, noun) for n, noun in sizes)})"
+        others = "".join(f", beside {len(log):,} of {kind!r}" for kind, log in self.beside.items())
+        return f"InteractionLog({', '.join(count(n, noun) for n, noun in sizes)}{others})"
 
     def __len__(self) -> int:
         return len(self.time)
@@ -85,6 +92,21 @@ class InteractionLog:
         """How many items have a position."""
         return len(self.items)
 
+    @property
+    def kinds(self) -> list[InteractionLog]:
+        """The log itself and those beside it."""
+        return [self, *self.beside.values()]
+
+    @property
+    def last(self) -> int:
+        """The time of the last event of any kind."""
+        return int(max(log.time.max(initial=0) for log in self.kinds))
+
+    @property
+    def n_of_users(self) -> np.ndarray:
+        """Events of each user, of any kind, (n_users,) int64."""
+        return np.sum([np.diff(log.start) for log in self.kinds], axis=0)
+
     # --- making one -------------------------------------------------------------------------------
 
     @classmethod
@@ -96,6 +118,8 @@ class InteractionLog:
         item: str = "item_id",
         time: str = "timestamp",
         value: str | None = None,
+        event: str | None = None,
+        target: str | None = None,
     ) -> InteractionLog:
         """Read events, batch by batch, from any table or file.
 
@@ -109,12 +133,16 @@ class InteractionLog:
             warning; dates, or text in ISO form, in UTC where no zone is given.
         value : str, optional
             Column of weights.
+        event : str, optional
+            Column of kinds of events, such as view and purchase.  Default: all events are alike.
+        target : str, optional
+            With ``event``: the kind that is to be predicted.  Events of the others stand beside it.
 
         Raises
         ------
         MakedoInputError
             A column or a value is missing, ids are floats or of two kinds, times lie before 1970,
-            come in two units or as 32-bit floats; no rows.
+            come in two units or as 32-bit floats; no rows; a target that is no kind of event.
 
         Warns
         -----
@@ -122,14 +150,53 @@ class InteractionLog:
             Times in a finer unit; rows that repeat another's user, item and time, which are left
             out; times in the future, which are kept.
         """
-        columns = Columns(user, item, time, value, name_of(source))
+        names = {"user": user, "item": item, "time": time, "value": value, "event": event}
+        if event is None and target is not None:
+            raise MakedoInputError(
+                f"target={target!r} is a kind of event. Say which column names kinds: event=."
+            )
+        return cls._read(source, names, target, ())
+
+    def read_more(self, source: Any, **columns: Any) -> InteractionLog:
+        """Read further events of the same kinds, to be appended; any of them may be absent.
+
+        Parameters
+        ----------
+        source : as in :meth:`read`
+        **columns
+            Names of columns, as there; ``event`` where this log tells kinds apart.
+
+        Raises
+        ------
+        MakedoInputError
+            As there; and where one tells kinds apart and the other does not.
+        """
+        names = {"user": "user_id", "item": "item_id", "time": "timestamp", **columns}
+        told = names.get("event") is not None
+        self._check_kinds((self.kind or "any") if told else "")
+        return self._read(source, names, self.kind, (self.kind, *self.beside) if told else ())
+
+    @classmethod
+    def _read(
+        cls, source: Any, names: Mapping[str, str | None], target: str | None, known: Sequence[str]
+    ) -> InteractionLog:
+        """Events by kind, where ``names`` has a column of it; ``known`` kinds may be absent."""
+        columns = Columns(names, name_of(source))
         for frame in batches_of(source, columns):
             columns.add(frame)
-        who, what, when, weight = columns.arrays()
-        users, user_place = columns.users.in_order(columns.where, user)
-        items, item_place = columns.items.in_order(columns.where, item)
+        who, what, when, weight, which = columns.arrays()
+        users, user_place = columns.users.in_order(columns.where, columns.names["user"])
+        items, item_place = columns.items.in_order(columns.where, columns.names["item"])
         parts = (user_place[who], item_place[what], when, weight)
-        return cls._sorted(users, items, *_distinct(*parts, where=columns.where))
+        if names.get("event") is None:
+            return cls._sorted(users, items, *distinct(*parts, where=columns.where))
+        codes = columns.kinds_with(target, known)
+        logs = {}
+        for kind in sorted({*codes, *known}):
+            rows = which == codes.get(kind, NOBODY)
+            some = distinct(*(part[rows] for part in parts), where=f"{columns.where}, {kind}")
+            logs[kind] = cls._sorted(users, items, *some)
+        return replace(logs.pop(target), kind=target, beside=logs)
 
     @classmethod
     def _sorted(
@@ -155,29 +222,68 @@ class InteractionLog:
         **columns
             Names of columns, as in :meth:`read`.
         """
-        new = new if isinstance(new, InteractionLog) else InteractionLog.read(new, **columns)
-        users, user_place = _joined(self.users, new.users, "users")
-        items, item_place = _joined(self.items, new.items, "items")
-        parts = (
-            np.concatenate([self.user, user_place[new.user]]),
-            np.concatenate([self.item, item_place[new.item]]),
-            np.concatenate([self.time, new.time]),
-            np.concatenate([self.value, new.value]),
-        )
-        return self._sorted(users, items, *_distinct(*parts, where="the new events"))
+        new = new if isinstance(new, InteractionLog) else self.read_more(new, **columns)
+        self._check_kinds(new.kind)
+        users, user_place = joined(self.users, new.users, "users")
+        items, item_place = joined(self.items, new.items, "items")
+
+        def both(old: InteractionLog, more: InteractionLog) -> InteractionLog:
+            parts = (
+                np.concatenate([old.user, user_place[more.user]]),
+                np.concatenate([old.item, item_place[more.item]]),
+                np.concatenate([old.time, more.time]),
+                np.concatenate([old.value, more.value]),
+            )
+            return self._sorted(users, items, *distinct(*parts, where="the new events"))
+
+        nothing = [log.select(np.zeros(len(log), bool)) for log in (self, new)]
+        beside = {
+            kind: both(self.beside.get(kind, nothing[0]), new.beside.get(kind, nothing[1]))
+            for kind in sorted({*self.beside, *new.beside})
+        }
+        return replace(both(self, new), kind=self.kind, beside=beside)
+
+    def _check_kinds(self, kind: str) -> None:
+        """Refuse further events whose own kind is another."""
+        if kind == self.kind:
+            return
+        if not self.kind:
+            why = "the log does not tell kinds of events apart. Leave event= out, or read it alike"
+        elif not kind:
+            why = (
+                f"the log is of kind {self.kind!r}, with others beside it. Say which column of the "
+                "new events names kinds: event="
+            )
+        else:
+            why = f"the log is of kind {self.kind!r}, the new events of {kind!r}. Read them alike"
+        raise MakedoInputError(f"{why}.")
+
+    def with_ids(self, users: pd.Index, items: pd.Index) -> InteractionLog:
+        """The same events under other ids."""
+        beside = {kind: replace(log, users=users, items=items) for kind, log in self.beside.items()}
+        return replace(self, users=users, items=items, beside=beside)
 
     def before(self, T: Any) -> InteractionLog:
         """Only the events before a time, one for all users or one a user (n_users,)."""
         cut = np.broadcast_to(np.asarray(T, np.float64), self.n_users)
-        return self.select(self.time < cut[self.user])
+        return self._each(lambda log: log.time < cut[log.user])
+
+    def of_users(self, kept: np.ndarray) -> InteractionLog:
+        """Only the events of users in the mask ``kept`` (n_users,); ids keep their positions."""
+        return self._each(lambda log: kept[log.user])
 
     def select(self, kept: np.ndarray) -> InteractionLog:
-        """Only the events in the mask ``kept`` (n_events,); ids keep their positions."""
+        """Only the events in the mask ``kept`` (n_events,); other kinds and positions stay."""
         user = self.user[kept]
         start = np.zeros(self.n_users + 1, np.int64)
         np.cumsum(np.bincount(user, minlength=self.n_users), out=start[1:])
-        rest = (self.item[kept], self.time[kept], self.value[kept])
-        return InteractionLog(self.users, self.items, user, *rest, start)
+        rest = {"item": self.item[kept], "time": self.time[kept], "value": self.value[kept]}
+        return replace(self, user=user, start=start, **rest)
+
+    def _each(self, kept: Callable[[InteractionLog], np.ndarray]) -> InteractionLog:
+        """The events of each kind in its mask."""
+        beside = {kind: log.select(kept(log)) for kind, log in self.beside.items()}
+        return replace(self.select(kept(self)), beside=beside)
 
     # --- looking things up ------------------------------------------------------------------------
 
@@ -239,253 +345,37 @@ class InteractionLog:
 
     def to_state(self) -> dict[str, Any]:
         """What a model directory holds of it."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        state = {name: getattr(self, name) for name in ("users", "items", *EVENTS)}
+        if not self.kind:
+            return state
+        beside = [{name: getattr(log, name) for name in EVENTS} for log in self.beside.values()]
+        return {**state, "kind": self.kind, "other_kinds": list(self.beside), "beside": beside}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> InteractionLog:
-        """The inverse of :meth:`to_state`."""
-        return cls(**state)
-
-
-def _distinct(
-    user: np.ndarray, item: np.ndarray, time: np.ndarray, value: np.ndarray, where: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The events without those that repeat an earlier row's user, item and time."""
-    order = np.lexsort((item, time, user))
-    again = np.zeros(len(user), bool)
-    same = [np.diff(part[order]) == 0 for part in (user, item, time)]
-    again[order[1:]] = same[0] & same[1] & same[2]
-    if not again.any():
-        return user, item, time, value
-    warnings.warn(
-        f"{where}: {count(int(again.sum()), 'row')} of {len(user):,} repeat the user, item and time"
-        " of another and are left out.",
-        MakedoWarning,
-        stacklevel=3,
-    )
-    kept = ~again
-    return user[kept], item[kept], time[kept], value[kept]
-
-
-def _joined(old: pd.Index, new: pd.Index, noun: str) -> tuple[pd.Index, np.ndarray]:
-    """Both indexes in one, the new ids last, and the place of each of ``new`` in it."""
-    if old.inferred_type != new.inferred_type and len(old) and len(new):
-        raise MakedoInputError(
-            f"the new events name {noun} by {new.inferred_type} ids, the log by "
-            f"{old.inferred_type} ids. Give them in the same form."
-        )
-    unknown = new[old.get_indexer(new) < 0]
-    index = old.append(unknown) if len(unknown) else old
-    return index, index.get_indexer(new).astype(np.int32)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Requests:
-    """Users at times: whom to rank for, or how far each user's events may be learnt from.
-
-    A user may come several times.  Training cut-offs are requests too: one a user, whose history is
-    what may be learnt from; there a time may be infinite (all events) or minus infinity (none).
-
-    Parameters
-    ----------
-    log : InteractionLog
-        Where the histories are looked up.
-    user : int32 ndarray of shape (n,)
-        Position in ``log.users``; ``NOBODY`` for a user without events.
-    time : float64 ndarray of shape (n,)
-        T in Unix seconds.
-    items : int32 ndarray of shape (n_candidates,) or None
-        Positions of the items that may be ranked; None: all.
-    ids : Index of length n or None
-        The caller's ids of the users; None: from the log.
-    """
-
-    log: InteractionLog
-    user: np.ndarray
-    time: np.ndarray
-    items: np.ndarray | None = None
-    ids: pd.Index | None = None
-
-    def __repr__(self) -> str:
-        return f"Requests({len(self):,} of {self.log!r})"
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    @classmethod
-    def at(cls, log: InteractionLog, T: Any, users: Any = None, items: Any = None) -> Requests:
-        """Requests of users (default: all of the log) at one time, or at one a user.
-
-        Parameters
-        ----------
-        log : InteractionLog
-        T : float, date or text, or one a user
-            See :func:`seconds`.
-        users : sequence of ids, optional
-        items : sequence of ids, optional
-            Which may be ranked.  Default: all.
+        """The inverse of :meth:`to_state`.
 
         Raises
         ------
-        MakedoInputError
-            A user twice at one time, an item twice or unknown, a time that is none.
-
-        Warns
-        -----
-        MakedoWarning
-            Users that the log does not know: their history is empty.
+        ValueError
+            The arrays do not fit together, or are not sorted.
         """
-        known = users is None
-        ids = log.users if known else pd.Index(users, tupleize_cols=False)
-        user = np.arange(log.n_users, dtype=np.int32) if known else log.user_positions(ids)
-        time = np.broadcast_to(seconds(T), len(ids)).astype(np.float64)
-        _check_requests(ids, user, time)
-        candidates = None if items is None else log.candidates(items)
-        return cls(log, user, time, candidates, ids)
+        state = dict(state)
+        kinds, parts = state.pop("other_kinds", []), state.pop("beside", [])
+        log = cls(**state)
+        others = [cls(log.users, log.items, **part) for part in parts]
+        for one in (log, *others):
+            one._check_arrays()
+        return replace(log, beside=dict(zip(kinds, others, strict=True)))
 
-    @classmethod
-    def read(
-        cls, log: InteractionLog, table: Any, *, user: str = "user_id", time: str = "timestamp"
-    ) -> Requests:
-        """Requests from a table with a column of users and one of times."""
-        frame = as_frame(table, "requests")
-        names = {str(name).lower(): name for name in frame.columns}
-        for role, name in (("user", user), ("time", time)):
-            if name.lower() not in names:
-                raise MakedoInputError(
-                    f"requests: no column {name!r} for {role}. There are {first(frame.columns, 12)}"
-                    "."
-                )
-        return cls.at(log, frame[names[time.lower()]], frame[names[user.lower()]])
-
-    @property
-    def user_ids(self) -> pd.Index:
-        """The caller's id of each request's user, (n,)."""
-        return self.log.users[self.user] if self.ids is None else self.ids
-
-    @property
-    def candidates(self) -> np.ndarray:
-        """Positions (n_candidates,) of the items that may be ranked."""
-        n = self.log.n_items
-        return np.arange(n, dtype=np.int32) if self.items is None else self.items
-
-    @cached_property
-    def begin(self) -> np.ndarray:
-        """Where each history begins in the log, (n,) int64."""
-        return self.log.start[np.maximum(self.user, 0)] * (self.user >= 0)
-
-    @cached_property
-    def stop(self) -> np.ndarray:
-        """Where each history ends in the log, (n,) int64: at the first event at or after T."""
-        return self.log.index_of(self.user, self.time)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Events in each history, (n,) int64."""
-        return self.stop - self.begin
-
-    def take(self, rows: Any) -> Requests:
-        """Some of the requests, by position or mask, in the order given."""
-        ids = None if self.ids is None else self.ids[rows]
-        return Requests(self.log, self.user[rows], self.time[rows], self.items, ids)
-
-    def restricted(self, items: np.ndarray) -> Requests:
-        """The same requests for other candidates, given by position."""
-        return Requests(self.log, self.user, self.time, items, self.ids)
-
-    def in_log(self, log: InteractionLog) -> Requests:
-        """The same users at the same times in another log: events of another kind.
-
-        Users whom that log does not know have an empty history there.
-        """
-        ids = self.user_ids
-        return Requests(log, log.user_positions(ids), self.time, None, ids)
-
-    # --- events before and after ------------------------------------------------------------------
-
-    def history(self) -> tuple[np.ndarray, np.ndarray]:
-        """Events before T: ``indptr`` (n + 1,), and their places in the log (n_history,)."""
-        return _ranges(self.begin, self.stop)
-
-    def window(self, horizon: float) -> tuple[np.ndarray, np.ndarray]:
-        """Events in [T, T + horizon): ``indptr`` (n + 1,), and their places in the log."""
-        return _ranges(self.stop, self.log.index_of(self.user, self.time + horizon))
-
-    def counts(self, horizon: float) -> np.ndarray:
-        """Events in [T, T + horizon) of each request, (n,) int64."""
-        return np.diff(self.window(horizon)[0])
-
-    def seen(self) -> sp.csr_matrix:
-        """Which candidates are in the history, bool (n, n_candidates)."""
-        return self._matrix(*self.history())
-
-    def targets(self, horizon: float, *, exclude_seen: bool = False) -> sp.csr_matrix:
-        """Which candidates the user turns to in [T, T + horizon), bool (n, n_candidates).
-
-        Parameters
-        ----------
-        horizon : float
-            In seconds.
-        exclude_seen : bool, default=False
-            Leave out what is in the history.
-        """
-        found = self._matrix(*self.window(horizon))
-        return without(found, self.seen()) if exclude_seen else found
-
-    def _matrix(self, indptr: np.ndarray, events: np.ndarray) -> sp.csr_matrix:
-        """Events as a bool matrix over the candidates, sorted and without repeats."""
-        column = np.full(self.log.n_items, -1, np.int32)
-        column[self.candidates] = np.arange(len(self.candidates), dtype=np.int32)
-        row = np.repeat(np.arange(len(self)), np.diff(indptr))
-        at = column[self.log.item[events]]
-        inside = at >= 0
-        shape = (len(self), len(self.candidates))
-        return _csr_of_pairs(row[inside] * shape[1] + at[inside], shape)
-
-
-def without(matrix: sp.csr_matrix, other: sp.csr_matrix) -> sp.csr_matrix:
-    """The pairs of a bool matrix that are not in another of the same shape."""
-    pairs = np.setdiff1d(_pairs_of(matrix), _pairs_of(other), assume_unique=True)
-    return _csr_of_pairs(pairs, matrix.get_shape())
-
-
-def _pairs_of(matrix: sp.csr_matrix) -> np.ndarray:
-    """Each entry as row · n_columns + column, (n_entries,) int64."""
-    n_rows, n_columns = matrix.get_shape()
-    row = np.repeat(np.arange(n_rows), np.diff(matrix.indptr))
-    return row * n_columns + matrix.indices
-
-
-def _csr_of_pairs(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """A bool matrix with sorted rows and no entry twice."""
-    pairs = np.unique(pairs)
-    row, column = np.divmod(pairs, max(shape[1], 1))
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=shape[0]), out=indptr[1:])
-    return sp.csr_matrix((np.ones(len(pairs), bool), column.astype(np.int32), indptr), shape)
-
-
-def _ranges(begin: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All integers of the ranges begin:stop one after another, and where each range starts."""
-    indptr = np.zeros(len(begin) + 1, np.int64)
-    np.cumsum(stop - begin, out=indptr[1:])
-    places = np.arange(indptr[-1]) + np.repeat(begin - indptr[:-1], stop - begin)
-    return indptr, places
-
-
-def _check_requests(ids: pd.Index, user: np.ndarray, time: np.ndarray) -> None:
-    if np.isnan(time).any() or ids.isna().any():
-        raise MakedoInputError("requests: a user or a time is missing. Drop those rows.")
-    twice = pd.DataFrame({"user": ids, "time": time}).duplicated().to_numpy()
-    if twice.any():
-        raise MakedoInputError(
-            f"requests: {count(int(twice.sum()), 'row')} name a user and time again (first: "
-            f"{first(ids[twice])}). Give each once."
+    def _check_arrays(self) -> None:
+        n, user = len(self.time), np.repeat(np.arange(self.n_users), np.diff(self.start))
+        fits = (
+            all(len(getattr(self, name)) == n for name in ("user", "item", "value"))
+            and len(self.start) == self.n_users + 1
+            and np.array_equal(self.user, user)
+            and (not n or (0 <= self.item.min() and self.item.max() < self.n_items))
+            and bool(((np.diff(self.time) >= 0) | (np.diff(self.user) != 0)).all())
         )
-    if (unknown := user == NOBODY).any():
-        warnings.warn(
-            f"requests: {count(int(unknown.sum()), 'user')} not in the log (first: "
-            f"{first(ids[unknown])}); their history is taken as empty.",
-            MakedoWarning,
-            stacklevel=4,
-        )
+        if not fits:
+            raise ValueError("the arrays of the log do not fit together")

@@ -504,3 +504,15 @@ def test_bad_logs_and_horizons_are_refused(events):
         RIM(horizon="3D").fit(split)
     with pytest.raises(MakedoInputError, match="no windows of validation"):
         RIM().fit(temporal_split(InteractionLog.read(events), START + 80 * DAY, 7 * DAY, n_valid=0))
+
+
+def test_what_activity_cannot_be_learnt_from_is_told_before_a_network_trains(monkeypatch):
+    from makedo.methods.rim.sequences import SequenceMarks
+
+    def trained(*_, **__):
+        raise AssertionError("a network was trained")
+
+    monkeypatch.setattr(SequenceMarks, "fit", trained)
+    once = pd.DataFrame({"user_id": range(50), "item_id": 1, "timestamp": START + np.arange(50)})
+    with pytest.raises(MakedoInputError, match="no user has an event in the windows"):
+        RIM("transformer").fit(once)

@@ -245,3 +245,13 @@ def test_ids_of_later_events_take_the_form_that_the_log_has(rim, table):
     code, out, _ = rim(*line)
     assert code == 0 and {row["user_id"] for row in json.loads(out)} == {"100", "007"}
     assert json.loads(out)[0]["timestamp"] == int(model.now_) + 6
+
+
+def test_lists_are_as_long_as_they_can_be_where_nobody_says_how_long(rim):
+    few = pd.DataFrame({"user_id": [1, 2, 1, 2], "item_id": [1, 1, 2, 2], "timestamp": range(4)})
+    few["timestamp"] += START
+    few.to_csv("few.csv", index=False)
+    assert rim("fit", "--log", "few.csv", "--set", "horizon=1", "--out", "few")[0] == 0
+    for verb in ("recommend-items", "recommend-users"):
+        code, out, _ = rim(verb, "few", "--json")
+        assert code == 0 and len(json.loads(out)) == 4

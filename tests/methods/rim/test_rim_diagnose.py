@@ -5,9 +5,19 @@ import pandas as pd
 import pytest
 
 from makedo import RIM
+from makedo.core.checks import MakedoInputError
 from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
-from makedo.methods.rim.diagnose import described, lost_share, spearman, suggested_horizon
+from makedo.methods.rim import RNN, Transformer
+from makedo.methods.rim.diagnose import (
+    PRODUCTS,
+    described,
+    lost_share,
+    spearman,
+    suggested_horizon,
+    training_seconds,
+)
+from makedo.methods.rim.sequences import SequenceMarks
 
 DAY, START = 86_400, 1_500_000_000
 
@@ -51,6 +61,46 @@ def test_it_learns_before_the_last_horizon_and_ranks_for_it(table):
         here = found.figures[f"precision of 10 users for each item, {name}"]
         assert here == pytest.approx(users[there])
     assert found.expected_gain == pytest.approx(100 * (users["RIM"] - users["without λ"]))
+
+
+@pytest.mark.parametrize("marks", ["transformer", RNN(width=8, max_epochs=30), "given"])
+def test_what_only_fit_can_have_is_neither_trained_nor_asked_for(table, marks, monkeypatch):
+    """The figures are those of quick marks, which are named, and the cost of a network is said."""
+
+    def trained(*_, **__):
+        raise AssertionError("a network was trained")
+
+    monkeypatch.setattr(SequenceMarks, "fit", trained)
+    model = RIM(marks, horizon="7D")
+    found = model.diagnose(table)
+    quick = RIM("personal_repeat", horizon="7D").diagnose(table)
+    assert found.figures == quick.figures and found.expected_gain == quick.expected_gain
+    assert "measured with marks=personal_repeat" in found.advice
+    assert ("on one core" in found.advice) == (marks != "given")
+    assert model.marks is marks and "try marks" not in found.advice
+    named = marks == "transformer"
+    assert found.command.endswith("--out model" + " --set marks=transformer" * named)
+
+
+def test_where_nobody_repeats_the_quick_marks_are_those_of_going_on_to_something_else(table):
+    once = table.drop_duplicates(["user_id", "item_id"])
+    assert "marks=ease." in RIM("rnn", horizon="7D").diagnose(once).advice
+
+
+def test_the_cost_of_a_network_grows_with_steps_width_items_and_epochs(table):
+    log = InteractionLog.read(table)
+    base = {"width": 512, "max_epochs": 100, "n_layers": 4}
+    seconds = training_seconds(Transformer(**base), log)
+    n_steps = len(table.drop_duplicates(["user_id", "timestamp"]))
+    products = 100 * 3 * n_steps * (4 * 12 * 512**2 + log.n_items * 512)
+    assert seconds == pytest.approx(products / PRODUCTS, rel=0.5)  # to one digit
+    assert training_seconds(Transformer(**{**base, "max_epochs": 400}), log) > 3 * seconds
+    assert training_seconds(Transformer(8, max_epochs=1), log) == 1.0
+
+
+def test_marks_that_there_are_not_are_refused(table):
+    with pytest.raises(MakedoInputError, match="parameter marks must be one of"):
+        RIM("lstm", horizon="7D").diagnose(table)
 
 
 def test_times_of_an_import_are_told():

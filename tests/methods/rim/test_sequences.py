@@ -12,6 +12,7 @@ from makedo.core.checks import MakedoInputError
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.methods.rim import RIM, RNN, Transformer
 from makedo.methods.rim import sequence_networks as networks
+from makedo.methods.rim.repeats import held_out
 from makedo.methods.rim.sequence_examples import Examples, last_steps
 
 KINDS = [RNN, Transformer]
@@ -151,6 +152,103 @@ def test_an_answer_reads_the_last_steps_and_a_beginning_where_there_is_room(log,
             assert [sorted(one) for one in got] == whole[-most:]
 
 
+def changed_from(log, T, seed=1):
+    """The log with other items and times from T on; before it all is the same."""
+    rng = np.random.default_rng(seed)
+    late = log.time >= T
+    item, time = log.item.copy(), log.time.copy()
+    item[late] = rng.integers(0, log.n_items, late.sum())
+    time[late] += rng.integers(0, 2 * DAY, late.sum())
+    order = np.lexsort((time, log.user))
+    parts = {"user": log.user, "item": item, "time": time, "value": log.value}
+    return InteractionLog.from_state(
+        {**log.to_state(), **{name: part[order] for name, part in parts.items()}}
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_events_from_the_time_of_asking_on_change_no_score_and_no_weight(kind, log):
+    """Also those at that very time: T is a time at which many did something."""
+    T = 20.0 * DAY
+    assert (log.time == T).sum() > 3
+    other = changed_from(log, T)
+    assert (other.item != log.item).any()
+    found = []
+    for one in (log, other):
+        asked = Requests.at(one, T)
+        model = kind(**SMALL).fit(asked, 7 * DAY)
+        found.append((model.scores(asked).to_dense(), model.backoff_, model.history_["score"]))
+    (a, *rest), (b, *others) = found
+    assert (a == b).all() and rest[0] == others[0] and rest[1].equals(others[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_alone_reads_the_last_steps_and_no_earlier_ones(kind, log):
+    model = kind(**SMALL, repeats=False).fit(Requests.at(log, 30.0 * DAY), 7 * DAY)
+    asked = Requests.at(log, 40.0 * DAY)
+    times = [np.unique(log.time[b:e]) for b, e in zip(asked.begin, asked.stop, strict=True)]
+    ends = np.array([t[-8] if len(t) >= 8 else -1 for t in times])
+    long = ends >= 0
+    assert long.sum() > 5
+    old = log.time < np.where(long, ends, 0)[log.user]
+    item = np.where(old, (log.item + 4) % 9, log.item).astype(np.int32)
+    assert old.sum() > 20
+    again = InteractionLog.from_state({**log.to_state(), "item": item})
+    a, b = (model.scores(Requests.at(one, 40.0 * DAY)).to_dense() for one in (log, again))
+    assert (a == b).all()
+    last = log.time == np.where(long, [t[-1] if len(t) else -1 for t in times], -1)[log.user]
+    item = np.where(last, (log.item + 4) % 9, log.item).astype(np.int32)
+    again = InteractionLog.from_state({**log.to_state(), "item": item})
+    b = model.scores(Requests.at(again, 40.0 * DAY)).to_dense()
+    assert (a[long] != b[long]).any(1).all()
+
+
+def test_a_step_is_the_sum_of_its_embeddings_over_the_root_of_their_number():
+    share = torch.zeros(5)
+    net = networks.SequenceNetwork(share, torch.nn.Identity(), 3, 1.0)
+    tokens, begin = torch.tensor([0, 2, 3, 5, 1]), torch.tensor([0, 1, 4, 5])
+    h = net(tokens, begin, (2, 2))  # the last step of the second row is padding
+    e = net.embedding.detach()
+    expected = torch.stack([e[0], (e[2] + e[3] + e[5]) / 3**0.5, e[1], torch.zeros(3)])
+    torch.testing.assert_close(h.detach(), expected)
+
+
+@pytest.mark.parametrize("post_norm", [False, True])
+def test_attention_knows_the_order_of_earlier_steps(post_norm):
+    net = body(Transformer, post_norm=post_norm, n_layers=1)
+    with torch.inference_mode():
+        a, b = read(net, [[0, 3, 1, 4]]), read(net, [[0, 1, 3, 4]])
+    assert (a[0, 3] - b[0, 3]).abs().max() > 1e-4
+
+
+def test_without_blocks_attention_gives_embeddings_with_their_positions():
+    x = torch.randn(2, 3, 4)
+    after = networks.Attending(4, 0, 1, 8, 0.0, True, 5)
+    torch.testing.assert_close(after(x), 2 * x + networks.sinusoids(5, 4)[:3])
+    before = networks.Attending(4, 0, 1, 8, 0.0, False, 5)
+    expected = torch.nn.functional.layer_norm(x + before.positions[:3], (4,))
+    torch.testing.assert_close(before(x), expected)
+
+
+def test_waves_are_those_of_the_formula():
+    waves = networks.sinusoids(6, 5)
+    for place in range(6):
+        for i in range(5):
+            angle = place / 10_000 ** (2 * (i // 2) / 5)
+            expected = np.sin(angle) if i % 2 == 0 else np.cos(angle)
+            assert waves[place, i] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_is_there_in_training_alone(kind, n_layers):
+    for dropout, alike in ((0.0, True), (0.5, False)):
+        net = body(kind, dropout=dropout, n_layers=n_layers)
+        assert torch.equal(read(net, [[0, 3, 1]]), read(net, [[0, 3, 1]]))
+        net.train()
+        assert torch.equal(read(net, [[0, 3, 1]]), read(net, [[0, 3, 1]])) == alike
+
+
 # --- chances --------------------------------------------------------------------------------------
 
 
@@ -235,6 +333,74 @@ def test_items_are_drawn_by_popularity():
     found = np.bincount(drawn, minlength=4) / len(drawn)
     np.testing.assert_allclose(found, model.popularity_, atol=0.03)
     assert found[1] == 0
+
+
+def test_many_items_are_sampled_and_few_are_not(monkeypatch, requests):
+    from makedo.methods.rim import sequences
+
+    for full, drawn in ((9, 0), (8, sequences.SAMPLED)):
+        monkeypatch.setattr(sequences, "FULL", full)
+        model = Transformer(**SMALL)
+        model.horizon_, model.popularity_ = 1.0, np.full(9, 1 / 9, np.float32)
+        batches = model._batches(model._examples(requests), np.random.default_rng(0))
+        assert all(len(one) == drawn for _, one in batches)
+
+
+# --- what is held out -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_score_of_an_epoch_is_what_answers_say_of_held_out_users(kind):
+    """Mean log p of the next event at each time of theirs: training asks what using answers."""
+    log = walk_log(lambda now, rng: (now + rng.integers(1, 3, len(now))) % 5, 40, 9)
+    train = Requests.at(log, 9.0)
+    model = kind(**{**SMALL, "max_history": 9, "max_epochs": 1}, ahead=0.0, repeats=False)
+    model.fit(train, 1.0)
+    held, _ = held_out(train, 0.2, 0)
+    total = []
+    for day in range(9):
+        asked = Requests(log, held.user, np.full(len(held), float(day)))
+        came = log.item[asked.stop]
+        total.append(np.log(model.scores(asked).of_pairs(np.arange(len(held)), came)))
+    assert model.history_["score"].iloc[0] == pytest.approx(np.mean(total), abs=2e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_held_out_users_teach_the_network_nothing(kind, log, requests):
+    held, _ = held_out(requests, 0.2, 0)
+    theirs = np.isin(log.user, held.user) & (log.time < 30 * DAY)
+    item = log.item.copy()
+    item[theirs] = np.random.default_rng(0).permutation(item[theirs])  # popularity stays
+    again = InteractionLog.from_state({**log.to_state(), "item": item})
+    settings = {**SMALL, "max_epochs": 1}
+    a, b = (kind(**settings).fit(Requests.at(one, 30.0 * DAY), 7 * DAY) for one in (log, again))
+    for x, y in zip(a.net_.parameters(), b.net_.parameters(), strict=True):
+        assert torch.equal(x, y)
+    assert a.history_["score"][0] != b.history_["score"][0]
+
+
+def test_the_own_past_is_weighed_on_held_out_users_in_windows_of_the_horizon(monkeypatch, requests):
+    from makedo.methods.rim import sequences
+
+    seen = {}
+
+    def spy(scores, held, horizon, rng):
+        seen.update(held=held, horizon=horizon, sums=scores(held).to_dense().sum(1))
+        return sequences.NO_PAST
+
+    monkeypatch.setattr(sequences, "learn_own_past", spy)
+    Transformer(**SMALL).fit(requests, 7 * DAY)
+    held, _ = held_out(requests, 0.2, 0)
+    assert (seen["held"].user == held.user).all() and seen["horizon"] == 7 * DAY
+    np.testing.assert_allclose(seen["sums"], 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_too_few_users_to_hold_one_out_train_all_epochs_without_a_score(kind):
+    log = make_log(3)
+    model = kind(**{**SMALL, "valid_share": 0.1}).fit(Requests.at(log, 30.0 * DAY), 7 * DAY)
+    assert len(model.history_) == 2 and np.isinf(model.backoff_)
+    assert np.isfinite(model.scores(Requests.at(log, 30.0 * DAY)).to_dense()).all()
 
 
 # --- what must be learnt --------------------------------------------------------------------------
@@ -323,6 +489,24 @@ def test_a_saved_model_says_the_same(model, log, tmp_path):
         pd.testing.assert_frame_equal(one, other)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_of_other_events_is_not_gone_on_from(kind, log, requests, tmp_path):
+    kind(**SMALL).fit(requests, 7 * DAY, checkpoint_dir=tmp_path)
+    for other in (Requests.at(changed_from(log, 29.0 * DAY), 30.0 * DAY), requests.take(range(29))):
+        with pytest.raises(MakedoInputError, match="state of another fit"):
+            kind(**SMALL).fit(other, 7 * DAY, checkpoint_dir=tmp_path)
+    with pytest.raises(MakedoInputError, match="state of another fit"):
+        kind(**SMALL).fit(requests, 8 * DAY, checkpoint_dir=tmp_path)
+
+
+def test_how_many_are_read_at_once_changes_no_answer(model, requests, monkeypatch):
+    from makedo.methods.rim import sequences
+
+    whole = model.scores(requests).to_dense()
+    monkeypatch.setattr(sequences, "SCORED", 7)
+    np.testing.assert_allclose(model.scores(requests).to_dense(), whole, rtol=1e-5, atol=1e-7)
+
+
 def test_the_papers_setting_trains(requests):
     for kind in KINDS:
         model = kind.from_paper(max_epochs=1, max_history=8, device="cpu").fit(requests, 7 * DAY)
@@ -333,3 +517,9 @@ def test_the_papers_setting_trains(requests):
 def test_heads_must_divide_the_width(requests):
     with pytest.raises(MakedoInputError, match="n_heads .* width"):
         Transformer(10, n_heads=4).fit(requests)
+
+
+def test_a_state_is_kept_in_a_folder(requests, tmp_path):
+    (tmp_path / "state").write_text("")
+    with pytest.raises(MakedoInputError, match="state is a file. The state is kept in a folder"):
+        RNN(**SMALL).fit(requests, checkpoint_dir=tmp_path / "state")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +24,14 @@ HELP = {
     "user": "column of users, in any case",
     "item": "column of items, in any case",
     "time": "column of times: Unix seconds, or dates",
+    "event": "column of kinds of events, such as view and purchase (default: all are alike)",
+    "target": "with --event: the kind that is to be predicted; others say how active a user is",
     "checkpoint": "folder for the state of a network's training; a killed fit, called again, goes "
     "on from there",
     "users": "ids of users, separated by commas (default: all)",
     "items": "ids of items, separated by commas (default: all that fit saw)",
     "at": "time to rank for (default: just after the last event)",
-    "top": "how many to list for each",
+    "top": "how many to list for each (default: 10 items, 100 users, or all where they are fewer)",
     "top_k": "lengths of lists, separated by commas (default: 0.5, 1 and 2 %, at least 5, 10, 20)",
     "test_start": "first time of the part to test on",
     "horizon": "length of that part, such as 28D",
@@ -55,11 +56,13 @@ def diagnose(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
+    target: str | None = None,
     settings: Settings,
 ) -> Diagnosis:
     """Measure on the last horizon whether activity is predictable, and what it brings."""
     model = settings.build(makedo.RIM)
-    return model.diagnose(_read(log, user, item, time))
+    return model.diagnose(_read(log, user, item, time, event, target))
 
 
 def split(
@@ -71,24 +74,21 @@ def split(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
+    target: str | None = None,
 ) -> Rows:
     """Cut a log by time: what comes before the test, in its horizon, and after it."""
     from makedo.data.interaction_splits import temporal_split
 
-    events = _read(log, user, item, time)
+    events = _read(log, user, item, time, event, target)
     found = temporal_split(events, test_start, horizon, n_valid=0)
     T = found.test.time[0]
-    place = np.searchsorted([T, T + found.horizon], events.time, side="right")
-    names = np.array(["before", "test", "after"])[place]
-    frame = pd.DataFrame(
-        {
-            "user_id": events.users[events.user],
-            "item_id": events.items[events.item],
-            "timestamp": events.time,
-            "part": names,
-        }
-    )
-    return frame if part is None else frame[names == part].drop(columns="part")
+    frames = [_with_part(log, T, found.horizon) for log in events.kinds]
+    if event is not None:
+        kinds = (events.kind, *events.beside)
+        frames = [frame.assign(**{event: kind}) for frame, kind in zip(frames, kinds, strict=True)]
+    frame = pd.concat(frames, ignore_index=True)
+    return frame if part is None else frame[frame["part"] == part].drop(columns="part")
 
 
 def fit(
@@ -97,12 +97,15 @@ def fit(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
+    target: str | None = None,
     checkpoint: Path | None = None,
     settings: Settings,
 ) -> Fitted:
     """Learn what is chosen, and how active each user will be."""
     model = settings.build(makedo.RIM)
-    return model.fit(_read(log, user, item, time), checkpoint_dir=checkpoint)
+    events = _read(log, user, item, time, event, target)
+    return model.fit(events, checkpoint_dir=checkpoint)
 
 
 def recommend_items(
@@ -113,11 +116,12 @@ def recommend_items(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
     at: str | None = None,
-    top: int = 10,
+    top: int | None = None,
 ) -> Rows:
     """List what each user will turn to within the horizon."""
-    _update(model, later, user, item, time)
+    _update(model, later, user, item, time, event)
     ids = model.log_.users if users is None else _ids(model.log_.users, users)
     return _blocks(model, ids, at, top)
 
@@ -130,11 +134,12 @@ def recommend_users(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
     at: str | None = None,
-    top: int = 100,
+    top: int | None = None,
 ) -> Rows:
     """List who will turn to each item within the horizon."""
-    _update(model, later, user, item, time)
+    _update(model, later, user, item, time, event)
     known = model.log_.items[model.known(np.arange(model.log_.n_items))]
     ids = known if items is None else _ids(model.log_.items, items)
     return model.recommend_users(ids, top_k=top, at=at)
@@ -187,10 +192,11 @@ def evaluate(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
     top_k: list[str] | None = None,
 ) -> Rows:
     """Judge both rankings on events that came after the fit, beside simpler ones."""
-    later = _read_later(model, log, user, item, time)
+    later = _read_later(model, log, user, item, time, event)
     return model.evaluate(later, top_k=_lengths(top_k))
 
 
@@ -201,10 +207,11 @@ def report(
     user: str = "user_id",
     item: str = "item_id",
     time: str = "timestamp",
+    event: str | None = None,
     show_rows: bool = False,
 ) -> Page:
     """Did it pay?  On events that came after the fit; without any, what the fit stored."""
-    events = None if log is None else _read_later(model, log, user, item, time)
+    events = None if log is None else _read_later(model, log, user, item, time, event)
     return model.report(events, show_rows=show_rows)
 
 
@@ -214,9 +221,28 @@ VERBS = [diagnose, split, fit, recommend_items, recommend_users, match, campaign
 # --- files and texts to arguments -----------------------------------------------------------------
 
 
-def _read(log: Table | Batches, user: str, item: str, time: str) -> InteractionLog:
-    source: Any = log if isinstance(log, Batches) else _Named(log)
-    return InteractionLog.read(source, user=user, item=item, time=time)
+def _read(
+    log: Table | Batches, user: str, item: str, time: str, event: str | None, target: str | None
+) -> InteractionLog:
+    names = {"user": user, "item": item, "time": time, "event": event, "target": target}
+    return InteractionLog.read(_source(log), **names)
+
+
+def _source(log: Table | Batches) -> Any:
+    return log if isinstance(log, Batches) else _Named(log)
+
+
+def _with_part(log: InteractionLog, T: float, horizon: float) -> pd.DataFrame:
+    """The events with whether they are before, in or after the horizon from T."""
+    names = np.array(["before", "test", "after"])
+    return pd.DataFrame(
+        {
+            "user_id": log.users[log.user],
+            "item_id": log.items[log.item],
+            "timestamp": log.time,
+            "part": names[np.searchsorted([T, T + horizon], log.time, side="right")],
+        }
+    )
 
 
 class _Named:
@@ -230,15 +256,16 @@ class _Named:
 
 
 def _read_later(
-    model: Any, log: Table | Batches, user: str, item: str, time: str
+    model: Any, log: Table | Batches, user: str, item: str, time: str, event: str | None
 ) -> InteractionLog:
     """Events after the fit, with ids in the form of its log.
 
     A file without a leading zero or a letter in its ids has whole numbers, whatever the others had.
     """
-    new = _read(log, user, item, time)
-    users, items = _in_form(new.users, model.log_.users), _in_form(new.items, model.log_.items)
-    return replace(new, users=users, items=items)
+    new = model.log_.read_more(_source(log), user=user, item=item, time=time, event=event)
+    return new.with_ids(
+        _in_form(new.users, model.log_.users), _in_form(new.items, model.log_.items)
+    )
 
 
 def _in_form(ids: pd.Index, known: pd.Index) -> pd.Index:
@@ -246,12 +273,14 @@ def _in_form(ids: pd.Index, known: pd.Index) -> pd.Index:
     return ids.astype(str) if ids.dtype.kind in "iu" and known.inferred_type == "string" else ids
 
 
-def _update(model: Any, later: Batches | None, user: str, item: str, time: str) -> None:
+def _update(
+    model: Any, later: Batches | None, user: str, item: str, time: str, event: str | None
+) -> None:
     if later is not None:
-        model.update(_read_later(model, later, user, item, time))
+        model.update(_read_later(model, later, user, item, time, event))
 
 
-def _blocks(model: Any, ids: pd.Index, at: Any, top: int) -> Iterator[pd.DataFrame]:
+def _blocks(model: Any, ids: pd.Index, at: Any, top: int | None) -> Iterator[pd.DataFrame]:
     for begin in range(0, len(ids), BLOCK):
         yield model.recommend_items(ids[begin : begin + BLOCK], top_k=top, at=at)
 

@@ -1,4 +1,8 @@
-"""Does λ(x) help to find users for an item?  Asked of the last horizon of the log itself."""
+"""Does λ(x) help to find users for an item?  Asked of the last horizon of the log itself.
+
+Nothing slow is trained for that: where the marks are a network, or scores that only ``fit`` is
+given, quick ones stand for them.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,14 @@ from makedo.core.seeds import generator
 from makedo.data.interaction_splits import Split, temporal_split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.times import in_words
+from makedo.methods.rim.given import GivenScores
 from makedo.methods.rim.intensities import EMA
 from makedo.methods.rim.marks import PersonalRepeat
+from makedo.methods.rim.named import MARKS, made
 from makedo.methods.rim.ranking import gain, rank, usual_lengths
 from makedo.methods.rim.repeats import EASERepeat
-from makedo.methods.rim.sequences import SequenceMarks
-from makedo.methods.rim.windows import everybody
+from makedo.methods.rim.sequences import FULL, SAMPLED, SequenceMarks
+from makedo.methods.rim.windows import everybody, horizon_of
 
 if TYPE_CHECKING:
     from makedo.methods.rim.estimator import RIM
@@ -29,9 +35,16 @@ if TYPE_CHECKING:
 FEWEST_USERS, FEWEST_EVENTS = 30, 200  # below which nothing can be measured
 MOST_USERS = 5_000  # looked at
 REPEATED = 0.2  # share of events, from which on what a user had before is worth listing
-REPEATING = ("personal_repeat", "ease_repeat", "transformer", "rnn")  # marks that know of repeats
+REPEATING = (
+    "personal_repeat",
+    "ease_repeat",
+    "transformer",
+    "rnn",
+    "given",
+)  # marks that know of repeats
 ONE_TIME = 0.8  # share of users with all their events at one time: such times were not the events'
 LITTLE = 0.002  # of precision, not worth a model of activity
+PRODUCTS = 5e9  # a second, of a network that trains on one core; measured on two data sets
 DAY = 86_400.0
 USUAL = tuple(n * DAY for n in (1 / 24, 0.25, 1, 3, 7, 14, 28, 91))
 COMMAND = "makedo rim fit --log LOG --out model"
@@ -44,6 +57,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
     Of more than 5,000 users a random sample is looked at.
     """
     started = time.perf_counter()
+    model._check_parameters()
     log = X.train_log if isinstance(X, Split) else as_log(X)
     figures = described(log)
 
@@ -63,16 +77,17 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
             "Most users have all their events at one time, so these look like times of an import. "
             "Give the times of the events.",
         )
-    H = X.horizon if isinstance(X, Split) else model._horizon(log)
+    H = X.horizon if isinstance(X, Split) else horizon_of(model.horizon, log)
     figures["horizon"] = in_words(H)
     figures["shortest in which half of the active users come back"] = suggested_horizon(log)
-    end = float(log.time.max()) + 1
+    end = float(log.last) + 1
     if end - (2 + model.n_valid) * H <= float(log.time.min()):
         return answer(
             "cannot tell",
             f"The log is shorter than {2 + model.n_valid} horizons of {in_words(H)}: give a longer "
             "one, or set a shorter horizon.",
         )
+    quick, said = with_quick_marks(model, log, figures["events that repeat a pair, %"])
     log = sampled(log)
     if not come_back(log, end - H, H, model.n_valid):
         return answer(
@@ -81,11 +96,12 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
             "before that λ would be learnt in: there is nobody to rank. If users are visits, name "
             "the people instead; else set another horizon.",
         )
-    found = last_horizon(model, log, end - H, H)
+    found = last_horizon(quick, log, end - H, H)
     figures |= found.figures
     verdict, advice = judged(found)
     if figures["events that repeat a pair, %"] > 100 * REPEATED and not _repeats(model.marks):
         advice += " Users come back to the same items: try marks=personal_repeat."
+    advice += said
     interval = found.gain.interval
     return answer(
         verdict,
@@ -93,7 +109,7 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
         expected_gain=100 * found.gain.gain,
         interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
         unit=f"points of precision of the {count(found.length, 'user')} listed for each item",
-        command=COMMAND if verdict in ("applies", "may help") else "",
+        command=command(model) if verdict in ("applies", "may help") else "",
     )
 
 
@@ -102,9 +118,49 @@ def as_log(X: Any) -> InteractionLog:
     return X if isinstance(X, InteractionLog) else InteractionLog.read(X)
 
 
+def command(model: RIM) -> str:
+    """What to run next."""
+    named = isinstance(model.marks, str) and model.marks not in (type(model)().marks, "given")
+    return COMMAND + (f" --set marks={model.marks}" if named else "")
+
+
 def _repeats(marks: Any) -> bool:
     """Whether the marks know that users come back to the same items."""
-    return marks in REPEATING or isinstance(marks, (PersonalRepeat, EASERepeat, SequenceMarks))
+    known = isinstance(marks, (PersonalRepeat, EASERepeat, SequenceMarks, GivenScores))
+    return known or (isinstance(marks, str) and marks in REPEATING)
+
+
+# --- marks that are not waited for ----------------------------------------------------------------
+
+
+def with_quick_marks(model: RIM, log: InteractionLog, repeated: float) -> tuple[RIM, str]:
+    """The model with marks that take seconds, and a sentence about those that it has."""
+    marks = made(model.marks, MARKS)
+    if not isinstance(marks, (SequenceMarks, GivenScores)):
+        return model, ""
+    name = "personal_repeat" if repeated > 100 * REPEATED else "ease"
+    quick: Any = clone(model)
+    quick.set_params(marks=name)
+    if isinstance(marks, GivenScores):
+        return quick, f" Your own scores were not looked at: this was measured with marks={name}."
+    seconds = training_seconds(marks, log)
+    return quick, (
+        f" The network was not trained: this was measured with marks={name}. To train it will take "
+        f"about {in_words(seconds)} on one core."
+    )
+
+
+def training_seconds(marks: SequenceMarks, log: InteractionLog) -> float:
+    """What all epochs take, to one digit of its unit; products as in :class:`SequenceMarks`."""
+    n_steps = 1 + np.count_nonzero((np.diff(log.user) != 0) | (np.diff(log.time) != 0))
+    n_items = len(np.unique(log.item))
+    if marks.softmax == "sampled" or (marks.softmax == "auto" and n_items > FULL):
+        n_items = min(n_items, SAMPLED)
+    d = marks.width
+    products = 3 * n_steps * (marks.n_layers * 12 * d**2 + n_items * d) * marks.max_epochs
+    seconds = max(products / PRODUCTS, 1.0)
+    unit = next(one for one in (DAY, 3_600.0, 60.0, 1.0) if seconds >= one)
+    return unit * float(f"{seconds / unit:.1g}")
 
 
 # --- what the log is like -------------------------------------------------------------------------
@@ -132,6 +188,7 @@ def described(log: InteractionLog) -> dict[str, Any]:
         "users with all events at one time, %": 100
         * float((log.time[first] == log.time[last])[n[active] > 1].mean() if n.max() > 1 else 1.0),
         "events that repeat a pair, %": 100 * repeated_share(log),
+        **{f"events of kind {kind!r} beside": len(other) for kind, other in log.beside.items()},
     }
 
 
@@ -158,12 +215,12 @@ def suggested_horizon(log: InteractionLog) -> str:
 
 def sampled(log: InteractionLog) -> InteractionLog:
     """The events of at most ``MOST_USERS`` users."""
-    active = np.flatnonzero(np.diff(log.start))
+    active = np.flatnonzero(log.n_of_users)
     if len(active) <= MOST_USERS:
         return log
     kept = np.zeros(log.n_users, bool)
     kept[generator(0, "diagnose").permutation(active)[:MOST_USERS]] = True
-    return log.select(kept[log.user])
+    return log.of_users(kept)
 
 
 def come_back(log: InteractionLog, T: float, H: float, n_valid: int) -> bool:
@@ -173,7 +230,7 @@ def come_back(log: InteractionLog, T: float, H: float, n_valid: int) -> bool:
 
 
 def _act(requests: Requests, H: float) -> bool:
-    return bool(requests.counts(H)[requests.lengths > 0].any())
+    return bool(requests.counts(H)[requests.n_before > 0].any())
 
 
 # --- the last horizon -----------------------------------------------------------------------------

@@ -37,26 +37,17 @@ from makedo.core.checks import Choice, Either, Having, MakedoInputError, Number,
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
-from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
-from makedo.data.table import as_frame
-from makedo.data.times import duration, seconds
 from makedo.methods.rim import intensities
-from makedo.methods.rim.asking import requests_of
+from makedo.methods.rim.asking import pairs_of, requests_of
 from makedo.methods.rim.hawkes import Live
 from makedo.methods.rim.intensities import HawkesPoisson
+from makedo.methods.rim.kinds import learn_rate, predicted, sums_of, with_new_events
 from makedo.methods.rim.listing import items_of_users, length_of_lists, users_of_items
 from makedo.methods.rim.marks import histories
 from makedo.methods.rim.named import MARKS, learn_marks, made, share
 from makedo.methods.rim.scores import ScoreOperator
-from makedo.methods.rim.windows import (
-    calibration,
-    everybody,
-    latest,
-    together,
-    usual_horizon,
-    windows_before_end,
-)
+from makedo.methods.rim.windows import calibration, latest, split_of, together
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -102,7 +93,8 @@ class RIM(Estimator):
     horizon_ : float, H in seconds
     now_ : float, the time for which is ranked unless another is asked for, Unix seconds
     log_ : InteractionLog, the events that were learnt from, and those of ``update``
-    live_ : the sums of all users as of their last event
+    live_, live_beside_ : the sums of all users as of their last event; those in each other kind
+    kinds_ : list of str, other kinds of events that λ(x) looks at
     calibration_ : DataFrame, expected and observed events by tenths of λ(x), in the windows
     history_ : DataFrame, a row an epoch where the marks are a network; else seconds of each phase
 
@@ -210,7 +202,8 @@ class RIM(Estimator):
         ----------
         X : InteractionLog, Split, or what :meth:`InteractionLog.read` takes
             A table has the columns user_id, item_id and timestamp.  Of a split only what lies
-            before its cut-offs is learnt from.
+            before its cut-offs is learnt from.  Of a log that tells kinds of events apart, its own
+            kind is predicted; "hawkes_poisson" learns from the others too how active users are.
         scores : model, pair of factors, or matrix, optional
             With ``marks="given"``: see :meth:`GivenScores.fit`.
         checkpoint_dir, on_step : optional
@@ -224,38 +217,38 @@ class RIM(Estimator):
             The log cannot be read, no event lies in the windows, no user has two distinct times.
         """
         self._check_parameters()
-        split = self._split(X)
-        windows = together(split.valid)
-        counts = windows.counts(split.valid_horizon)
+        split = split_of(X, self.horizon, self.n_valid)
 
         started = time.perf_counter()
-        self.horizon_, self.now_ = split.horizon, latest(split)
+        rate = made(self.intensity, intensities.NAMES)
+        kinds = list(split.log.beside) if rate.takes_channels else []
+        learn_rate(rate, split, kinds)  # before marks: what is wrong shows before a network trains
+        learnt = time.perf_counter()
         marks = made(self.marks, MARKS)
         if isinstance(self.marks, str):
             share(self, marks)
         steps = {"checkpoint_dir": checkpoint_dir, "on_step": on_step}
-        self.marks_ = learn_marks(marks, split.train, self.horizon_, scores, steps)
-        learnt = time.perf_counter()
-        rate = made(self.intensity, intensities.NAMES)
-        if rate.needs_counts:
-            rate.fit(windows, counts * (split.horizon / split.valid_horizon), self.horizon_)
-        else:
-            rate.fit(split.train, None, self.horizon_)
-        self.intensity_ = rate
-        self.log_ = split.train_log
-        self.live_ = rate.live(split.train)
-        expected = rate.predict(windows) * (split.valid_horizon / split.horizon)
-        self.calibration_ = calibration(expected, counts)
-        spent = [learnt - started, time.perf_counter() - learnt]
+        self.marks_ = learn_marks(marks, split.train, split.horizon, scores, steps)
+        spent = [time.perf_counter() - learnt, learnt - started]
         phases = pd.DataFrame({"phase": ["marks", "intensity"], "seconds": spent})
+
+        self.intensity_, self.kinds_ = rate, kinds
+        self.horizon_, self.now_ = split.horizon, latest(split)
+        self.log_ = split.train_log
+        self.live_, *self.live_beside_ = sums_of(rate, split.train, kinds)
+        windows = together(split.valid)
+        expected = predicted(rate, windows, kinds) * (split.valid_horizon / split.horizon)
+        self.calibration_ = calibration(expected, windows.counts(split.valid_horizon))
         self.history_ = getattr(self.marks_, "history_", phases)
-        self.fingerprint_ = fingerprint(self.log_.user, self.log_.item, self.log_.time)
+        columns = [(log.user, log.item, log.time) for log in self.log_.kinds]
+        self.fingerprint_ = fingerprint(*(one for three in columns for one in three))
         return self
 
     def update(self, events: Any, **columns: Any) -> RIM:
         """Take in new events, late ones too: O(J) each for λ(x); p(y|x) sees the new histories.
 
-        What was learnt stays as it is; items that ``fit`` did not see are not listed.
+        What was learnt stays as it is; items that ``fit`` did not see are not listed, and kinds of
+        events that it did not see say nothing.
 
         Parameters
         ----------
@@ -264,16 +257,12 @@ class RIM(Estimator):
             Names of columns, as there.
         """
         check_is_fitted(self)
-        new = (
-            events if isinstance(events, InteractionLog) else InteractionLog.read(events, **columns)
-        )
-        joined = self.log_.append(new)
-        if len(joined) == len(self.log_) + len(new):
-            self.live_.add(joined.user_positions(new.users)[new.user], new.time)
-        else:  # some were there already
-            self.live_ = self.intensity_.live(everybody(joined, np.inf))
-        self.live_.grow(joined.n_users)
-        self.log_, self.now_ = joined, max(self.now_, float(new.time.max()) + 1)
+        is_log = isinstance(events, InteractionLog)
+        new = events if is_log else self.log_.read_more(events, **columns)
+        joined, lives = self.log_.append(new), [self.live_, *self.live_beside_]
+        lives = with_new_events(lives, self.kinds_, self.log_, new, joined)
+        self.live_, *self.live_beside_ = lives
+        self.log_, self.now_ = joined, max(self.now_, float(new.last) + 1)
         return self
 
     # --- using ------------------------------------------------------------------------------------
@@ -296,10 +285,11 @@ class RIM(Estimator):
     def rate(self, requests: Requests) -> np.ndarray:
         """λ(x): events expected of each request's user within the horizon, (n,)."""
         check_is_fitted(self)
-        live = self.live_
-        if requests.log is self.log_ and live.knows(requests.time, requests.user):
-            return self.intensity_.rate(live.at(requests.time, requests.user))
-        return self.intensity_.predict(requests)
+        lives, asked = [self.live_, *self.live_beside_], (requests.time, requests.user)
+        if requests.log is not self.log_ or not all(live.knows(*asked) for live in lives):
+            return predicted(self.intensity_, requests, self.kinds_)
+        found, *further = (live.at(*asked) for live in lives)
+        return self.intensity_.rate(found, *([further] if further else []))
 
     def known(self, items: np.ndarray) -> np.ndarray:
         """Of items, by position in the log, those that can be ranked: ``fit`` saw their events."""
@@ -373,22 +363,13 @@ class RIM(Estimator):
         X : table with the columns user_id and item_id, and timestamp if not for now
         """
         check_is_fitted(self)
-        frame = as_frame(X, "pairs")
-        if lacking := [name for name in ("user_id", "item_id") if name not in frame]:
-            raise MakedoInputError(
-                f"RIM.predict: pairs have no column {first(lacking)}. Give user_id and item_id."
-            )
-        when = seconds(frame["timestamp"] if "timestamp" in frame else self.now_)
-        when = np.broadcast_to(when, len(frame))
-        asked = pd.DataFrame({"user": frame["user_id"].to_numpy(), "time": when})
-        once = asked.drop_duplicates()
-        requests = self._requests(once["user"], once["time"].to_numpy())
-        places = self.log_.item_positions(frame["item_id"])
-        found = np.zeros(len(frame), np.float32)
+        asked = pairs_of(X, self.now_)
+        requests = self._requests(asked.users, asked.times)
+        places = self.log_.item_positions(asked.items)
+        found = np.zeros(len(places), np.float32)
         known = np.flatnonzero(self.marks_.rankable(places))  # nothing is expected of later ones
-        rows = asked.groupby(["user", "time"], sort=False).ngroup().to_numpy()
         pairs = self.marks_.scores(requests).scaled(self.rate(requests))
-        found[known] = pairs.of_pairs(rows[known], places[known])
+        found[known] = pairs.of_pairs(asked.rows[known], places[known])
         return np.maximum(found, 0)  # given scores may lack a user
 
     def evaluate(self, X: Any, y: Any = None, *, top_k: Any = None) -> pd.DataFrame:
@@ -418,6 +399,8 @@ class RIM(Estimator):
     def diagnose(self, X: Any, **more: Any) -> Diagnosis:
         """Say whether activity is predictable in this log, and what λ(x) would gain.
 
+        No network is trained: quick marks stand for it, and the advice says what training costs.
+
         Parameters
         ----------
         X : as in :meth:`fit`
@@ -443,26 +426,6 @@ class RIM(Estimator):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _horizon(self, log: InteractionLog) -> float:
-        return usual_horizon(log) if self.horizon == "auto" else duration(self.horizon)
-
-    def _split(self, X: Any) -> Split:
-        if not isinstance(X, Split):
-            log = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
-            return windows_before_end(log, self._horizon(log), self.n_valid)
-        given = X.horizon if self.horizon == "auto" else duration(self.horizon)
-        if given != X.horizon:
-            raise MakedoInputError(
-                f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} s. "
-                'Leave the model\'s at "auto".'
-            )
-        if not X.valid:
-            raise MakedoInputError(
-                "RIM: the split has no windows of validation to calibrate activity in. Make it "
-                "with n_valid=1 or more."
-            )
-        return X
-
     def _requests(self, X: Any, at: Any) -> Requests:
         return requests_of(self.log_, X, at, self.now_)
 
@@ -484,10 +447,16 @@ class RIM(Estimator):
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
+        state = {"kinds_": [], "live_beside_": [], **state}  # of models before there were kinds
         for name, build in RESTORED.items():
             state[name] = build(state[name])
         super()._restore(state)
-        if self.log_.n_items < self.marks_.n_items or self.log_.n_users != len(self.live_):
+        lives = [self.live_, *self.live_beside_]
+        if any(len(live) != self.log_.n_users for live in lives):
+            raise ValueError("the log and the sums of its users have different sizes")
+        if len(self.kinds_) != len(self.live_beside_) or {*self.kinds_} - {*self.log_.beside}:
+            raise ValueError("the kinds of events and their sums do not fit together")
+        if self.log_.n_items < self.marks_.n_items:
             raise ValueError("the log and what was learnt have different sizes")
 
 
@@ -495,9 +464,10 @@ def _part(state: Mapping[str, Any]) -> Any:
     return RIM._parts[state["class"]].from_state(state)
 
 
-RESTORED = {
+RESTORED: dict[str, Callable[[Any], Any]] = {
     "marks_": _part,
     "intensity_": _part,
     "live_": Live.from_state,
+    "live_beside_": lambda states: [Live.from_state(one) for one in states],
     "log_": InteractionLog.from_state,
 }

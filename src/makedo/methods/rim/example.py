@@ -9,8 +9,11 @@ from makedo.core.example import Example
 from makedo.methods.rim.estimator import RIM
 
 
-def small_example(random_state: int = 0) -> Example:
-    """40 users with 12 items over 100 days, and six pairs to be scored."""
+def small_example(random_state: int = 0, marks: str = "transformer") -> Example:
+    """40 users with 12 items over 100 days, and six pairs to be scored.
+
+    A network shows most of what the contract promises; other marks can be asked for.
+    """
     rng = np.random.default_rng(random_state)
     n_events = rng.poisson(np.geomspace(3, 60, 40)) + 1
     user = np.repeat(np.arange(40), n_events)
@@ -24,4 +27,4 @@ def small_example(random_state: int = 0) -> Example:
     )
     pairs = log[["user_id", "item_id"]].drop_duplicates().iloc[5:65:10].reset_index(drop=True)
     later = log.assign(timestamp=log["timestamp"] + 100 * 86_400)
-    return Example(RIM("transformer", horizon="10D"), {"X": log}, pairs, judged={"X": later})
+    return Example(RIM(marks, horizon="10D"), {"X": log}, pairs, judged={"X": later})

@@ -37,6 +37,7 @@ class Intensity(Estimator):
     """
 
     needs_counts: ClassVar[bool] = False  # of events in windows after the requests
+    takes_channels: ClassVar[bool] = False  # events of other kinds
 
     def fit(self, requests: Requests, counts: Any = None, horizon: float = 1.0) -> Intensity:
         """Learn nothing but the unit of time.
@@ -244,6 +245,7 @@ class HawkesPoisson(_Exponentials):
     """
 
     needs_counts: ClassVar[bool] = True
+    takes_channels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -293,7 +295,7 @@ class HawkesPoisson(_Exponentials):
                 "horizon, or windows before the end of the log."
             )
         self.decays_ = self._decays(requests)
-        self.channel_decays_ = [self._decays(one) for one in channels]
+        self.channel_decays_ = [self._decays_of_channel(one) for one in channels]
         phi = self._features(requests, channels)
         start = np.zeros(phi.shape[1])
         start[-1] = n.mean()
@@ -313,6 +315,12 @@ class HawkesPoisson(_Exponentials):
         check_is_fitted(self)
         return self._features(requests, channels) @ self.weights_ + TINY
 
+    def _decays_of_channel(self, requests: Requests) -> np.ndarray:
+        try:
+            return self._decays(requests)
+        except MakedoInputError:  # nobody has two, as of signing up: no resolution of their own
+            return self.decays_
+
     def _features(self, requests: Requests, channels: Sequence[Requests]) -> np.ndarray:
         """φ of all channels, with one constant."""
         further = getattr(self, "channel_decays_", [])  # models of older formats have none
@@ -328,8 +336,16 @@ class HawkesPoisson(_Exponentials):
                     "same times. Make them with requests.in_log(log)."
                 )
         every = zip((requests, *channels), (self.decays_, *further), strict=True)
-        parts = [activity(one, d, self.horizon_).features(d)[:, :-1] for one, d in every]
-        return np.hstack([*parts, np.ones((len(requests), 1))])
+        return self._phi([activity(one, d, self.horizon_) for one, d in every])
+
+    def rate(self, found: Activity, further: Sequence[Activity] = ()) -> np.ndarray:
+        """λ (n,) from the sums of histories, and of those of each further channel."""
+        return self._phi([found, *further]) @ self.weights_ + TINY
+
+    def _phi(self, sums: Sequence[Activity]) -> np.ndarray:
+        decays = (self.decays_, *getattr(self, "channel_decays_", []))
+        parts = [one.features(d)[:, :-1] for one, d in zip(sums, decays, strict=True)]
+        return np.hstack([*parts, np.ones((len(sums[0].count), 1))])
 
 
 NAMES: dict[str, type[Intensity]] = {

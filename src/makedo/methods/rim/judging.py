@@ -51,9 +51,9 @@ def asked(model: RIM, X: Any) -> Requests:
     elif isinstance(X, Requests):
         requests = X
     else:
-        later = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
+        later = X if isinstance(X, InteractionLog) else model.log_.read_more(X)
         whole = everybody(model.log_.append(later), model.now_)
-        requests = whole.take(np.flatnonzero(whole.lengths))  # the others had no history
+        requests = whole.take(np.flatnonzero(whole.n_before))  # the others had no history
     return requests.restricted(model.known(requests.candidates))
 
 
@@ -73,7 +73,7 @@ def came_true(model: RIM, requests: Requests) -> Any:
 
 def _warn_of_half_a_horizon(requests: Requests, H: float) -> None:
     """Where all ask for one time and the log ends well before the horizon does."""
-    T, end = requests.time[0], float(requests.log.time.max())
+    T, end = requests.time[0], float(requests.log.last)
     if (requests.time == T).all() and end < T + MOSTLY * H:
         warnings.warn(
             f"RIM: of the horizon of {in_words(H)} from {date(T)} the events cover only "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from makedo.core.checks import count
 from makedo.core.compare import Comparison, compare_rows
-from makedo.core.paired import Metric
+from makedo.core.paired import Difference, Metric
 from makedo.core.seeds import generator
 from makedo.data.times import date, in_words
 from makedo.methods.rim.judging import (
@@ -139,7 +140,7 @@ def measured_verdict(judged: Judged) -> tuple[str, list[str]]:
     length = count(judged.middle("users"), "user")
     gain, best = users.paired(OURS, ALONE), users.pick()
     pays = {1: "λ pays", 0: "Whether λ pays is not clear", -1: "λ harms"}[gain.clear]
-    lines = [f"{pays}: {length} listed for each item, {gain.words}."]
+    lines = [f"{pays}: {length} listed for each item, {_over(users, ALONE)}."]
     if best in SIMPLER:
         first = f"{SIMPLER[best]}: {length} listed for each item, {_over(users, best)}."
         lines.insert(0, first)
@@ -149,16 +150,21 @@ def measured_verdict(judged: Judged) -> tuple[str, list[str]]:
         for name in others
         if name in users.candidates and (name != best or best not in SIMPLER)
     ]
-    chosen = items.paired(ALONE, POPULAR)
+    chosen = _words(items.paired(ALONE, POPULAR))
     return lines[0], [
         *lines[1:],
         f"Items for a user ({judged.middle('items')} each): λ changes nothing there, as it scales "
-        f"all of a user's scores alike; {chosen.words}.",
+        f"all of a user's scores alike; {chosen}.",
     ]
 
 
 def _over(comparison: Comparison, other: str) -> str:
-    return comparison.paired(OURS, other).words
+    return _words(comparison.paired(OURS, other))
+
+
+def _words(found: Difference) -> str:
+    """Who beats whom; the pairs are users."""
+    return replace(found, over="user").words
 
 
 def stored_verdict(model: RIM) -> tuple[str, list[str]]:
@@ -296,7 +302,8 @@ def gains_section(judged: Judged) -> Section:
     n = targets.shape[0]
     lengths = sorted({max(1, round(share * n)) for share in GAIN_SHARES})
     lines = []
-    for name, scores in judged.scores.items():
+    for name in sorted(judged.scores, key=lambda name: name != OURS):  # ours in its own colour
+        scores = judged.scores[name]
         found = rank(scores.take(items=wanted), targets, lengths[-1], "users", tie_orders=1)
         for length in lengths:
             reached = found.hits[0, :, :length].sum() / targets.nnz

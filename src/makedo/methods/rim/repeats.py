@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class OwnPast(NamedTuple):
 
     scale: float
     backoff: float
+
+    def check(self) -> None:
+        """Raise ValueError where they are out of range: in a directory that was changed."""
+        if not (self.backoff > 0 and 0 < self.scale < np.inf):
+            raise ValueError(f"own past: {self} is out of range")
 
     def mixed(self, scores: ScoreOperator, requests: Requests, horizon: float) -> ScoreOperator:
         """Of requests p', from p, whose rows sum to one."""
@@ -171,6 +176,10 @@ class EASERepeat(EASE):
     def _scores(self, requests: Requests) -> ScoreOperator:
         past = OwnPast(self.repeat_scale_, self.backoff_)
         return past.mixed(super()._scores(requests), requests, self.horizon_)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        OwnPast(self.repeat_scale_, self.backoff_).check()
 
 
 NAMES: dict[str, type[Marks]] = {"ease_repeat": EASERepeat}

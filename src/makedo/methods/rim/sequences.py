@@ -336,6 +336,9 @@ class SequenceMarks(Marks):
         net = self._fresh(torch.device("cpu"))
         net.load_state_dict(weights)
         self.net_ = net.eval()
+        if not all(bool(torch.isfinite(part).all()) for part in net.state_dict().values()):
+            raise ValueError("the network has numbers that are not finite")
+        OwnPast(self.repeat_scale_, self.backoff_).check()
 
 
 def _asked(net: SequenceNetwork, batch: Batch) -> tuple[Tensor, Tensor]:

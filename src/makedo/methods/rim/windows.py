@@ -1,6 +1,8 @@
-"""What is learnt from where no split is given: the whole log, and windows before its end."""
+"""What is learnt from: a split; or the whole log, and windows before its end."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,39 @@ import pandas as pd
 from makedo.core.checks import MakedoInputError, count
 from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
-from makedo.data.times import in_words
+from makedo.data.times import duration, in_words
 
 SPANS = 13  # horizons in the log where none is given: a year has 28 days
+
+
+def horizon_of(horizon: float | str, log: InteractionLog) -> float:
+    """H in seconds; ``"auto"`` is that of the log."""
+    return usual_horizon(log) if horizon == "auto" else duration(horizon)
+
+
+def split_of(X: Any, horizon: float | str, n_valid: int) -> Split:
+    """What ``fit`` takes, as a split with windows of validation.
+
+    Raises
+    ------
+    MakedoInputError
+        The split has another horizon than is asked for, or no windows.
+    """
+    if not isinstance(X, Split):
+        log = X if isinstance(X, InteractionLog) else InteractionLog.read(X)
+        return windows_before_end(log, horizon_of(horizon, log), n_valid)
+    given = X.horizon if horizon == "auto" else duration(horizon)
+    if given != X.horizon:
+        raise MakedoInputError(
+            f"RIM: the split has a horizon of {X.horizon:g} s, the model one of {given:g} s. "
+            'Leave the model\'s at "auto".'
+        )
+    if not X.valid:
+        raise MakedoInputError(
+            "RIM: the split has no windows of validation to calibrate activity in. Make it "
+            "with n_valid=1 or more."
+        )
+    return X
 
 
 def usual_horizon(log: InteractionLog) -> float:
@@ -26,9 +58,9 @@ def usual_horizon(log: InteractionLog) -> float:
 
 def windows_before_end(log: InteractionLog, horizon: float, n_valid: int) -> Split:
     """The whole log to learn from, and windows before its end to calibrate activity in."""
-    end = float(log.time.max()) + 1
+    end = float(log.last) + 1
     valid = [everybody(log, end - (j + 1) * horizon) for j in range(n_valid)]
-    valid = [one.take(np.flatnonzero(one.lengths)) for one in valid]
+    valid = [one.take(np.flatnonzero(one.n_before)) for one in valid]
     if not len(valid[-1]):
         raise MakedoInputError(
             f"RIM: no user has an event before the last {count(n_valid, 'horizon')} of "

@@ -7,8 +7,8 @@ figures are means over these; targets are binary; seen pairs are neither listed 
 they are excluded.
 
 Settings of the marks and the intensities are those that the specification of the protocol gives, or
-defaults; on MovieLens those of the sequence models, and of EASE beside them, are chosen inside the
-training data.
+defaults; those of the sequence models, and of EASE beside them, are chosen inside the training
+data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BOTH = ("ml-100k", "completejourney")
 TABLES = {  # name -> (rows of a data set, data sets)
     "official": (official.rows, ("ml-100k",)),
     "intensities": (with_and_without.rows, BOTH),
-    "sequence-settings": (sequences.setting_rows, ("ml-100k",)),
+    "sequence-settings": (sequences.setting_rows, BOTH),
     "sequences": (sequences.rows, BOTH),
     "campaigns": (campaigns.rows, ("completejourney",)),
     "matching": (matching.rows, BOTH),
