@@ -122,6 +122,10 @@ def test_parts_explained_apart_are_the_whole(found, world):
     w = world.windows(8, stride=12)
     model = TrajectoryAttributor(world.pulled, n_samples=2).fit(w)
     parts = [model.explain(w.take(w.scene == name)) for name in np.unique(w.scene)]
+    parts = [  # each counts its blocks from 0
+        Attribution(one.local.assign(block=0), one.targets.assign(block=0), one.settings)
+        for one in parts
+    ]
     joined = Attribution.concat(parts)
     assert len(joined) == len(found)
     for name in ("past", "interaction", "corrected", "neighbors"):
@@ -219,6 +223,15 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)
     assert model.explain(long).verdict().startswith("The predictor uses neighbours")
     assert wording.metric_name(dull) == "ADE"
+    noisy = found.targets.assign(
+        error_all=found.targets["error_all"] + 2.0 * np.resize([1, -1], len(found))
+    )
+    unsure = Attribution(found.local.assign(phi=0.0), noisy, found.settings).verdict()
+    assert unsure.startswith("Whether neighbours count is not clear")
+    one = long.take(long.block == long.block[0])  # no interval: nothing is ruled out
+    model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)
+    said = model.explain(one).verdict()
+    assert "more than random ones and" in said and "how much of that is chance" in said
 
 
 def test_a_predictor_that_reads_the_place_from_neighbors_is_found_out(world):

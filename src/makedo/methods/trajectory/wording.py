@@ -32,6 +32,7 @@ INDEX_WORDS = {
     "loo": "loss when the cue is left out",
     "first": "gain of the cue alone",
 }
+OTHERS = {"random": "random ones", "other_time": "those of another time"}
 LITTLE = 0.03  # of the past's value
 
 
@@ -98,7 +99,18 @@ def verdict(attribution: Attribution) -> str:
         )
     found = {game: clear(beyond[game]) or clear(best[game]) for game in beyond}
     said = {game: amount(*value, unit) for game, value in beyond.items() if value is not None}
-    if "random" in said and not found["random"]:
+    if all(math.isnan(value[1]) for value in beyond.values() if value is not None):
+        amounts = " and ".join(f"{text} more than {OTHERS[game]}" for game, text in said.items())
+        return (
+            f"All neighbours together bring {amounts}, of {name}, and the past {own}; from one "
+            "stretch of tracks nobody can say how much of that is chance: give more."
+        )
+    if beyond["random"] is not None and not found["random"]:
+        if beyond["random"][2] > LITTLE * past:  # the interval leaves room for more than a little
+            return (
+                f"Whether neighbours count is not clear: together they bring {said['random']} more "
+                f"than random ones, of {name}; the past brings {own}."
+            )
         return (
             f"Only the past counts: all neighbours together bring no more than random ones "
             f"(difference {said['random']}, of {name}; the past brings {own})."
@@ -109,8 +121,7 @@ def verdict(attribution: Attribution) -> str:
             f"Neighbours bring more than random ones{more}, but no more than those of another time "
             f"(difference {said['other_time']}, of {name}): they give the place away."
         )
-    shown = {"random": "random ones", "other_time": "those of another time"}
-    words = " and ".join(f"{text} more than {shown[game]}" for game, text in said.items())
+    words = " and ".join(f"{text} more than {OTHERS[game]}" for game, text in said.items())
     largest = min(value[0] for value in beyond.values() if value is not None)
     little = ", a little" if largest < LITTLE * past else ""
     return (
