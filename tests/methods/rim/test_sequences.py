@@ -117,7 +117,7 @@ def brute_force_examples(requests, ahead):
     return found
 
 
-@pytest.mark.parametrize("ahead", [0.0, 1.0, 5.5 * DAY, 1e9])
+@pytest.mark.parametrize("ahead", [0.0, 1.0, 2.0 * DAY, 5.5 * DAY, 1e9])
 def test_steps_are_asked_for_what_comes_within_the_window_and_before_the_cut_off(requests, ahead):
     examples = Examples.of(requests, 1000, ahead)
     expected = brute_force_examples(requests, ahead)
@@ -126,6 +126,36 @@ def test_steps_are_asked_for_what_comes_within_the_window_and_before_the_cut_off
         window = examples.items[examples.first[step] : examples.until[step]]
         assert sorted(window) == after
         assert examples.opens[step] == (not before)
+
+
+def test_all_that_comes_in_the_window_is_drawn_alike_often_and_nothing_else(requests):
+    """A window of the model's own horizons; as many draws a step as it is told."""
+    model = Transformer(**{**SMALL, "max_history": 100}, ahead=2.0, n_draws=400)
+    model.horizon_, model.popularity_ = 3.0 * DAY, np.full(9, 1 / 9, np.float32)
+    one = requests.take(np.flatnonzero(requests.lengths > 5)[:1])
+    ((batch, _),) = model._batches(model._examples(one), np.random.default_rng(0))
+    windows = [after for _, _, after in brute_force_examples(one, 6.0 * DAY)]
+    assert batch.targets.shape == (len(windows), 400)
+    for targets, window in zip(batch.targets, windows, strict=True):
+        share = np.bincount(window, minlength=9) / len(window)
+        np.testing.assert_allclose(np.bincount(targets, minlength=9) / 400, share, atol=0.09)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_reach_the_network_and_its_optimiser(kind):
+    share = np.full(9, 1 / 9, np.float32)
+    for name, least in (("adamw", 1e-8), ("adagrad", 1e-3)):
+        model = kind(**SMALL, optimizer=name, learning_rate=0.5, weight_decay=0.25)
+        model.popularity_ = share
+        found = model._optimizer(model._fresh(torch.device("cpu")))
+        assert type(found).__name__.lower() == name
+        assert [found.defaults[n] for n in ("lr", "weight_decay", "eps")] == [0.5, 0.25, least]
+    nets = []
+    for seed in (0, 0, 1):
+        model = kind(**SMALL, random_state=seed)
+        model.popularity_ = share
+        nets.append(model._fresh(torch.device("cpu")).embedding)
+    assert torch.equal(nets[0], nets[1]) and not torch.equal(nets[0], nets[2])
 
 
 def test_pieces_hold_every_step_once_and_the_last_of_a_user_is_full(requests):
@@ -492,7 +522,9 @@ def test_a_saved_model_says_the_same(model, log, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_state_of_other_events_is_not_gone_on_from(kind, log, requests, tmp_path):
     kind(**SMALL).fit(requests, 7 * DAY, checkpoint_dir=tmp_path)
-    for other in (Requests.at(changed_from(log, 29.0 * DAY), 30.0 * DAY), requests.take(range(29))):
+    moved = InteractionLog.from_state({**log.to_state(), "time": log.time // 2})
+    others = [Requests.at(changed_from(log, 29.0 * DAY), 30.0 * DAY), requests.take(range(29))]
+    for other in (*others, Requests.at(moved, 15.0 * DAY)):
         with pytest.raises(MakedoInputError, match="state of another fit"):
             kind(**SMALL).fit(other, 7 * DAY, checkpoint_dir=tmp_path)
     with pytest.raises(MakedoInputError, match="state of another fit"):

@@ -96,7 +96,10 @@ def rows(data: str, seeds: int | None = None) -> list[Row | Pair]:
         Row(title, data, name, partial(precision, data, name, chosen), chosen) for name in names
     ]
     pairs = [
-        (a, b) for i, b in enumerate(names) for a in names[i + 1 :] if a in ("RNN", "Transformer")
+        (a, b)
+        for i, b in enumerate(names)
+        for a in names[i + 1 :]
+        if a in ("RNN", "Transformer") and (a, b) != ("RNN", ALONE)
     ]
     found += [Pair(title, data, a, b) for a, b in pairs]
     gains = [("EASE with own past", "PersonalRepeat"), *pairs]
