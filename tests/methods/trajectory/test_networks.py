@@ -15,7 +15,7 @@ from makedo.methods.trajectory.attention import AttentionNet, gaussian_log_densi
 from makedo.methods.trajectory.local_frame import LocalFrame
 from makedo.methods.trajectory.metrics import ade, minade
 from makedo.methods.trajectory.networks import AttentionPredictor
-from makedo.methods.trajectory.predictors import LinearRidge
+from makedo.methods.trajectory.predictors import ConstantVelocity, LinearRidge, Static
 
 SMALL = {"hidden": 16, "n_heads": 2, "n_train_samples": 5, "device": "cpu", "dropout": 0.0}
 
@@ -246,6 +246,18 @@ def test_a_mirrored_map_gives_mirrored_predictions_only_where_asked(windows, fli
         for n in (1, 20):
             one, two = (model.predict(c, n_samples=n, seeds=seeds) for c in (cues, other))
             assert np.allclose(two, mirrored(one), atol=1e-4) == mirror
+
+
+@pytest.mark.parametrize("place", [False, True])
+def test_a_network_that_says_nothing_goes_on_or_with_place_stands_still(windows, place):
+    model = AttentionPredictor(**SMALL, place=place, max_epochs=1).fit(windows)
+    for head in (model.net_.best, model.net_.sample):
+        torch.nn.init.zeros_(head[-1].weight)
+        torch.nn.init.zeros_(head[-1].bias)
+    simple, cues = Static() if place else ConstantVelocity(), windows.cues()
+    for n in (1, 5):
+        found = model.predict(cues, n_samples=n)
+        assert found == pytest.approx(np.repeat(simple.predict(cues), n, axis=1), abs=1e-4)
 
 
 def test_frames_that_turn_or_mirror_are_left_as_they_were_entered():
