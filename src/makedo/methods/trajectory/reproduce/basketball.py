@@ -5,7 +5,7 @@ only players are targets, and all others on the court are neighbours, the ball t
 
 The network's settings were chosen on every fifth of the games to learn from, by the ADE of the
 network with neighbours, one seed; its twin without them has the same.  In the order in which they
-were tried, ADE in metres after six epochs.  On windows that begin every sixteen steps: hidden 64 and
+were tried, ADE in metres after six epochs.  On windows that begin every sixteen steps: hidden 64,
 learning rate 0.002 (1.68), 0.004 (1.66), hidden 128 with sums and largest values beside attention
 (1.64).  Every eight, hidden 128, 0.004: the network alone (1.61, its twin 1.70); neighbours that
 attend to each other before the target attends to them (1.63 and 1.64: left out); layer
