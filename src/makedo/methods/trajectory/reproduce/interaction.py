@@ -1,11 +1,10 @@
 """What neighbours bring to predictions: walking people, and basketball.
 
 Values are those of minADE20, and of the ADE of the single guess (only this for ridge regression,
-which has no samples worth the name): one of twenty samples may be right whatever a cue says, so the
-two can differ.  They are exact for up to ten players; on the court from five pairs of orders.
-Beside the best neighbour stands the best of as many random ones of the same target; intervals are
-over blocks of 60 s, or games.  Targets are thinned to about a thousand a scene, 300 in the crowd of
-univ, 500 of the games: windows overlap.
+which has no samples worth the name).  They are exact for up to ten players; on the court from five
+pairs of orders.  Beside the best neighbour stands the best of as many random ones of the same
+target; intervals are over blocks of 60 s, or games.  Targets are thinned to about a thousand a
+scene, 300 in the crowd of univ, 500 of the games: windows overlap.
 
 On the court the neighbours are told apart by what they are to the target, and how near: who brings
 most, ball, opponents or team-mates?
