@@ -148,24 +148,30 @@ class BestOfColumns:
         self._last = np.zeros(n_columns, np.uint64)  # the least of the c largest
         self._bound = np.full(n_columns, -np.inf, np.float32)  # its score
 
-    def add(self, scores: np.ndarray, rows: np.ndarray) -> None:
-        """Take in the scores (b, width) of all columns, of the rows at these positions (b,)."""
+    def add(self, scores: np.ndarray, rows: np.ndarray, shift: np.ndarray | None = None) -> None:
+        """Take in the scores (b, width) of all columns, of the rows at these positions (b,).
+
+        ``shift`` (b,) float32 is added to a row's scores, but only where they are looked into: it
+        costs least where rows that follow each other have about the same.
+        """
         scores = scores[:, self._columns]
+        shift = np.zeros(len(scores), np.float32) if shift is None else shift
         rank = rows.astype(np.uint32) if self.rank is None else self.rank[rows]
         whole = len(scores) // ROWS * ROWS
         if whole:
-            self._add_groups(scores[:whole], rank[:whole])
+            self._add_groups(scores[:whole], rank[:whole], shift[:whole])
         if whole < len(scores):
-            self._merge(scores[whole:], rank[whole:])
+            self._merge(scores[whole:], rank[whole:], shift[whole:])
 
-    def _add_groups(self, scores: np.ndarray, rank: np.ndarray) -> None:
-        grouped = scores.reshape(-1, ROWS, scores.shape[1])
-        reached = grouped.max(1) >= self._bound  # (groups, n_columns)
+    def _add_groups(self, scores: np.ndarray, rank: np.ndarray, shift: np.ndarray) -> None:
+        grouped, shifts = scores.reshape(-1, ROWS, scores.shape[1]), shift.reshape(-1, ROWS)
+        most = grouped.max(1) + shifts.max(1)[:, None]  # no score of the group is above it
+        reached = most >= self._bound  # (groups, n_columns)
         if reached.mean() > 1 / 2:  # at first, or where most are equal
-            self._merge(scores, rank)
+            self._merge(scores, rank, shift)
             return
         column, group = np.nonzero(reached.T)
-        found = grouped[group, :, column]  # (cells, ROWS)
+        found = grouped[group, :, column] + shifts[group]  # (cells, ROWS)
         cell, inside = np.nonzero(found >= self._bound[column][:, None])
         column = column[cell]  # sorted
         keys = pack(found[cell, inside], rank[group[cell] * ROWS + inside])
@@ -187,12 +193,12 @@ class BestOfColumns:
             self._keys[at, self._used[at] + slot[now] - chunk] = keys[now]
             self._used += np.bincount(at, minlength=len(self._used))
 
-    def _merge(self, scores: np.ndarray, rank: np.ndarray) -> None:
+    def _merge(self, scores: np.ndarray, rank: np.ndarray, shift: np.ndarray) -> None:
         """Take in whole rows, SPARE at a time."""
         for begin in range(0, len(scores), SPARE):
             self._pick()
             part = slice(begin, begin + SPARE)
-            keys = pack(scores[part].T, rank[part])
+            keys = pack((scores[part] + shift[part, None]).T, rank[part])
             self._keys[:, : keys.shape[1]] = keys
             self._used[:] = keys.shape[1]
 

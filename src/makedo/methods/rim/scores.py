@@ -245,18 +245,21 @@ class ScoreOperator:
                 rows = order[part]
                 whole = scan.block(len(rows))  # (b, m and some columns of -inf)
                 self._product(rows, whole[:, :m], joined)
+                shift = self._shift(rows)
 
-                def finish(some: range, rows: Any = rows, whole: Any = whole) -> Lists | None:
+                def finish(
+                    some: range, rows: Any = rows, whole: Any = whole, shift: Any = shift
+                ) -> Lists | None:
                     own = slice(some.start, some.stop)
                     scores = whole[own, :m]
                     self._shape(rows[own], scores, joined is None)
                     best = None if k is None else best_of_rows(whole[own], min(k, m), ties)
-                    if columns:
+                    if columns and shift is None:
                         self._scale(rows[own], scores)
                     return best and Lists(best[0], self._scaled(rows[own], best[1]))
 
                 lists = list(pool.map(finish, even_parts(len(rows), size)))
-                list(pool.map(lambda one, w=whole, r=rows: one.add(w, r), columns))
+                list(pool.map(lambda one, w=whole, r=rows, s=shift: one.add(w, r, s), columns))
                 if k is not None:
                     yield rows, Lists(*(np.concatenate(both) for both in zip(*lists, strict=True)))
 
@@ -325,12 +328,18 @@ class ScoreOperator:
             found = left @ right.T
             out[:] = found.toarray() if sp.issparse(found) else found
 
+    def _shift(self, rows: Any) -> np.ndarray | None:
+        """Of logarithms what a row's factor adds, (b,)."""
+        if self.log_scale is None or self.link != "exp":
+            return None
+        return self.log_scale[rows].astype(np.float32)
+
     def _scale(self, rows: Any, scores: np.ndarray) -> None:
         if self.log_scale is None:
             return
-        r = self.log_scale[rows, None]
-        if self.link == "exp":
-            scores += r.astype(np.float32)
+        r, shift = self.log_scale[rows, None], self._shift(rows)
+        if shift is not None:
+            scores += shift[:, None]
         else:
             scores *= np.exp(r).astype(np.float32)
 
