@@ -117,6 +117,17 @@ def test_left_out_pairs_are_brought_in_by_the_certificate(monkeypatch):
     assert some.bound_ >= whole.value_ * (1 - 1e-6)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bound_is_of_all_pairs_even_where_the_search_ends_early(seed, monkeypatch):
+    """A bound of the candidates alone lies below what a plan of all pairs reaches."""
+    rng = np.random.default_rng(seed)
+    s = rng.random((60, 12)) + np.linspace(0, 3, 12)
+    reached = BudgetMatcher(2, 0, 10, tolerance=1e-6).fit(s).value_
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 1)
+    assert BudgetMatcher(2, 0, 10, tolerance=1e-2).fit(s).bound_ >= reached * (1 - 1e-6)
+
+
 def test_equal_seeds_give_equal_plans():
     s = np.outer(RNG.random(60), np.ones(20))
     one, same, other = (BudgetMatcher(1, 2, 4, random_state=r).fit(s) for r in (0, 0, 1))
