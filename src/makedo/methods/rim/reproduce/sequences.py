@@ -71,6 +71,7 @@ CHOSEN: dict[tuple[str, str], Mapping[str, Any]] = {  # (data, kind) -> settings
     ("completejourney", "EASE, tuned"): {"penalty": 1000.0},
     ("completejourney", "EASE with own past"): {"penalty": 2e4},
     ("completejourney", "RNN"): {"learning_rate": 3e-3},
+    ("completejourney", "Transformer"): {"learning_rate": 2e-3, "dropout": 0.3},
 }
 NAMES = {
     "ml-100k": ("EASE", "EASE, tuned", "RNN", "Transformer"),  # seen pairs are left out
