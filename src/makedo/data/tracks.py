@@ -19,11 +19,11 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.track_reading import Columns, Rows, read_rows
+from makedo.data.track_steps import OFF_GRID, changes, resampled, starts
 
 METRES = {"m": 1.0, "ft": 0.3048, "km": 1000.0, "cm": 0.01, "mm": 0.001, "yd": 0.9144}
 MAX_SPEED = 15.0  # metres per second; nobody walks or runs faster
 MIN_SPEED = 0.1  # metres per second; where nobody is faster, the clock or the unit may be wrong
-OFF_GRID = 0.05  # of a step: how far a time may lie from a whole number of steps
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,7 +90,7 @@ class Tracks:
     @cached_property
     def starts_track(self) -> np.ndarray:
         """Whether a row is the first of its agent, bool (n,)."""
-        return _changes(self.scene) | _changes(self.agent)
+        return changes(self.scene) | changes(self.agent)
 
     @cached_property
     def run_start(self) -> np.ndarray:
@@ -113,6 +113,7 @@ class Tracks:
         kind: str | None = None,
         group: str | None = None,
         seconds_per_frame: float | None = None,
+        seconds_per_step: float | None = None,
         unit: str | float = "m",
         max_speed: float | None = MAX_SPEED,
     ) -> Tracks:
@@ -137,6 +138,11 @@ class Tracks:
         seconds_per_frame : float
             How long one unit of ``frame`` lasts: 1/25 at 25 frames a second, 1 where ``frame``
             is in seconds.  Only TrajNet++ says it itself.
+        seconds_per_step : float, optional
+            Bring all positions to steps of this length, such as 0.4 where a camera has 25 frames
+            a second or a clock jitters: a position within 5 % of a step is taken as it is, others
+            are interpolated linearly, except where an agent is missing for longer than a step.
+            Default: a step is the most frequent distance of two positions.
         unit : str or float, default="m"
             Of ``x`` and ``y``: m, ft, km, cm, mm, yd, or how many metres one unit is.
         max_speed : float or None, default=15
@@ -146,7 +152,8 @@ class Tracks:
         ------
         MakedoInputError
             A column is missing; positions or frames that are no numbers; an agent twice at one
-            frame; frames between the steps; scenes whose steps differ in length; no frame rate.
+            frame; frames between the steps; scenes whose steps differ in length; no frame rate;
+            a ``seconds_per_step`` shorter than the distance of the positions.
 
         Warns
         -----
@@ -157,7 +164,7 @@ class Tracks:
         if isinstance(source, Tracks):
             return source
         rows = read_rows(source, Columns(scene, frame, agent, x, y, kind, group))
-        return cls._from_rows(rows, seconds_per_frame, _metres(unit), max_speed)
+        return cls._from_rows(rows, seconds_per_frame, seconds_per_step, _metres(unit), max_speed)
 
     @classmethod
     def from_arrays(
@@ -185,19 +192,30 @@ class Tracks:
         scene : str
         """
         rows = Rows.from_arrays(np.asarray(xy, np.float64), agent, kind, scene)
-        return cls._from_rows(rows, seconds_per_step, _metres(unit), max_speed)
+        return cls._from_rows(rows, seconds_per_step, None, _metres(unit), max_speed)
 
     @classmethod
     def _from_rows(
-        cls, rows: Rows, seconds_per_frame: float | None, metres: float, max_speed: float | None
+        cls,
+        rows: Rows,
+        seconds_per_frame: float | None,
+        seconds_per_step: float | None,
+        metres: float,
+        max_speed: float | None,
     ) -> Tracks:
         rows.check_numbers()
         order = np.lexsort((rows.frame, rows.agent_code, rows.scene))
         _warn_of_disorder(rows, order)
         rows = rows.take(order)
         _check_once(rows)
-        step, frames_per_step = _steps(rows)
-        seconds = _seconds_per_step(rows, frames_per_step, seconds_per_frame)
+        seconds_per_frame = _seconds_per_frame(rows, seconds_per_frame)
+        if seconds_per_step is None:
+            step, frames_per_step = _steps(rows)
+            seconds = _seconds_per_step(rows, frames_per_step * seconds_per_frame)
+        else:
+            seconds = _positive("seconds_per_step", seconds_per_step)
+            rows = resampled(rows, seconds / seconds_per_frame)
+            step = np.round((rows.frame - starts(rows)) / (seconds / seconds_per_frame)).astype(int)
         tracks = cls(
             rows.scenes, rows.groups, rows.kinds, rows.scene, rows.agent, step, rows.frame,
             rows.xy * metres, rows.kind, seconds,
@@ -283,11 +301,6 @@ def _metres(unit: str | float) -> float:
     )
 
 
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Whether each of sorted values differs from the one before it, bool (n,)."""
-    return np.concatenate([np.ones(min(len(values), 1), bool), values[1:] != values[:-1]])
-
-
 def _warn_of_disorder(rows: Rows, order: np.ndarray) -> None:
     same = (rows.agent_code[order[1:]] == rows.agent_code[order[:-1]]) & (
         rows.scene[order[1:]] == rows.scene[order[:-1]]
@@ -306,7 +319,7 @@ def _warn_of_disorder(rows: Rows, order: np.ndarray) -> None:
 def _check_once(rows: Rows) -> None:
     """Refuse an agent that is at two places at once."""
     again = np.concatenate([[False], np.diff(rows.frame) == 0])
-    again &= ~(_changes(rows.agent_code) | _changes(rows.scene))
+    again &= ~(changes(rows.agent_code) | changes(rows.scene))
     if again.any():
         pairs = [f"{a} at {f:g}" for a, f in zip(rows.agent[again], rows.frame[again], strict=True)]
         raise MakedoInputError(
@@ -321,57 +334,63 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
     A scene's step is the most frequent distance of two frames of an agent.
     """
-    inside = ~(_changes(rows.agent_code) | _changes(rows.scene))
+    inside = ~(changes(rows.agent_code) | changes(rows.scene))
     distance = np.diff(rows.frame, prepend=np.nan)[inside].round(6)
     times: Any = pd.Series(1, index=[rows.scene[inside], distance]).groupby(level=[0, 1]).size()
     often = times.sort_values(ascending=False, kind="stable").index.to_frame(index=False)
     by_scene = often.drop_duplicates(0).set_index(0)[1]
     usual = float(by_scene.mode().iloc[0]) if len(by_scene) else 1.0
     per_step = by_scene.reindex(range(len(rows.scenes)), fill_value=usual).to_numpy(np.float64)
-    begin = pd.Series(rows.frame).groupby(rows.scene).transform("min").to_numpy()
-    exact = (rows.frame - begin) / per_step[rows.scene]
+    exact = (rows.frame - starts(rows)) / per_step[rows.scene]
     step = np.round(exact)
     off = np.abs(exact - step) > OFF_GRID
     if off.any():
         raise MakedoInputError(
             f"{rows.where}: {count(int(off.sum()), 'row')} of {len(rows):,} lie between the steps "
             f"(first: frame {rows.frame[off][0]:g} of agent {first(rows.agent[off], 1)}, where a "
-            f"step is usually {per_step[rows.scene[off][0]]:g} frames). Bring all positions to one "
-            "rate first, for example by linear interpolation."
+            f"step is usually {per_step[rows.scene[off][0]]:g} frames). Say seconds_per_step= (on "
+            "the command line --seconds-per-step), and positions are interpolated to such steps."
         )
     return step.astype(np.int64), per_step
 
 
-def _seconds_per_step(rows: Rows, per_step: np.ndarray, seconds_per_frame: float | None) -> float:
-    if seconds_per_frame is None:
-        seconds_per_frame = rows.seconds_per_frame
-    if seconds_per_frame is None:
+def _positive(name: str, given: Any) -> float:
+    good = isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < np.inf
+    if not good:
+        raise MakedoInputError(f"{name} must be a number above 0. Got {given!r}.")
+    return float(given)
+
+
+def _seconds_per_frame(rows: Rows, given: float | None) -> float:
+    """What the caller says, else what the source says."""
+    told = rows.seconds_per_frame
+    if given is None and told is None:
         raise MakedoInputError(
             f"{rows.where}: how long does a frame last? Say seconds_per_frame= (on the command "
             "line --seconds-per-frame), for example 0.04 at 25 frames a second, 1 where the frames "
             "are seconds, 0.001 where they are milliseconds."
         )
-    good = isinstance(seconds_per_frame, (int, float)) and 0 < seconds_per_frame < np.inf
-    if not good or isinstance(seconds_per_frame, bool):
-        raise MakedoInputError(
-            f"seconds_per_frame must be a number above 0. Got {seconds_per_frame!r}."
-        )
-    told = rows.seconds_per_frame
-    if told is not None and abs(seconds_per_frame / told - 1) > OFF_GRID:
+    found = _positive("seconds_per_frame", told if given is None else given)
+    if told is not None and abs(found / told - 1) > OFF_GRID:
         warnings.warn(
             f"{rows.where}: a frame lasts {told:.3g} s by the file itself, and "
-            f"seconds_per_frame={seconds_per_frame:g} is taken. Leave it out if the file is right.",
+            f"seconds_per_frame={found:g} is taken. Leave it out if the file is right.",
             MakedoWarning,
             stacklevel=5,
         )
-    seconds = per_step * seconds_per_frame
+    return found
+
+
+def _seconds_per_step(rows: Rows, seconds: np.ndarray) -> float:
+    """The step of all scenes, from that of each."""
     usual = float(pd.Series(seconds).mode().iloc[0])
     other = np.abs(seconds / usual - 1) > OFF_GRID
     if other.any():
         names = [f"{rows.scenes[i]} {seconds[i]:.3g} s" for i in np.flatnonzero(other)]
         raise MakedoInputError(
             f"{rows.where}: {count(len(names), 'scene')} of {len(seconds):,} with steps of another "
-            f"length than {usual:.3g} s (first: {first(names)}). Bring all scenes to one rate."
+            f"length than {usual:.3g} s (first: {first(names)}). Bring all scenes to one rate with "
+            "seconds_per_step= (on the command line --seconds-per-step)."
         )
     return usual
 

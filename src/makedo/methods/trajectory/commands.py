@@ -19,6 +19,7 @@ HELP = {
     "tracks": "file or folder of positions: ETH text, csv, parquet, TrajNet++ ndjson, npz",
     "columns": "other names of columns, such as frame=t,agent=id,x=px,y=py,kind=type,scene=take",
     "seconds_per_frame": "how long one unit of the frame column lasts",
+    "seconds_per_step": "bring positions to steps of this length (default: as they are)",
     "unit": "unit of positions: m, ft, km, cm, mm, yd",
     "function": "your own predictor, as module:function",
     "explained": "file that explain wrote, instead of explaining again",
@@ -30,12 +31,13 @@ def diagnose(
     tracks: Path,
     columns: list[str] | None = None,
     seconds_per_frame: float | None = None,
+    seconds_per_step: float | None = None,
     unit: str = "m",
     settings: Settings,
 ) -> Diagnosis:
     """Ask whether these tracks hold anything that neighbours tell and the place does not."""
     model = settings.build(makedo.TrajectoryAttributor)
-    return model.diagnose(_read(tracks, columns, seconds_per_frame, unit))
+    return model.diagnose(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
 
 
 def fit(
@@ -43,12 +45,13 @@ def fit(
     tracks: Path,
     columns: list[str] | None = None,
     seconds_per_frame: float | None = None,
+    seconds_per_step: float | None = None,
     unit: str = "m",
     settings: Settings,
 ) -> Fitted:
     """Train the predictor that is to be explained, and remember random neighbours."""
     model = settings.build(makedo.TrajectoryAttributor)
-    return model.fit(_read(tracks, columns, seconds_per_frame, unit))
+    return model.fit(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
 
 
 def explain(
@@ -57,12 +60,13 @@ def explain(
     tracks: Path,
     columns: list[str] | None = None,
     seconds_per_frame: float | None = None,
+    seconds_per_step: float | None = None,
     unit: str = "m",
     function: str | None = None,
     settings: Settings,
 ) -> Rows:
     """Value every cue of every target: of a fitted model, or of your own function."""
-    read = _read(tracks, columns, seconds_per_frame, unit)
+    read = _read(tracks, columns, seconds_per_frame, seconds_per_step, unit)
     return _ready(model, function, settings, read).explain(read).to_frame()
 
 
@@ -72,10 +76,11 @@ def predict(
     tracks: Path,
     columns: list[str] | None = None,
     seconds_per_frame: float | None = None,
+    seconds_per_step: float | None = None,
     unit: str = "m",
 ) -> Rows:
     """Predict where every target will be."""
-    return model.predict(_read(tracks, columns, seconds_per_frame, unit))
+    return model.predict(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
 
 
 def evaluate(
@@ -84,10 +89,11 @@ def evaluate(
     tracks: Path,
     columns: list[str] | None = None,
     seconds_per_frame: float | None = None,
+    seconds_per_step: float | None = None,
     unit: str = "m",
 ) -> Rows:
     """Judge the predictor with and without neighbours, beside simpler ones."""
-    return model.evaluate(_read(tracks, columns, seconds_per_frame, unit))
+    return model.evaluate(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
 
 
 def report(
@@ -97,6 +103,7 @@ def report(
     explained: Path | None = None,
     columns: list[str] | None = None,
     seconds_per_frame: float | None = None,
+    seconds_per_step: float | None = None,
     unit: str = "m",
     function: str | None = None,
     settings: Settings,
@@ -104,7 +111,7 @@ def report(
 ) -> Page:
     """Show what the predictor uses."""
     if tracks is not None:
-        read = _read(tracks, columns, seconds_per_frame, unit)
+        read = _read(tracks, columns, seconds_per_frame, seconds_per_step, unit)
         return _ready(model, function, settings, read).report(read, show_rows=show_rows)
     if model is None:
         raise MakedoInputError("report: give MODEL, or --tracks with --function.")
@@ -119,11 +126,18 @@ VERBS = [diagnose, fit, explain, predict, evaluate, report]
 
 
 def _read(
-    tracks: Any, columns: list[str] | None, seconds_per_frame: float | None, unit: str
+    tracks: Any,
+    columns: list[str] | None,
+    seconds_per_frame: float | None,
+    seconds_per_step: float | None,
+    unit: str,
 ) -> Tracks:
     source = getattr(tracks, "frame", tracks)  # the root diagnose gives a table
     names = _names(columns)
-    return Tracks.read(source, seconds_per_frame=seconds_per_frame, unit=unit, **names)
+    return Tracks.read(
+        source, seconds_per_frame=seconds_per_frame, seconds_per_step=seconds_per_step, unit=unit,
+        **names,
+    )  # fmt: skip
 
 
 def _names(columns: list[str] | None) -> dict[str, Any]:
