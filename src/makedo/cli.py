@@ -23,7 +23,7 @@ from makedo.core.console import run
 from makedo.core.diagnosis import VERDICTS, Diagnosis
 from makedo.core.outputs import print_json
 from makedo.core.persistence import replacing
-from makedo.core.settings import Settings, split_list
+from makedo.core.settings import Settings, names_of
 from makedo.core.verbs import House, Table, call, command_name, mount
 from makedo.methods import ROOMS
 
@@ -308,8 +308,8 @@ def chosen_data(
     MakedoInputError
         None of the tables has a row of one of them.
     """
-    wanted = [name for text in names for name in split_list(text)]
-    if not wanted:
+    wanted = names_of("--data", names)
+    if wanted is None:
         return None
     known = list(dict.fromkeys(row.data for rows in tables.values() for row in rows()))
     if unknown := [name for name in wanted if name not in known]:

@@ -184,6 +184,23 @@ def test_what_may_be_left_out_is_none_or_the_default(makedo):
     assert got == [None, None, None, False, None, 3]
 
 
+def pick(*, features: list[str] | None = None) -> Rows:
+    """Pick columns."""
+    return pd.DataFrame({"name": features or ["all"]})
+
+
+@pytest.mark.parametrize("given", ["", ",", " , ", "\n"])
+def test_a_list_that_names_nothing_is_not_taken_for_all(makedo, given):
+    code, out, err = makedo(pick, "--features", given, "--out", "x.csv")
+    assert (code, out) == (2, "") and "--features" in err and "names nothing" in err
+    assert err.count("\n") == 1 and not Path("x.csv").exists()
+
+
+def test_a_list_may_have_a_name_a_line(makedo):
+    assert makedo(pick, "--features", 'a\n"b,c"\r\nd, e\n', "--out", "x.csv")[0] == 0
+    assert pd.read_csv("x.csv")["name"].tolist() == ["a", "b,c", "d", "e"]
+
+
 def show(*, nodes: Table, label: str) -> Rows:
     """Show the nodes."""
     return nodes.frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import inspect
+import io
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -210,10 +211,26 @@ def _read_items(value: Any, kinds: Sequence[Any]) -> list[Any]:
 
 
 def split_list(text: str) -> list[str]:
-    """``'a, "b,c"'`` is ``['a', 'b,c']``: separated by commas, quoted as in csv."""
-    return [
-        item.strip() for item in next(csv.reader([text], skipinitialspace=True), []) if item.strip()
-    ]
+    """``'a, "b,c"'`` is ``['a', 'b,c']``: separated by commas or lines, quoted as in csv."""
+    lines = csv.reader(io.StringIO(text, newline=None), skipinitialspace=True)
+    return [item.strip() for line in lines for item in line if item.strip()]
+
+
+def names_of(option: str, texts: Sequence[str]) -> list[str] | None:
+    """What an option names that may be repeated; None where it is not given.
+
+    Raises
+    ------
+    MakedoInputError
+        It is given and names nothing, as an empty variable of a script does.
+    """
+    names = [name for text in texts for name in split_list(text)]
+    if texts and not names:
+        raise MakedoInputError(
+            f"{option}: {first(texts)} names nothing. Give names separated by commas, or leave the "
+            "option out."
+        )
+    return names or None
 
 
 def _word(kind: Any) -> str:

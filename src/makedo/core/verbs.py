@@ -104,7 +104,7 @@ import click
 from makedo.core.checks import MakedoInputError
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.outputs import DIAGNOSIS, MODEL, PAGE, ROWS, Request, Result, check_request
-from makedo.core.settings import Settings, split_list
+from makedo.core.settings import Settings, names_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -269,7 +269,7 @@ class _Parameter:
             return Settings.read(given["set"], given["config"], **shared)
         raw = given[self.name]
         if self.kind == list[str]:
-            return [name for text in raw for name in split_list(text)] or None
+            return names_of(f"--{command_name(self.name)}", raw)
         if raw is None:
             return None
         if self.kind is Table:
