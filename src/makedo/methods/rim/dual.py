@@ -223,12 +223,6 @@ class Smooth:
         item[self.promised] -= x[n : n + len(self.promised)]
         return Prices(item, float(x[-1]) if self.paid else 0.0)
 
-    def variables(self, prices: Prices) -> np.ndarray:
-        """The inverse of :meth:`prices`."""
-        dear = np.maximum(prices.item[self.capped], 0)
-        cheap = np.maximum(-prices.item[self.promised], 0)
-        return np.concatenate([dear, cheap, [prices.money][: self.paid]])
-
     def bounds(self) -> list[tuple[float, float | None]]:
         """None below 0; a subsidy at most what a missing contact costs."""
         most = DEAREST * float(np.abs(self.pairs.score).max(initial=1.0))
