@@ -182,6 +182,27 @@ def test_the_unit_of_scores_does_not_matter(factor):
     assert other.duality_gap_ == pytest.approx(one.duality_gap_, abs=1e-5)
 
 
+@pytest.mark.parametrize("factor", [1e-12, 1e-4, 1e9])
+def test_the_unit_of_money_does_not_matter(factor):
+    cost = np.random.default_rng(1).random(30) + 0.5
+    one, other = (
+        BudgetMatcher(2, 3, 25, budget=150 * f, item_cost=cost * f).fit(S) for f in (1, factor)
+    )
+    assert len(pairs(one) ^ pairs(other)) <= 8 and other.duality_gap_ <= 1e-3
+    assert other.budget_price_ * factor == pytest.approx(one.budget_price_, rel=0.01)
+    serving = other.serving()
+    serving.serve_all(S)
+    assert 140 * factor < serving.spent <= 150 * factor
+
+
+def test_an_item_that_the_budget_cannot_pay_for_is_as_if_it_were_forbidden():
+    cost, closed = np.ones(30), S.copy()
+    cost[:3], closed[:, :3] = 1e15, -np.inf
+    m = BudgetMatcher(2, budget=100.0, item_cost=cost).fit(S)
+    assert m.spent_ == 100 and m.duality_gap_ <= 1e-3
+    assert m.value_ == pytest.approx(BudgetMatcher(2, budget=100.0).fit(closed).value_, rel=1e-3)
+
+
 def test_users_without_a_maximum_are_limited_by_items_alone(monkeypatch):
     """Each item takes its best users; whether all pairs are looked at from the start or not."""
     best = np.sort(S, 0)[-20:].sum()
@@ -217,6 +238,8 @@ BAD = {
     "negative": ({"item_max": -1}, S, "item_max is negative for 30 items"),
     "negative money": ({"budget": -1.0}, S, "parameter budget must be a number in"),
     "negative cost": ({"budget": 5.0, "item_cost": -1.0}, S, "item_cost is negative"),
+    "infinite cost": ({"budget": 5.0, "item_cost": {3: np.inf}}, S,
+                      "item_cost is infinite or above 1e30 for 1 item.*a maximum of 0"),
     "length": ({"item_max": [3, 4]}, S, "item_max has 2 numbers for 30 items"),
     "length of costs": ({"budget": 5.0, "user_cost": np.ones(30)}, S,
                         "user_cost has 30 numbers for 200 users"),
