@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 import makedo
 from makedo import RIM, BudgetMatcher
 from makedo.core.checks import MakedoInputError
-from makedo.methods.rim import Requests
+from makedo.methods.rim import InteractionLog, Requests
 from makedo.methods.rim.scores import ScoreOperator
 
 RNG = np.random.default_rng(0)
@@ -182,6 +182,27 @@ def test_the_unit_of_scores_does_not_matter(factor):
     assert other.duality_gap_ == pytest.approx(one.duality_gap_, abs=1e-5)
 
 
+@pytest.mark.parametrize("factor", [1e-12, 1e-4, 1e9])
+def test_the_unit_of_money_does_not_matter(factor):
+    cost = np.random.default_rng(1).random(30) + 0.5
+    one, other = (
+        BudgetMatcher(2, 3, 25, budget=150 * f, item_cost=cost * f).fit(S) for f in (1, factor)
+    )
+    assert len(pairs(one) ^ pairs(other)) <= 8 and other.duality_gap_ <= 1e-3
+    assert other.budget_price_ * factor == pytest.approx(one.budget_price_, rel=0.01)
+    serving = other.serving()
+    serving.serve_all(S)
+    assert 140 * factor < serving.spent <= 150 * factor
+
+
+def test_an_item_that_the_budget_cannot_pay_for_is_as_if_it_were_forbidden():
+    cost, closed = np.ones(30), S.copy()
+    cost[:3], closed[:, :3] = 1e15, -np.inf
+    m = BudgetMatcher(2, budget=100.0, item_cost=cost).fit(S)
+    assert m.spent_ == 100 and m.duality_gap_ <= 1e-3
+    assert m.value_ == pytest.approx(BudgetMatcher(2, budget=100.0).fit(closed).value_, rel=1e-3)
+
+
 def test_users_without_a_maximum_are_limited_by_items_alone(monkeypatch):
     """Each item takes its best users; whether all pairs are looked at from the start or not."""
     best = np.sort(S, 0)[-20:].sum()
@@ -217,6 +238,8 @@ BAD = {
     "negative": ({"item_max": -1}, S, "item_max is negative for 30 items"),
     "negative money": ({"budget": -1.0}, S, "parameter budget must be a number in"),
     "negative cost": ({"budget": 5.0, "item_cost": -1.0}, S, "item_cost is negative"),
+    "infinite cost": ({"budget": 5.0, "item_cost": {3: np.inf}}, S,
+                      "item_cost is infinite or above 1e30 for 1 item.*a maximum of 0"),
     "length": ({"item_max": [3, 4]}, S, "item_max has 2 numbers for 30 items"),
     "length of costs": ({"budget": 5.0, "user_cost": np.ones(30)}, S,
                         "user_cost has 30 numbers for 200 users"),
@@ -396,6 +419,38 @@ def test_adaptive_prices_pay_more_towards_a_minimum_the_further_it_is_behind():
         behind = 9 * serving.n_served / 200 - counts
         expected = np.where(counts < 9, np.maximum(paid + 0.2 * behind, 0), 0)
         np.testing.assert_allclose(serving.prices / m.unit_, -expected, atol=1e-9)
+
+
+def test_contacts_online_are_worth_and_cost_what_users_and_items_do():
+    rng = np.random.default_rng(6)
+    user_value, item_value, user_cost, item_cost = (rng.random(n) + 0.5 for n in (200, 30) * 2)
+    m = BudgetMatcher(2, budget=150.0, user_value=user_value, item_value=item_value,
+                      user_cost=user_cost, item_cost=item_cost).fit(S)  # fmt: skip
+    serving = m.serving(200, adaptive=False)
+    online = serving.serve_all(S)
+    user, item = online["user_id"].to_numpy(), online["item_id"].to_numpy()
+    np.testing.assert_allclose(online["score"], S[user, item] * user_value[user] * item_value[item])
+    assert 140 < serving.spent <= 150
+    assert serving.spent == pytest.approx((user_cost[user] + item_cost[item]).sum())
+
+
+def test_promises_are_kept_even_if_nobody_who_comes_likes_anything():
+    """Nothing is worth its price to anyone; the last ones get what is promised all the same."""
+    serving = BudgetMatcher(1, 5).fit(S).serving(200)
+    serving.serve_all(S - 1e4)
+    assert (serving.delivered == 5).all() and serving.n_served == 200
+
+
+def test_who_comes_first_is_served_first():
+    """Whatever the order of rows: of an item that one user may have, and in the plan's order."""
+    log = InteractionLog.read(pd.DataFrame({"user_id": ["a", "b", "c"], "item_id": "x",
+                                            "timestamp": 1_500_000_000}))  # fmt: skip
+    requests = Requests.at(log, 1_500_000_000 + np.array([30, 10, 20]), ["a", "b", "c"])
+    scores, items = np.ones((3, 1)), ["x"]
+    one = BudgetMatcher(1, item_max=1).fit(np.ones((1, 1)), items=items)
+    assert one.transform(scores, requests)["user_id"].tolist() == ["b"]
+    everybody = BudgetMatcher(1).fit(scores, requests).transform(scores, requests)
+    assert everybody["user_id"].tolist() == ["b", "c", "a"]
 
 
 def of_a_taste():

@@ -1,5 +1,7 @@
 """From prices to whole contacts: against exact solvers where limits are tight, tied or soft."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,6 +9,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from makedo import BudgetMatcher
 from makedo.core.checks import MakedoInputError
+from makedo.methods.rim.annealing import Contacts, better, near
 from makedo.methods.rim.candidates import from_pairs
 from makedo.methods.rim.dual import Limits, Prices
 from makedo.methods.rim.rounding import Plan, rounded
@@ -79,6 +82,22 @@ def test_random_minima_over_few_pairs_are_met_or_refused_rightly(seed):
             m.fit(s)
     else:
         assert m.fit(s).value_ == pytest.approx(best, rel=2e-3)
+
+
+def held(value, missing):
+    nothing = np.zeros(0)
+    return Contacts(nothing, nothing, nothing, 0.0, value, missing)
+
+
+def test_a_plan_that_keeps_promises_goes_before_one_that_is_worth_more():
+    """And the search does not end with one that misses them, however much it is worth."""
+    kept, rich = held(1.0, 0), held(9.0, 2)
+    hard = limits_of(3, 2, low=1)
+    soft = replace(hard, shortfall=0.5)  # then the value has what is missing in it
+    for one, other in ((kept, rich), (rich, kept)):
+        assert better(one, other, hard) is kept and better(one, other, soft) is rich
+    assert not near(rich, 9.0, 0.1, hard) and near(rich, 9.0, 0.1, soft)
+    assert near(kept, 1.05, 0.1, hard) and not near(kept, 1.2, 0.1, hard)
 
 
 # --- money ----------------------------------------------------------------------------------------

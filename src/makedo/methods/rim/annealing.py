@@ -77,7 +77,7 @@ def anneal(
     """
     started, rows, levels = time.perf_counter(), [], []
     smooth = Smooth(pairs, limits)
-    x = smooth.variables(Prices(np.zeros(pairs.n_items), 0.0))
+    x = np.zeros(len(smooth.bounds()))
     epsilon = WARMEST if len(x) else COLDEST
     plan, lowest = None, np.inf
     prices, user_price = smooth.prices(x), smooth.user_price

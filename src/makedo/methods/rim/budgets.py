@@ -11,6 +11,8 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError, count, first
 
+LARGEST = 1e30  # cost or value
+
 
 @dataclass(frozen=True)
 class PerId:
@@ -95,6 +97,11 @@ class PerId:
         for wrong, what, fix in (
             (np.isnan(found), "is missing", "Fill it in, or leave the row out"),
             (found < 0, "is negative", "Give 0 or more"),
+            (
+                (found > LARGEST) & (not self.whole),
+                "is infinite or above 1e30",
+                "Give a smaller number; where nothing may be given, a maximum of 0",
+            ),
             (
                 (found != np.floor(found)) & np.isfinite(found) & self.whole,
                 "is not a whole number of contacts",

@@ -157,6 +157,11 @@ class Candidates:
     def _n_threads(self) -> int:
         return n_threads()
 
+    def only(self, kept: np.ndarray) -> Candidates:
+        """Some of these pairs, bool (n_pairs,)."""
+        parts = (self.user[kept], self.item[kept], self.score[kept])
+        return from_pairs(*parts, self.n_items, self.user_max)
+
     def with_pairs(self, user: np.ndarray, item: np.ndarray, score: np.ndarray) -> Candidates:
         """These and further pairs, none of which is there yet."""
         return from_pairs(

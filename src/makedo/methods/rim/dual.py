@@ -210,24 +210,26 @@ class Smooth:
         self.capped = np.flatnonzero(np.isfinite(limits.item_max))
         self.promised = np.flatnonzero(limits.item_min > 0)
         self.paid = int(np.isfinite(limits.budget))
+        self.typical_cost = self._typical_cost() if self.paid else 1.0
+
+    def _typical_cost(self) -> float:
+        """Mean cost of a pair, by which μ is measured: the search must not see the currency."""
+        limits, pairs = self.limits, self.pairs
+        of_users = float(limits.user_cost @ np.diff(pairs.start))
+        of_items = float(limits.item_cost @ np.bincount(pairs.item, minlength=pairs.n_items))
+        return (of_users + of_items) / max(len(pairs), 1) or 1.0
 
     def of(self, pairs: Candidates) -> Smooth:
         """The same over more candidates."""
         return Smooth(pairs, self.limits, self.n_passes)
 
     def prices(self, x: np.ndarray) -> Prices:
-        """Prices of the variables: v⁺ of capped items, v⁻ of promised ones, μ."""
+        """Prices of the variables: v⁺ of capped items, v⁻ of promised ones, μ typical costs."""
         item = np.zeros(self.pairs.n_items)
         n = len(self.capped)
         item[self.capped] = x[:n]
         item[self.promised] -= x[n : n + len(self.promised)]
-        return Prices(item, float(x[-1]) if self.paid else 0.0)
-
-    def variables(self, prices: Prices) -> np.ndarray:
-        """The inverse of :meth:`prices`."""
-        dear = np.maximum(prices.item[self.capped], 0)
-        cheap = np.maximum(-prices.item[self.promised], 0)
-        return np.concatenate([dear, cheap, [prices.money][: self.paid]])
+        return Prices(item, float(x[-1]) / self.typical_cost if self.paid else 0.0)
 
     def bounds(self) -> list[tuple[float, float | None]]:
         """None below 0; a subsidy at most what a missing contact costs."""
@@ -258,7 +260,8 @@ class Smooth:
         value += limits.budget * prices.money if self.paid else 0.0
         of_items = [limits.item_max[self.capped] - used[self.capped]]
         of_items.append(used[self.promised] - limits.item_min[self.promised])
-        of_money = [limits.budget - limits.item_cost @ used - sum(spent)][: self.paid]
+        of_money = limits.budget - limits.item_cost @ used - sum(spent)
+        of_money = [of_money / self.typical_cost][: self.paid]
         return value, np.concatenate([*of_items, of_money])
 
     def minimise(

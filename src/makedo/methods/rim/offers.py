@@ -107,7 +107,13 @@ class Offer:
         self.of_item = np.bincount(item, minlength=len(self.items))
 
     def in_units(self, pairs: Candidates, limits: Limits) -> tuple[Candidates, Limits]:
-        """Scores and their limits in units of a typical score: the mean of users' best."""
+        """Scores and their limits in units of a typical score: the mean of users' best.
+
+        Without pairs that cost more than the whole budget.
+        """
+        cost = limits.user_cost[pairs.user] + limits.item_cost[pairs.item]
+        if (dear := cost > limits.budget).any():
+            pairs = pairs.only(~dear)
         free = Prices(np.zeros(len(self.items)), 0.0)
         even = np.ceil(np.minimum(limits.item_max, self.of_item).sum() / max(len(self.users), 1))
         k = np.where(np.isfinite(limits.user_max), limits.user_max, max(even, 1))

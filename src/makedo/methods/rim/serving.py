@@ -198,7 +198,7 @@ class Serving:
         wanted = np.flatnonzero(open & (t > 0))
         wanted = wanted[np.argsort(-t[wanted], kind="stable")][: int(min(k, len(t)))]
         spent = self.spent + np.cumsum(cost[wanted])
-        given = wanted[spent <= self._budget + 1e-9]
+        given = wanted[spent <= self._budget * (1 + 1e-12)]  # sums of costs are rounded
         self.delivered[given] += 1
         self.spent += float(cost[given].sum())
         self.n_served += 1
