@@ -527,48 +527,39 @@ def test_a_fit_that_is_resumed_equals_an_uninterrupted_one(model, example, tmp_p
 
 
 FIT = """
-import importlib, sys, time
+import importlib, sys
 import makedo.core.training
 
 makedo.core.training.CHECKPOINT_SECONDS = -1.0
-room, folder, pause, out = sys.argv[1:]
+room, folder, n_rows = sys.argv[1:]
 example = importlib.import_module(f"makedo.methods.{room}.example").small_example(0)
+seen = []
 
 def on_step(row):
-    print("step", flush=True)
-    time.sleep(float(pause))
+    seen.append(row)
+    if len(seen) == int(n_rows):
+        print("half", flush=True)
+        sys.stdin.read()  # until it is killed
 
-example.estimator.fit(**example.fit, checkpoint_dir=folder, on_step=on_step).save(out)
+example.estimator.fit(**example.fit, checkpoint_dir=folder, on_step=on_step)
 """
 
 
 def test_a_process_that_was_killed_in_fit_ends_in_the_same_model_when_run_again(
-    room, model, example, tmp_path
+    room, model, example, tmp_path, monkeypatch
 ):
     needs(model, "checkpoint_dir")
     n_rows = len(model.history_)
-
-    def start(pause):
-        command = [
-            sys.executable,
-            "-c",
-            FIT,
-            room,
-            tmp_path / "state",
-            str(pause),
-            tmp_path / "model",
-        ]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    killed = start(0.05)
-    for _ in range(n_rows // 2):
-        assert killed.stdout.readline() == "step\n", killed.stderr.read()
-    killed.kill()  # SIGKILL: no handler, no cleaning up
-    killed.communicate()
-    assert not (tmp_path / "model").exists()
-    out, errors = start(0).communicate(timeout=120)
-    assert 0 < out.count("step") < n_rows, errors
-    again = makedo.load(tmp_path / "model")
+    command = [sys.executable, "-c", FIT, room, tmp_path, str(n_rows // 2)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as killed:
+        assert killed.stdout.readline() == "half\n", killed.stderr.read()
+        killed.kill()  # SIGKILL: no handler, no cleaning up
+    monkeypatch.setattr("makedo.core.training.CHECKPOINT_SECONDS", -1.0)
+    rows = []  # another process than the one that was killed: this one
+    again = clone(example.estimator)
+    again.fit(**example.fit, checkpoint_dir=tmp_path, on_step=rows.append)
+    assert 0 < len(rows) < n_rows
     assert equal(outputs(model, example.new), outputs(again, example.new))
 
 
