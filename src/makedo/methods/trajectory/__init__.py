@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from makedo.data.windows import Cues as Cues
     from makedo.data.windows import Windows as Windows
     from makedo.data.windows import cut as cut
+    from makedo.methods.trajectory.attention import AttentionPredictor as AttentionPredictor
     from makedo.methods.trajectory.attribution import Attribution as Attribution
     from makedo.methods.trajectory.estimator import TrajectoryAttributor as TrajectoryAttributor
     from makedo.methods.trajectory.game import shapley_of as shapley_of
-    from makedo.methods.trajectory.networks import AttentionPredictor as AttentionPredictor
     from makedo.methods.trajectory.predictors import ConstantVelocity as ConstantVelocity
     from makedo.methods.trajectory.predictors import Kalman as Kalman
     from makedo.methods.trajectory.predictors import LinearRidge as LinearRidge
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOM = "makedo.methods.trajectory"
 HOMES = {
-    "AttentionPredictor": f"{ROOM}.networks",
+    "AttentionPredictor": f"{ROOM}.attention",
     "Attribution": f"{ROOM}.attribution",
     "ConstantVelocity": f"{ROOM}.predictors",
     "Cues": "makedo.data.windows",

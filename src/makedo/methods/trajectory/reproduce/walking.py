@@ -20,8 +20,9 @@ from makedo.core.tables import Pair, Row
 from makedo.data import catalog
 from makedo.data.track_sets import ETH_UCY_FOLDS, TrackData
 from makedo.data.windows import Windows, cut
+from makedo.methods.trajectory.attention import AttentionPredictor
 from makedo.methods.trajectory.metrics import distances
-from makedo.methods.trajectory.networks import AttentionPredictor
+from makedo.methods.trajectory.networks import NetworkPredictor
 from makedo.methods.trajectory.predictors import (
     ConstantVelocity,
     Kalman,
@@ -111,7 +112,7 @@ def trained(name: str, fold: str, seed: int) -> Any:
     """The predictor of a fold; once for all tables of a run."""
     train = windows(fold, RADIUS.get(name, 3.0))[0]
     model = PREDICTORS[name](seed)
-    return model.fit(train if not isinstance(model, AttentionPredictor) else thinned(train))
+    return model.fit(train if not isinstance(model, NetworkPredictor) else thinned(train))
 
 
 def judged(model: Any, test: Windows, seed: int) -> dict[str, float]:
