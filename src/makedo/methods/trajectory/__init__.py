@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from makedo.methods.trajectory.attribution import Attribution as Attribution
     from makedo.methods.trajectory.estimator import TrajectoryAttributor as TrajectoryAttributor
     from makedo.methods.trajectory.game import shapley_of as shapley_of
+    from makedo.methods.trajectory.lstm import LSTMPredictor as LSTMPredictor
     from makedo.methods.trajectory.predictors import ConstantVelocity as ConstantVelocity
     from makedo.methods.trajectory.predictors import Kalman as Kalman
     from makedo.methods.trajectory.predictors import LinearRidge as LinearRidge
@@ -26,6 +27,7 @@ HOMES = {
     "ConstantVelocity": f"{ROOM}.predictors",
     "Cues": "makedo.data.windows",
     "Kalman": f"{ROOM}.predictors",
+    "LSTMPredictor": f"{ROOM}.lstm",
     "LinearRidge": f"{ROOM}.predictors",
     "Static": f"{ROOM}.predictors",
     "Tracks": "makedo.data.tracks",
@@ -40,6 +42,7 @@ __all__ = [
     "ConstantVelocity",
     "Cues",
     "Kalman",
+    "LSTMPredictor",
     "LinearRidge",
     "Static",
     "Tracks",

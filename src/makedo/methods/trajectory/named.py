@@ -25,6 +25,7 @@ PREDICTORS: dict[str, tuple[str, str, dict[str, Any]]] = {  # module, class, par
     "kalman": ("predictors", "Kalman", {}),
     "ridge": ("predictors", "LinearRidge", {}),
     "ridge_social": ("predictors", "LinearRidge", {"social": True}),
+    "lstm": ("lstm", "LSTMPredictor", {}),
     "attention": ("attention", "AttentionPredictor", {}),
     "attention_alone": ("attention", "AttentionPredictor", {"neighbors": False}),
 }
