@@ -114,11 +114,11 @@ class NetworkPredictor(Estimator):
         raise NotImplementedError
 
     def _context(self, encoded: Any, present: Tensor) -> Tensor:
-        """C (B, hidden) of what was encoded, with those neighbours that are present (B, M)."""
+        """The context (B, hidden), with those neighbours that are present (B, M)."""
         raise NotImplementedError
 
     def _lesson_context(self, cues: dict[str, Tensor]) -> Tensor:
-        """C (B, hidden) of a batch of training."""
+        """The context (B, hidden) of a batch of training."""
         raise NotImplementedError
 
     def _worth_trying(self, c: Tensor, z: Tensor, truth: Tensor) -> Tensor:
