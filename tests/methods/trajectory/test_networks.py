@@ -11,10 +11,10 @@ from makedo.core.checks import MakedoInputError
 from makedo.core.persistence import pack, unpack
 from makedo.data.tracks import Tracks
 from makedo.data.windows import Cues, cut
-from makedo.methods.trajectory.attention import AttentionNet, gaussian_log_density
+from makedo.methods.trajectory.attention import AttentionNet, AttentionPredictor
 from makedo.methods.trajectory.local_frame import LocalFrame
 from makedo.methods.trajectory.metrics import ade, minade
-from makedo.methods.trajectory.networks import AttentionPredictor
+from makedo.methods.trajectory.networks import gaussian_log_density
 from makedo.methods.trajectory.predictors import ConstantVelocity, LinearRidge, Static
 
 SMALL = {"hidden": 16, "n_heads": 2, "n_train_samples": 5, "device": "cpu", "dropout": 0.0}
@@ -122,7 +122,7 @@ def test_the_density_is_that_of_scipy(model, windows):
     found = model.density(some.cues(), some.future)
     encoded = model.encode(some.cues())
     with torch.inference_mode():
-        c = model._context(encoded.net, some.present)
+        c = model._context(encoded.net, torch.from_numpy(some.present))
         sigma, rho = (t.numpy().astype(float) for t in model.net_.decode_spread(c))
     mean = model.predict(some.cues())[:, 0]
     frame = encoded.frame

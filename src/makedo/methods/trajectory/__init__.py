@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from makedo.data.windows import Cues as Cues
     from makedo.data.windows import Windows as Windows
     from makedo.data.windows import cut as cut
+    from makedo.methods.trajectory.attention import AttentionPredictor as AttentionPredictor
     from makedo.methods.trajectory.attribution import Attribution as Attribution
     from makedo.methods.trajectory.estimator import TrajectoryAttributor as TrajectoryAttributor
     from makedo.methods.trajectory.game import shapley_of as shapley_of
-    from makedo.methods.trajectory.networks import AttentionPredictor as AttentionPredictor
+    from makedo.methods.trajectory.lstm import LSTMPredictor as LSTMPredictor
     from makedo.methods.trajectory.predictors import ConstantVelocity as ConstantVelocity
     from makedo.methods.trajectory.predictors import Kalman as Kalman
     from makedo.methods.trajectory.predictors import LinearRidge as LinearRidge
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 ROOM = "makedo.methods.trajectory"
 HOMES = {
-    "AttentionPredictor": f"{ROOM}.networks",
+    "AttentionPredictor": f"{ROOM}.attention",
     "Attribution": f"{ROOM}.attribution",
     "ConstantVelocity": f"{ROOM}.predictors",
     "Cues": "makedo.data.windows",
     "Kalman": f"{ROOM}.predictors",
+    "LSTMPredictor": f"{ROOM}.lstm",
     "LinearRidge": f"{ROOM}.predictors",
     "Static": f"{ROOM}.predictors",
     "Tracks": "makedo.data.tracks",
@@ -40,6 +42,7 @@ __all__ = [
     "ConstantVelocity",
     "Cues",
     "Kalman",
+    "LSTMPredictor",
     "LinearRidge",
     "Static",
     "Tracks",

@@ -70,8 +70,9 @@ class TrajectoryAttributor(Estimator):
     ----------
     predictor : str, object or function, default="attention"
         What is explained.  By name, trained by ``fit``: "static", "constant_velocity", "kalman",
-        "ridge", "ridge_social", "attention" (a network), "attention_alone" (without neighbours); or
-        one of :mod:`makedo.methods.trajectory`.  An object with ``predict(cues, *, n_samples,
+        "ridge", "ridge_social", "lstm" (a network, own past only), "attention" (one that looks at
+        neighbours), "attention_alone" (it without them); or one of
+        :mod:`makedo.methods.trajectory`.  An object with ``predict(cues, *, n_samples,
         n_steps, seeds)`` or a function ``(past, neighbors, present, n_samples, seeds)`` is taken as
         it is: it gives positions (rows, samples, steps, 2), with randomness only from the seeds.
     metric : str, default="minade"

@@ -25,8 +25,9 @@ PREDICTORS: dict[str, tuple[str, str, dict[str, Any]]] = {  # module, class, par
     "kalman": ("predictors", "Kalman", {}),
     "ridge": ("predictors", "LinearRidge", {}),
     "ridge_social": ("predictors", "LinearRidge", {"social": True}),
-    "attention": ("networks", "AttentionPredictor", {}),
-    "attention_alone": ("networks", "AttentionPredictor", {"neighbors": False}),
+    "lstm": ("lstm", "LSTMPredictor", {}),
+    "attention": ("attention", "AttentionPredictor", {}),
+    "attention_alone": ("attention", "AttentionPredictor", {"neighbors": False}),
 }
 
 

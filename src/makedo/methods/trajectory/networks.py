@@ -1,38 +1,49 @@
-"""A predictor that is a network: attention over neighbours, many futures, trained in minutes.
+"""Predictors that are networks: one lesson, one way to predict, many futures.
 
 The samples are trained by the error of the best of them (variety loss; Gupta et al., Social GAN,
 2018), the single best guess by its mean distance, and the spread around it by its likelihood.
-Neighbours are left out at random in training, so that a coalition without some of them is nothing
-new to the network.
+
+A network reads features of the cues and answers in four steps::
+
+    encoded     = net.encode(*features)      what coalitions of a target share
+    c           = context(encoded, present)  (B, hidden), with those neighbours that are present
+    samples     = net.decode(c, z)           one future (B, K, n_steps, 2) for each latent z
+    best, spread = net.decode_best(c), net.decode_spread(c)
+
+All lengths are in the target's frame and divided by one scale; futures are departures from a drift.
+What it reads, and what it is, stands in :mod:`.attention` and :mod:`.lstm`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from makedo.core.checks import Choice, MakedoInputError, Number
+from makedo.core.checks import Choice, Constraint, MakedoInputError, Number
 from makedo.core.devices import pick_device
 from makedo.core.estimator import Estimator
 from makedo.core.seeds import derive, torch_seed
 from makedo.core.training import Phase, Training, Update, history_frame, shuffled
 from makedo.data.windows import Cues, Windows
-from makedo.methods.trajectory.attention import AttentionNet, Encoded, gaussian_log_density
 from makedo.methods.trajectory.draws import lattice, seeds_of, spread_normal
-from makedo.methods.trajectory.local_frame import LocalFrame, Relations
+from makedo.methods.trajectory.local_frame import LocalFrame
 from makedo.methods.trajectory.metrics import ade, minade
 from makedo.methods.trajectory.predictors import ahead
 
-ROWS = 16_384  # rows decoded at once, each with all of its samples
+if TYPE_CHECKING:
+    from typing import Self
+
+LATENT = 2  # z of a sample: two numbers are enough to tell some dozens of futures apart
+LEAST_SIGMA, MOST_CORRELATION = 0.01, 0.95
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,14 @@ class EncodedCues:
 
     Parameters
     ----------
-    net : Encoded
+    net : Any
+        What the network's ``encode`` gave; rows are taken by ``net[rows]``.
     drift : Tensor (B, n_steps, 2)
         What answers are added to, in the target's frame and scale.
     frame : LocalFrame
     """
 
-    net: Encoded
+    net: Any
     drift: Tensor
     frame: LocalFrame
 
@@ -55,51 +67,29 @@ class EncodedCues:
         return len(self.drift)
 
 
-class AttentionPredictor(Estimator):
-    """Predict with a network that attends to neighbours.
+class NetworkPredictor(Estimator):
+    """Base of the predictors that are networks.
 
-    Parameters
-    ----------
-    neighbors : bool, default=True
-        False: the same network without neighbours, to compare with.
-    place : bool, default=False
-        Whether the place in the scene is an input; the frame is then that of the map, not turned to
-        where the target goes.  For scenes of one map: a court, a harbour.
-    mirror : bool, default=True
-        Whether mirrored scenes are as good.  Left and right of the target: they are learnt from,
-        too.  With ``place``: all are seen as in one quarter of the map, mirrored about its middle,
-        so that what is learnt in one holds in all.  Not where the map is not symmetric.
-    zoom : float, default=0.2
-        Also learn from scenes made smaller or larger by up to this share; 0 with ``place``.
-    neighbor_dropout : float, default=0.3
-        Chance that a neighbour is left out in training.
-    hidden, n_heads : int, default=64 and 4
-    n_train_samples : int, default=20
-        Samples of which the best is trained.
-    dropout, weight_decay, learning_rate : float
-    max_epochs, batch_size : int
-    device : str, default="auto"
-    verbose, random_state : int
-
-    Attributes
-    ----------
-    net_ : AttentionNet
-    scale_ : float
-        Metres that are 1 to the network.
-    middle_ : ndarray of shape (2,)
-        Of the map.
-    relations_ : ndarray of shape (n_kinds,)
-    history_ : DataFrame
+    A subclass builds its network, chooses what of the cues it reads, and makes a context of it.
     """
 
-    _constraints: ClassVar = {
-        "neighbors": Choice((True, False)),
+    place: bool
+    mirror: bool
+    zoom: float
+    n_train_samples: int
+    weight_decay: float
+    learning_rate: float
+    max_epochs: int
+    batch_size: int
+    device: str
+    verbose: int
+    random_state: int
+
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
         "place": Choice((True, False)),
         "mirror": Choice((True, False)),
         "zoom": Number(0, 1, open_high=True),
-        "neighbor_dropout": Number(0, 1, open_high=True),
         "hidden": Number(4, integer=True),
-        "n_heads": Number(1, integer=True),
         "n_train_samples": Number(1, integer=True),
         "dropout": Number(0, 1, open_high=True),
         "weight_decay": Number(0),
@@ -109,35 +99,49 @@ class AttentionPredictor(Estimator):
         "verbose": Number(0, integer=True),
         "random_state": Number(0, integer=True),
     }
+    _phase: ClassVar[str]  # of the training; its random numbers depend on it
+    _positions: ClassVar[tuple[str, ...]] = ("past",)  # what of the input is mirrored and zoomed
+    _rows: ClassVar[int] = 16_384  # decoded at once, each with all of its samples
 
-    def __init__(
-        self,
-        neighbors: bool = True,
-        place: bool = False,
-        mirror: bool = True,
-        zoom: float = 0.2,
-        neighbor_dropout: float = 0.3,
-        hidden: int = 64,
-        n_heads: int = 4,
-        n_train_samples: int = 20,
-        dropout: float = 0.1,
-        weight_decay: float = 0.01,
-        learning_rate: float = 4e-3,
-        max_epochs: int = 20,
-        batch_size: int = 256,
-        device: str = "auto",
-        verbose: int = 0,
-        random_state: int = 0,
-    ):
-        self.neighbors, self.place, self.mirror, self.zoom = neighbors, place, mirror, zoom
-        self.neighbor_dropout, self.hidden, self.n_heads = neighbor_dropout, hidden, n_heads
-        self.n_train_samples, self.dropout, self.weight_decay = (
-            n_train_samples,
-            dropout,
-            weight_decay,
-        )
-        self.learning_rate, self.max_epochs, self.batch_size = learning_rate, max_epochs, batch_size
-        self.device, self.verbose, self.random_state = device, verbose, random_state
+    # --- what differs -----------------------------------------------------------------------------
+
+    def _build(self) -> Any:
+        """The network with its first weights."""
+        raise NotImplementedError
+
+    def _features(self, cues: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What the network encodes."""
+        raise NotImplementedError
+
+    def _context(self, encoded: Any, present: Tensor) -> Tensor:
+        """The context (B, hidden), with those neighbours that are present (B, M)."""
+        raise NotImplementedError
+
+    def _lesson_context(self, cues: dict[str, Tensor]) -> Tensor:
+        """The context (B, hidden) of a batch of training."""
+        raise NotImplementedError
+
+    def _worth_trying(self, c: Tensor, z: Tensor, truth: Tensor) -> Tensor:
+        """Latents of a batch of training, of which the nearest future learns (B, K, 2).
+
+        Those that others beat learn nothing, and a network may leave them out beforehand.
+        """
+        return z
+
+    def _learn_sizes(self, windows: Windows) -> None:
+        """What must be known of the data before the network is built."""
+        self.n_past_, self.n_steps_ = windows.past.shape[1], windows.future.shape[1]
+        moved = windows.future - windows.past[:, -1:]
+        self.scale_ = float(np.sqrt((moved**2).mean())) or 1.0
+        places = np.concatenate([windows.past[:, -1], windows.future[:, -1]])
+        self.middle_ = (places.min(0) + places.max(0)) / 2
+
+    def _inputs(self, cues: Cues, frame: LocalFrame) -> dict[str, np.ndarray]:
+        """The cues in the target's frame and scale."""
+        return {
+            "past": frame.enter(cues.past) / self.scale_,
+            "place": (frame.origin - self.middle_) * frame.side / self.scale_,
+        }
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -148,7 +152,7 @@ class AttentionPredictor(Estimator):
         valid: Windows | None = None,
         on_step: Callable[[dict[str, Any]], bool | None] | None = None,
         checkpoint_dir: str | Path | None = None,
-    ) -> AttentionPredictor:
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -160,80 +164,36 @@ class AttentionPredictor(Estimator):
             As in every ``fit`` of makedo.
         """
         self._check_parameters()
-        if self.hidden % self.n_heads:
-            raise MakedoInputError(
-                f"AttentionPredictor: hidden must be a multiple of n_heads={self.n_heads}. Got "
-                f"{self.hidden}."
-            )
-        cues = windows.cues()
-        self.n_past_, self.n_steps_ = windows.past.shape[1], windows.future.shape[1]
-        self.relations_ = Relations.learn(cues, len(windows.kinds)).of_kind
-        moved = windows.future - windows.past[:, -1:]
-        self.scale_ = float(np.sqrt((moved**2).mean())) or 1.0
-        places = np.concatenate([windows.past[:, -1], windows.future[:, -1]])
-        self.middle_ = (places.min(0) + places.max(0)) / 2
+        self._learn_sizes(windows)
         with torch_seed(derive(self.random_state, "weights")):
             self.net_ = self._build().to(pick_device(self.device))
         lesson = _Lesson(self, windows)
         key = f"{self.get_params()} {windows!r} {float(np.nansum(windows.past)):.6f}"
         with Training(
-            "AttentionPredictor", random_state=self.random_state, verbose=self.verbose, key=key,
+            type(self).__name__, random_state=self.random_state, verbose=self.verbose, key=key,
             checkpoint_dir=checkpoint_dir, on_step=on_step,
         ) as training:  # fmt: skip
             training.run(lesson.phase(valid))
         self.history_ = history_frame(training.history)
         return self
 
-    def _build(self) -> AttentionNet:
-        """The network with its first weights."""
-        n_own = 4 * self.n_past_ - 4 + 2 * self.place
-        n_neighbor = 5 * self.n_past_ - 1 + Relations(self.relations_).n
-        return AttentionNet(
-            n_own, n_neighbor, self.n_steps_, self.hidden, self.n_heads, self.dropout
-        )
-
     def _frame(self, cues: Cues) -> LocalFrame:
         middle = self.middle_ if self.place and self.mirror else None
         return LocalFrame.of(cues.past, turned=not self.place, middle=middle)
 
     def _tensors(self, cues: Cues, frame: LocalFrame) -> dict[str, Tensor]:
-        """Cues in the target's frame and scale, and whether each step of a neighbour was seen."""
+        """The inputs as tensors on the network's device."""
         if cues.past.shape[1] != self.n_past_:
             raise MakedoInputError(
-                f"AttentionPredictor has learnt from {self.n_past_} steps of the past and got "
+                f"{type(self).__name__} has learnt from {self.n_past_} steps of the past and got "
                 f"{cues.past.shape[1]}. Cut the windows with the n_past of training."
             )
-        M = cues.present.shape[1] if self.neighbors else 0
-        neighbors = frame.enter(cues.neighbors[:, :M]) / self.scale_
-        parts = {
-            "past": frame.enter(cues.past) / self.scale_,
-            "place": (frame.origin - self.middle_) * frame.side / self.scale_,
-            "neighbors": np.nan_to_num(_backfilled(neighbors)),
-            "seen": ~np.isnan(neighbors[..., 0]),
-            "relation": Relations(self.relations_)(cues)[:, :M],
-            "present": cues.present[:, :M],
-        }
         device = next(self.net_.parameters()).device
+        parts = self._inputs(cues, frame)
         made = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in parts.items()}
         return {
             name: (t.float() if t.is_floating_point() else t).to(device) for name, t in made.items()
         }
-
-    def _features(self, cues: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Features (B, n_own) of the target and (B, M, n_neighbor) of its neighbours."""
-        past, neighbors = cues["past"], cues["neighbors"]
-        own = [past[:, :-1].flatten(1), past.diff(dim=1).flatten(1) * self.n_past_]
-        if self.place:
-            own.append(cues["place"])
-        # Steps are small beside places and say most: they get numbers of their own.
-        steps = neighbors.diff(dim=2) * self.n_past_  # (B, M, n_past - 1, 2)
-        near = 1 / (1 + self.scale_ * neighbors[:, :, -1].norm(dim=2))
-        n = Relations(self.relations_).n
-        relation = nn.functional.one_hot(cues["relation"].long(), n).float()
-        features = [
-            neighbors.flatten(2), steps.flatten(2), cues["seen"].float(), near[..., None], relation
-        ]  # fmt: skip
-        return torch.cat(own, 1), torch.cat(features, 2)
 
     # --- predicting -------------------------------------------------------------------------------
 
@@ -282,20 +242,17 @@ class AttentionPredictor(Estimator):
         self._check_steps(n_steps)
         seeds = seeds_of(seeds, len(rows))
         found = np.empty((len(rows), n_samples, n_steps, 2))
-        for start in range(0, len(rows), ROWS):
-            some = slice(start, start + ROWS)
-            at = torch.from_numpy(np.asarray(rows[some])).to(encoded.drift.device)
-            c = self._context(encoded.net.take(at), present[some])
+        device = encoded.drift.device
+        for start in range(0, len(rows), self._rows):
+            some = slice(start, start + self._rows)
+            at = torch.from_numpy(np.asarray(rows[some])).to(device)
+            shown = torch.from_numpy(np.ascontiguousarray(present[some])).to(device)
+            c = self._context(encoded.net[at], shown)
             moves = self._moves(c, n_samples, seeds[some])
             local = (encoded.drift[at][:, None] + moves)[:, :, :n_steps].cpu().numpy()
             frame = encoded.frame.take(rows[some])
             found[some] = frame.leave(local.astype(np.float64) * self.scale_)
         return found
-
-    def _context(self, encoded: Encoded, present: np.ndarray) -> Tensor:
-        M = encoded.value.shape[1]
-        mask = torch.from_numpy(np.ascontiguousarray(present[:, :M])).to(encoded.own.device)
-        return self.net_.fuse(encoded, mask)
 
     def _moves(self, c: Tensor, n_samples: int, seeds: np.ndarray) -> Tensor:
         """Departures from the drift (B, n_samples, n_steps, 2)."""
@@ -320,7 +277,8 @@ class AttentionPredictor(Estimator):
         with torch.inference_mode():
             self._check_steps(future.shape[1])
             encoded = self.encode(cues)
-            c = self._context(encoded.net, cues.present)
+            present = torch.from_numpy(np.ascontiguousarray(cues.present))
+            c = self._context(encoded.net, present.to(encoded.drift.device))
             best = encoded.drift + self.net_.decode_best(c)
             sigma, rho = self.net_.decode_spread(c)
             truth = torch.from_numpy(encoded.frame.enter(future) / self.scale_).to(best)
@@ -334,8 +292,8 @@ class AttentionPredictor(Estimator):
     def _check_steps(self, n_steps: int) -> None:
         if n_steps > self.n_steps_:
             raise MakedoInputError(
-                f"AttentionPredictor has learnt {self.n_steps_} steps of the future and was asked "
-                f"for {n_steps}. Fit it on windows with a longer n_future."
+                f"{type(self).__name__} has learnt {self.n_steps_} steps of the future and was "
+                f"asked for {n_steps}. Fit it on windows with a longer n_future."
             )
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -346,19 +304,25 @@ class AttentionPredictor(Estimator):
         self.net_ = self.net_.to(pick_device(self.device)).eval()
 
 
-def _backfilled(neighbors: np.ndarray) -> np.ndarray:
-    """Neighbours (B, M, n_past, 2) with the first position seen in place of those before it."""
-    filled = neighbors.copy()
-    for t in range(filled.shape[2] - 2, -1, -1):
-        unseen = np.isnan(filled[:, :, t])
-        filled[:, :, t][unseen] = filled[:, :, t + 1][unseen]
-    return filled
+def spread_of(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Deviations (…, 2) and correlation (…) of Gaussians, from any three numbers (…, 3)."""
+    sigma, rho = raw.split([2, 1], -1)
+    sigma = nn.functional.softplus(sigma) + LEAST_SIGMA
+    return sigma, MOST_CORRELATION * torch.tanh(rho[..., 0])
+
+
+def gaussian_log_density(left: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
+    """Log density of deviations (…, 2) under bivariate Gaussians, (…)."""
+    u = left / sigma
+    open_ = 1 - rho**2
+    quadratic = (u.square().sum(-1) - 2 * rho * u.prod(-1)) / open_
+    return -0.5 * (quadratic + torch.log(open_)) - sigma.log().sum(-1) - math.log(2 * math.pi)
 
 
 class _Lesson:
     """The data and the loss of one training."""
 
-    def __init__(self, model: AttentionPredictor, windows: Windows):
+    def __init__(self, model: NetworkPredictor, windows: Windows):
         self.model, self.net = model, model.net_
         cues = windows.cues()
         frame = model._frame(cues)
@@ -380,7 +344,7 @@ class _Lesson:
         if valid is not None:
             validate = partial(_errors, model, valid, valid.seeds(model.random_state))
         return Phase(
-            "attention",
+            model._phase,
             {"net": self.net, "step": self.step},
             [Update(self.optimizer, self.loss)],
             model.max_epochs,
@@ -402,13 +366,12 @@ class _Lesson:
         """Error of the best guess and of the best sample, and how unlikely the future was."""
         model, net = self.model, self.net
         cues, future = self._changed({name: t[rows] for name, t in self.cues.items()}, rows)
-        kept = torch.rand(cues["present"].shape) >= model.neighbor_dropout
-        present = cues["present"] & kept.to(future.device)
-        c = net.fuse(net.encode(*model._features(cues)), present)
+        c = model._lesson_context(cues)
         truth = future - model._drift(cues["past"])  # (B, n_steps, 2)
         best = net.decode_best(c)
         guess = (best - truth).norm(dim=2).mean()
         z = _latents(len(rows), model.n_train_samples).to(c)
+        z = model._worth_trying(c, z, truth)
         each = (net.decode(c, z) - truth[:, None]).norm(dim=3).mean(2)  # (B, K)
         # The spread learns beside the others, without pulling at what they share.
         sigma, rho = net.decode_spread(c.detach())
@@ -427,8 +390,9 @@ class _Lesson:
             factor = factor * (1 + model.zoom * (2 * torch.rand(B, 1) - 1))
         factor = factor.to(future)
         changed = dict(cues)
-        changed["past"] = cues["past"] * factor[:, None]
-        changed["neighbors"] = cues["neighbors"] * factor[:, None, None]
+        for name in model._positions:
+            between = (1,) * (cues[name].ndim - 2)
+            changed[name] = cues[name] * factor.view(B, *between, 2)
         return changed, future * factor[:, None]
 
 
@@ -438,7 +402,7 @@ def _latents(n: int, n_samples: int) -> Tensor:
     return torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6))
 
 
-def _errors(model: AttentionPredictor, valid: Windows, seeds: np.ndarray) -> dict[str, float]:
+def _errors(model: NetworkPredictor, valid: Windows, seeds: np.ndarray) -> dict[str, float]:
     """ADE of the best guess, minADE20, and minus their sum as the score."""
     cues, n_steps = valid.cues(), valid.future.shape[1]
     one = model.predict(cues, n_steps=n_steps)

@@ -27,7 +27,7 @@ from makedo.core.results import Record, measured
 from makedo.core.tables import Pair, Row
 from makedo.data import catalog
 from makedo.data.windows import Windows, cut
-from makedo.methods.trajectory.networks import AttentionPredictor
+from makedo.methods.trajectory.attention import AttentionPredictor
 from makedo.methods.trajectory.predictors import ConstantVelocity, LinearRidge, Static
 from makedo.methods.trajectory.reproduce.walking import METRICS, judged
 
