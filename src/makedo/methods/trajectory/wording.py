@@ -48,6 +48,8 @@ RANDOM_ONES = {  # by null_mode
 OTHERS = {"random": "random ones", "other_time": "those of another time"}
 LITTLE = 0.03  # of the past's value
 
+Found = tuple[float, float, float]  # a mean and its interval
+
 
 def metric_name(attribution: Attribution) -> str:
     """``'minADE20'``: the metric with its number of samples."""
@@ -73,7 +75,7 @@ def amount(mean: float, low: float, high: float, unit: str) -> str:
     return f"{middle} {unit} (95 % interval {below} to {above})"
 
 
-def known(attribution: Attribution, quantity: str) -> tuple[float, float, float] | None:
+def known(attribution: Attribution, quantity: str) -> Found | None:
     """Mean and interval of a quantity, or None where it was not measured."""
     scores: Any = attribution.scores()
     if quantity not in scores or scores[quantity].isna().all():
@@ -81,7 +83,7 @@ def known(attribution: Attribution, quantity: str) -> tuple[float, float, float]
     return attribution.value(quantity)
 
 
-def clear(found: tuple[float, float, float] | None) -> bool:
+def clear(found: Found | None) -> bool:
     """Whether a quantity was measured and its interval lies above 0."""
     return found is not None and found[1] > 0
 
@@ -96,7 +98,7 @@ def verdict(attribution: Attribution) -> str:
     beyond = {
         game: known(attribution, f"neighbors_beyond_{game}") for game in ("random", "other_time")
     }
-    best: dict[str, Any] = {
+    best = {
         "random": known(attribution, "corrected"),
         "other_time": known(attribution, "beyond_other_time"),
     }
@@ -145,7 +147,9 @@ def verdict(attribution: Attribution) -> str:
     )
 
 
-def _in_seats(attribution: Attribution, best: Mapping[str, Any], other_time: Any) -> str:
+def _in_seats(
+    attribution: Attribution, best: Mapping[str, Found | None], other_time: Found | None
+) -> str:
     """The verdict where random neighbours took the seats of real ones, one at a time.
 
     All neighbours together have nothing to be compared with then.
@@ -154,11 +158,11 @@ def _in_seats(attribution: Attribution, best: Mapping[str, Any], other_time: Any
     together = amount(*attribution.value("neighbors"), unit)
     rest = f"all together bring {together}, the past {written(past)[0]} {unit}"
     each = known(attribution, "each_beyond_random")
-    if each is None:
+    if each is None or best["random"] is None:
         return f"Of {name}, {rest}; for no target there were enough random neighbours."
     more = (
-        f"the best brings {amount(*best['random'], unit)} of {name} more than the best random one, "
-        f"a neighbour on average {amount(*each, unit)} more"
+        f"the best brings {amount(*best['random'], unit)} of {name} more than the best random one "
+        f"in a seat, a neighbour on average {amount(*each, unit)} more"
     )
     if math.isnan(each[1]):
         chance = "from one stretch of tracks nobody can say how much of that is chance: give more"
