@@ -113,7 +113,7 @@ def test_scores_with_random_ones_in_seats_are_paired_and_have_no_game_of_all_ran
 
 def test_random_ones_in_seats_have_their_words_on_the_page_and_in_files(in_seats, tmp_path):
     said = " ".join([in_seats.verdict(), *in_seats.sentences()])
-    assert "random ones, one at a time in the seat of each" in said and "in a seat" in said
+    assert "random ones, one at a time in the seat of each" in said and "seat: the best" in said
     for name, kept in (("found.parquet", True), ("found.csv", False)):
         frame = in_seats.to_frame()
         if kept:
@@ -122,7 +122,7 @@ def test_random_ones_in_seats_have_their_words_on_the_page_and_in_files(in_seats
         else:  # a csv file has lost the settings
             frame.to_csv(tmp_path / name, index=False)
             again = Attribution.from_frame(pd.read_csv(tmp_path / name))
-        assert again.in_seats and "in a seat" in again.verdict()
+        assert again.in_seats and "in its seat" in again.verdict()
         pd.testing.assert_frame_equal(again.scores(), in_seats.scores())
     from makedo.methods.trajectory import page
 

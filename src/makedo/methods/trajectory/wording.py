@@ -154,29 +154,31 @@ def _in_seats(
 
     All neighbours together have nothing to be compared with then.
     """
-    past, unit, name = attribution.value("past")[0], attribution.unit, metric_name(attribution)
-    together = amount(*attribution.value("neighbors"), unit)
-    rest = f"all together bring {together}, the past {written(past)[0]} {unit}"
+    unit, name, best_one = attribution.unit, metric_name(attribution), best["random"]
+    past, together = (attribution.value(quantity)[0] for quantity in ("past", "neighbors"))
+    rest = f"all together bring {written(together)[0]} {unit}, the past {written(past)[0]} {unit}"
     each = known(attribution, "each_beyond_random")
-    if each is None or best["random"] is None:
-        return f"Of {name}, {rest}; for no target there were enough random neighbours."
-    more = (
-        f"the best brings {amount(*best['random'], unit)} of {name} more than the best random one "
-        f"in a seat, a neighbour on average {amount(*each, unit)} more"
-    )
+    if each is None or best_one is None:
+        return f"Of {name}, neighbours {rest}; for no target there were enough random ones."
+    on_average = amount(*each, unit)
+    more = f"the best {amount(*best_one, unit)} of {name}, one on average {on_average}; {rest}"
     if math.isnan(each[1]):
-        chance = "from one stretch of tracks nobody can say how much of that is chance: give more"
-        return f"Of all neighbours {more}; {rest}; {chance}."
-    if not (clear(best["random"]) or clear(each)):
-        return f"No neighbour clearly brings more than a random one in its seat: {more}; {rest}."
+        return (
+            f"More than random ones in their seats neighbours bring: {more}; from one stretch of "
+            "tracks nobody can say how much of that is chance: give more."
+        )
+    if not (clear(best_one) or clear(each)):
+        return f"No neighbour clearly brings more than a random one in its seat: {more}."
     if other_time is not None and not (clear(other_time) or clear(best["other_time"])):
         return (
             "Neighbours bring more than random ones in their seats, but no more than those of "
             f"another time (together {amount(*other_time, unit)}, of {name}): they give the place "
             "away."
         )
-    little = ", a little" if max(best["random"][0], each[0]) < LITTLE * past else ""
-    return f"The predictor uses neighbours{little}: {more}; {rest}."
+    little = ", a little" if max(best_one[0], each[0]) < LITTLE * past else ""
+    return (
+        f"The predictor uses neighbours{little}: more than random ones in their seats bring {more}."
+    )
 
 
 def sentences(attribution: Attribution) -> list[str]:
