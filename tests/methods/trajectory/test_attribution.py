@@ -21,6 +21,12 @@ def found(world):
     return TrajectoryAttributor(world.pulled, n_samples=2, null="random_neighbor").fit(w).explain(w)
 
 
+@pytest.fixture(scope="module")
+def in_seats(world):
+    w = world.windows(8, stride=12)
+    return TrajectoryAttributor(world.pulled, n_samples=2, null_mode="swap").fit(w).explain(w)
+
+
 # --- intervals ------------------------------------------------------------------------------------
 
 
@@ -78,6 +84,78 @@ def test_with_fewer_random_neighbors_than_real_ones_nothing_is_corrected(found):
     less = Attribution(local.drop(index=lost.index[0]), found.targets, found.settings)
     corrected = less.scores()["corrected"]
     assert np.isnan(corrected[3]) and corrected.drop(3).notna().all()
+
+
+def test_scores_with_random_ones_in_seats_are_paired_and_have_no_game_of_all_random_ones(
+    in_seats, found
+):
+    scores, local = in_seats.scores(), in_seats.local
+    for target in range(0, len(in_seats), 7):
+        mine = local[(local["target"] == target) & (local["player"] != "past")]
+        near = mine[mine["game"] == "real"]["phi"].to_numpy()
+        seat = mine[mine["game"] == "random"]["phi"].to_numpy()
+        row = scores.loc[target]
+        assert row["corrected"] == near.max() - seat.max() and np.isclose(
+            row["random"], seat.mean()
+        )
+        assert np.isclose(row["each_beyond_random"], (near - seat).mean())
+    assert in_seats.in_seats and not found.in_seats
+    assert set(local.loc[local["game"] == "random", "player"]) == {
+        f"random {p}" for p in range(1, 5)
+    }
+    lost = set(found.scores()) - set(scores)
+    assert lost == {"neighbors_random", "neighbors_beyond_random"}
+    for name in ("past", "interaction", "neighbors", "error_all"):
+        np.testing.assert_allclose(scores[name], found.scores()[name], atol=1e-12)
+    shared = set(in_seats.compare(found)["quantity"])
+    assert "corrected" in shared and "neighbors_beyond_random" not in shared
+
+
+def test_random_ones_in_seats_have_their_words_on_the_page_and_in_files(in_seats, tmp_path):
+    said = " ".join([in_seats.verdict(), *in_seats.sentences()])
+    assert "random ones, one at a time in the seat of each" in said and "seat: the best" in said
+    for name, kept in (("found.parquet", True), ("found.csv", False)):
+        frame = in_seats.to_frame()
+        if kept:
+            in_seats.to_parquet(tmp_path / name)
+            again = Attribution.from_parquet(tmp_path / name)
+        else:  # a csv file has lost the settings
+            frame.to_csv(tmp_path / name, index=False)
+            again = Attribution.from_frame(pd.read_csv(tmp_path / name))
+        assert again.in_seats and "in its seat" in again.verdict()
+        pd.testing.assert_frame_equal(again.scores(), in_seats.scores())
+    from makedo.methods.trajectory import page
+
+    sections = page.explained_sections(in_seats)
+    table = sections[0].table.set_index("what it is")
+    words = "interaction less the largest of random ones, each in the seat of a real one"
+    assert np.isclose(table.loc[words, "mean"], in_seats.value("corrected")[0])
+    assert "takes the seat of a real one" in sections[0].note
+    parts = [Attribution.concat([in_seats, in_seats]), in_seats]
+    assert np.isclose(*(one.value("corrected")[0] for one in parts))
+
+
+def test_verdicts_with_random_ones_in_seats(world):
+    w = world.windows(8, stride=12)
+    how = {"n_samples": 1, "null_mode": "swap"}
+    dull = TrajectoryAttributor(world.constant_velocity, **how).fit(w).explain(w)
+    assert dull.verdict().startswith("No neighbour clearly brings more than a random one in its")
+    mine = w.take(w.agent == 1)
+    found = TrajectoryAttributor(world.copycat, **how).fit(mine).explain(mine)
+    assert found.verdict().startswith("The predictor uses neighbours")
+    one = mine.take(mine.block == mine.block[0])
+    found = TrajectoryAttributor(world.copycat, **how).fit(mine).explain(one)
+    assert "how much of that is chance" in found.verdict()
+
+
+def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world):
+    w = world.windows(2)  # too short for another time
+    how = {"n_samples": 1, "absent_neighbor": "other_time"}
+    found = TrajectoryAttributor(world.pulled, **how).fit(w).explain(w)
+    n = 4 * len(w)
+    assert found.targets["n_removed"].sum() == n
+    said = f"replaced by one of another time ({n} of {n} removed: nobody found)"
+    assert said in found.sentences()[0]
 
 
 def test_the_summary_has_all_targets_or_each_scene_s(found):

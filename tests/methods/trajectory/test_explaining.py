@@ -13,7 +13,8 @@ from makedo import TrajectoryAttributor
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.tracks import Tracks
 from makedo.data.windows import cut
-from makedo.methods.trajectory import absent, explaining, game, metrics
+from makedo.methods.trajectory import absent, explaining, game, metrics, nulls
+from makedo.methods.trajectory.attribution import Attribution
 from makedo.methods.trajectory.explaining import PAST, REAL, STRANGER
 from makedo.methods.trajectory.predictors import ConstantVelocity, Static
 from makedo.methods.trajectory.value import Value
@@ -39,7 +40,7 @@ def phi(found, game_name=REAL):
 def test_neighbors_of_a_model_without_neighbors_get_exactly_nothing(world):
     w = world.windows()
     for how in ({}, {"index": "banzhaf"}, {"estimator": "permutation", "n_permutations": 3},
-                {"null": "both"}, {"null_mode": "extra"}):  # fmt: skip
+                {"null": "both"}, {"null_mode": "extra"}, {"null_mode": "swap"}):  # fmt: skip
         found = explained(world.constant_velocity, w, metric="ade", **how)
         assert (found.local.loc[found.local["player"] != PAST, "phi"] == 0).all()
         stands, goes = (m.predict(w.cues()) for m in (Static(), ConstantVelocity()))
@@ -104,6 +105,123 @@ def test_change_of_an_additive_predictor_is_each_cue_s_own_weight(world):
             np.testing.assert_allclose(phi(found)[t][names], expected, atol=1e-9)
 
 
+# --- where the error is a sum of what cues are worth ----------------------------------------------
+
+
+class Worth:
+    """A predictor whose error is 100 - Σ_j w_j - pull · Σ_{j<k} w_j w_k over who is there.
+
+    w of a neighbour depends on where it is and how it moves; it knows the future by the place now.
+    """
+
+    def __init__(self, windows, pull=0.0):
+        self.pull = pull
+        self.future = {xy.tobytes(): y for xy, y in zip(windows.past[:, -1], windows.future)}  # noqa: B905
+
+    @staticmethod
+    def of(tracks):
+        """w of tracks (..., n_past, 2); 0 where nobody is."""
+        near = 1 / (1 + np.abs(np.nan_to_num(tracks[..., -1, :])).sum(-1))
+        step = np.nan_to_num(tracks[..., -1, :] - tracks[..., -3, :])
+        pace = np.linalg.norm(step, axis=-1) + 0.3 * np.abs(np.nan_to_num(tracks[..., 0, 0]))
+        return np.where(np.isfinite(tracks[..., -1, 0]), near + pace, 0.0)
+
+    def predict(self, cues, *, n_samples, n_steps, seeds):
+        w = np.where(cues.present, self.of(cues.neighbors), 0.0)  # (rows, M)
+        pairs = 0.5 * (w.sum(1) ** 2 - (w**2).sum(1))
+        error = 1000 - w.sum(1) - self.pull * pairs
+        truth = np.stack([self.future[xy.tobytes()] for xy in cues.past[:, -1]])
+        truth[..., 0] += error[:, None]
+        return truth[:, None]
+
+
+def worth_of(present, tracks):
+    return np.where(present, Worth.of(tracks), 0.0)
+
+
+def by_seat(found, game_name, shape):
+    """φ of neighbours as an array (targets, M), in the order of their seats; NaN where none."""
+    local = found.local[(found.local["game"] == game_name) & (found.local["player"] != PAST)]
+    values = np.full(shape, np.nan)
+    place = local.groupby("target").cumcount()
+    values[local["target"], place] = local["phi"]
+    return values
+
+
+@pytest.mark.parametrize("pull", [0.0, 0.2])
+@pytest.mark.parametrize("estimator", ["exact", "permutation"])
+def test_of_pairs_a_random_one_in_a_seat_has_its_own_worth_and_half_of_each_pair(
+    world, pull, estimator
+):
+    w = world.windows(6, stride=20)
+    how = {"null_mode": "swap", "metric": "ade", "estimator": estimator, "n_permutations": 2}
+    found = explained(Worth(w, pull), w, **how)
+    donors = TrajectoryAttributor(world.copycat).fit(w).donors_.neighbors(w, w.seeds())
+    real, theirs = worth_of(w.present, w.neighbors), worth_of(w.present, donors)
+    others = real.sum(1, keepdims=True) - real  # of all but the one in the seat
+    for name, w_j in ((REAL, real), (explaining.RANDOM, theirs)):
+        expected = w_j * (1 + 0.5 * pull * others)
+        np.testing.assert_allclose(by_seat(found, name, w.present.shape), expected, atol=1e-9)
+    scores = found.scores()
+    gap = real * (1 + 0.5 * pull * others) - theirs * (1 + 0.5 * pull * others)
+    np.testing.assert_allclose(scores["each_beyond_random"], gap.mean(1), atol=1e-9)
+    largest = (real * (1 + 0.5 * pull * others)).max(1)
+    largest = largest - (theirs * (1 + 0.5 * pull * others)).max(1)
+    np.testing.assert_allclose(scores["corrected"], largest, atol=1e-9)
+
+
+@pytest.mark.parametrize("players", ["kind", "all"])
+def test_where_neighbors_play_together_random_ones_take_all_their_seats(world, players):
+    w = world.windows(6, stride=20)
+    kinds = np.where(np.arange(w.present.shape[1]) % 2, 1, 0)
+    w = replace(w, kinds=("a", "b"), neighbor_kind=np.where(w.present, kinds, -1).astype(np.int32))
+    found = explained(Worth(w), w, null_mode="swap", metric="ade", players=players)
+    donors = TrajectoryAttributor(world.copycat).fit(w).donors_.neighbors(w, w.seeds())
+    groups = [kinds == 0, kinds == 1] if players == "kind" else [kinds >= 0]
+    for name, tracks in ((REAL, w.neighbors), (explaining.RANDOM, donors)):
+        values = worth_of(w.present, tracks)
+        expected = np.stack([values[:, group].sum(1) for group in groups], axis=1)
+        np.testing.assert_allclose(by_seat(found, name, expected.shape), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("rule", absent.NEIGHBORS)
+@pytest.mark.parametrize("null_mode", ["separate", "swap"])
+def test_a_neighbor_is_worth_what_it_has_beyond_what_stands_for_it(world, rule, null_mode):
+    w = world.windows(4, n_steps=230, stride=30, n_agents=4)
+    how = {"absent_neighbor": rule, "null_mode": null_mode, "metric": "ade", "null": "both"}
+    found = explained(Worth(w), w, **how)
+    donors, seeds = TrajectoryAttributor(world.copycat).fit(w).donors_, w.seeds()
+    strangers, others = donors.neighbors(w, seeds), nulls.OtherTimes(w)
+    tracks, there, kind = others.neighbors(w, seeds, None)
+    then = replace(w, neighbors=tracks, present=there, neighbor_kind=kind)
+
+    def gone(tracks, seats):
+        if rule in absent.MOTIONS:
+            return absent.of_neighbors(rule, tracks)
+        if rule == "random":
+            return donors.neighbors(seats, seeds + np.uint64(1))
+        if rule == "other_time":
+            return others.in_seats(seats, seeds + np.uint64(1), None)
+        return np.full_like(tracks, np.nan)
+
+    for name, tracks, seats in (
+        (REAL, w.neighbors, w),
+        (explaining.RANDOM, strangers, w),
+        (explaining.OTHER_TIME, then.neighbors, then),
+    ):
+        there = seats.present
+        expected = worth_of(there, tracks) - worth_of(there, gone(tracks, seats))
+        values = by_seat(found, name, there.shape)
+        np.testing.assert_allclose(values[there], expected[there], atol=1e-9)
+        assert np.abs(values[there]).max() > 0.1 and np.isnan(values[~there]).all()
+    n_removed = np.isnan(gone(w.neighbors, w)[..., -1, 0])[w.present].sum()
+    if rule in absent.STAND_INS:
+        assert found.targets["n_removed"].sum() == n_removed
+    else:
+        assert "n_removed" not in found.targets
+    assert "seat" in found.sentences()[0] or null_mode == "separate"
+
+
 # --- the same answer by other roads ---------------------------------------------------------------
 
 
@@ -140,6 +258,55 @@ def test_values_in_bulk_are_those_of_single_calls_over_all_orders(world):
     t = found.targets
     total = found.local[found.local["game"] == REAL].groupby("target")["phi"].sum()
     np.testing.assert_allclose(total, t["error_none"] - t["error_all"], atol=1e-12)
+
+
+def test_a_random_one_in_a_seat_has_the_value_of_all_orders_in_the_game_with_it(world):
+    w = world.windows(3, stride=20)
+    found = explained(world.pulled, w, n_samples=3, null_mode="swap")
+    strangers = TrajectoryAttributor(world.copycat).fit(w).donors_.neighbors(w, w.seeds())
+    values = by_seat(found, explaining.RANDOM, w.present.shape)
+    for t in range(0, len(w), 4):
+        for j in np.flatnonzero(w.present[t]):
+            tracks = w.neighbors[[t]]
+            tracks[0, j] = strangers[t, j]
+            game_with = by_hand(replace(w.take([t]), neighbors=tracks), world.pulled)
+            name = str(w.neighbor_agent[t, j])  # whose seat it is
+            assert abs(values[t, j] - game_with[name]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {}, {"index": "banzhaf"}, {"index": "loo"}, {"index": "first"}, {"n_repeats": 2},
+        {"estimator": "permutation", "n_permutations": 3}, {"estimator": "kernel", "budget": 24},
+        {"estimator": "stratified", "budget": 200}, {"metric": "change"},
+        {"estimator": "permutation", "metric": "change", "n_permutations": 2},
+        {"estimator": "permutation", "n_permutations": 16, "tolerance": 0.1},
+        {"absent_neighbor": "static"}, {"absent_neighbor": "random"},
+        {"absent_past": "resample", "n_resamples": 2},
+    ],
+)  # fmt: skip
+def test_what_is_taken_from_the_real_game_is_what_playing_anew_would_give(world, how):
+    w = world.windows(3, stride=40, n_agents=6)
+    model = TrajectoryAttributor(world.pulled, n_samples=2, null_mode="swap", **how).fit(w)
+    found, rules, donors = model.explain(w), model._rules(), model.donors_
+    values = by_seat(found, explaining.RANDOM, w.present.shape)
+    strangers, n_anew = donors.neighbors(w, w.seeds()), 0
+    everyone = np.arange(len(w))
+    for j in range(w.present.shape[1]):
+        value = Value(world.pulled, model.metric, 2)
+        games = explaining.games_of(w, rules, donors, None, REAL).seated(j + 1, strangers)
+        if rules.absent_neighbor == "static":
+            still = absent.of_neighbors("static", games.cues.neighbors)
+            games = replace(games, absent_neighbors=still)
+        played = explaining.play(games.take(everyone), value, replace(rules, tolerance=None))
+        if not rules.tolerance:
+            np.testing.assert_allclose(values[:, j], played.phi[:, j + 1], rtol=0, atol=1e-12)
+        else:  # it stops when the real game does
+            assert np.abs(values[:, j] - played.phi[:, j + 1]).max() < 0.3
+        n_anew += value.n_rows
+    if how.get("metric") != "change" and how.get("absent_neighbor") != "static":
+        assert found.settings["rows"] < n_anew
 
 
 def test_neither_the_size_of_calls_nor_hooks_nor_other_targets_change_a_value(world):
@@ -423,6 +590,33 @@ def test_the_substitute_of_an_absent_neighbor_is_not_the_random_one_of_the_null_
     assert same.all((2, 3)).mean() < 0.1
 
 
+def test_the_leader_of_a_follower_stands_out_from_those_who_take_its_seat(world):
+    w = world.windows(6)
+    w = w.take(w.agent == 1)
+    found = explained(world.copycat, w, metric="ade", null_mode="swap")
+    seat = found.local[found.local["game"] == explaining.RANDOM]
+    leader = found.local[(found.local["game"] == REAL) & (found.local["player"] == "0")]
+    assert seat["phi"].abs().max() < 1e-9 < 0.01 < leader["phi"].mean()
+    best, low, _ = found.value("corrected")
+    assert low > 0 and best == pytest.approx(leader["phi"].mean(), abs=1e-9)
+
+
+def test_a_seat_for_which_nobody_is_to_be_had_stays_empty_and_corrects_nothing(world):
+    w = cut(world.walkers(0))  # one short scene
+    found = explained(world.pulled, w, null_mode="swap")
+    assert set(found.local["game"]) == {REAL} and "corrected" not in found.scores()
+    assert "no random neighbours were there" in found.verdict()
+    w = world.windows(6, stride=20)
+    model = TrajectoryAttributor(world.pulled, n_samples=1, null_mode="swap").fit(w)
+    donors, kinds = model.donors_, np.where(np.arange(4) == 2, 1, 0)
+    w = replace(w, kinds=("agent", "b"), neighbor_kind=np.tile(kinds, (len(w), 1)).astype(np.int32))
+    value = Value(world.pulled, "minade", 1)
+    local, targets = explaining.explain(w, value, model._rules(), donors)  # none of kind b
+    names = local.loc[local["game"] == explaining.RANDOM, "player"]
+    assert set(names) == {"random 1", "random 2", "random 4"}
+    assert Attribution(local, targets).scores()["corrected"].isna().all()
+
+
 # --- what cannot be, and what is missing ----------------------------------------------------------
 
 
@@ -484,7 +678,10 @@ def test_a_predictor_that_ignores_the_seeds_is_noticed_and_averaged(world):
     assert spread[1] < 0.4 * spread[0]
 
 
-def test_of_pure_noise_the_largest_value_is_above_zero_and_the_corrected_one_is_not(world):
+@pytest.mark.parametrize("null_mode", ["separate", "swap"])
+def test_of_pure_noise_the_largest_value_is_above_zero_and_the_corrected_one_is_not(
+    world, null_mode
+):
     w = world.windows(12, stride=4)
     rng = np.random.default_rng(0)
 
@@ -494,12 +691,15 @@ def test_of_pure_noise_the_largest_value_is_above_zero_and_the_corrected_one_is_
         return base + 0.1 * (0.5 + speed) * rng.normal(size=(len(past), n_samples, 1, 2))
 
     with pytest.warns(MakedoWarning):
-        found = explained(noisy, w, n_samples=2)
+        found = explained(noisy, w, n_samples=2, null_mode=null_mode)
     assert found.value("interaction")[1] > 0
     mean, low, high = found.value("corrected")
     assert low < 0 < high
     mean, low, high = found.value("neighbors")
     assert low < 0 < high
+    if null_mode == "swap":
+        mean, low, high = found.value("each_beyond_random")
+        assert low < 0 < high
 
 
 def test_what_counts_as_a_target_and_a_neighbor_is_cut_as_asked(world):

@@ -8,6 +8,7 @@ import pytest
 
 from makedo.data.tracks import Tracks
 from makedo.data.windows import cut
+from makedo.methods.trajectory import absent
 from makedo.methods.trajectory.nulls import Donors, OtherTimes, drawn, heading, rotated
 
 
@@ -130,3 +131,38 @@ def test_a_short_scene_has_no_other_time(world):
     _, present, _ = OtherTimes(w).neighbors(w, w.seeds(), None)
     assert not present.any()
     assert isinstance(w.time[0], np.floating) and pd.notna(w.time).all()
+
+
+def test_the_ith_nearest_of_another_time_takes_the_seat_of_the_ith_nearest_of_its_kind(world):
+    frame = world.tracks(2, n_agents=6, n_steps=350).to_frame()
+    frame["kind"] = np.where(frame["agent"] == 2, "ball", "player")
+    gone = (frame["agent"] >= 4) & (frame["frame"] >= 175)  # fewer players later on
+    tracks = Tracks.read(frame[~gone], scene="scene", kind="kind", seconds_per_frame=0.4)
+    w = cut(tracks, stride=10, radius=12.0)
+    others, seeds = OtherTimes(w), w.seeds()
+    tracks_then, there, kind = others.neighbors(w, seeds, 12.0)
+    found = others.in_seats(w, seeds, 12.0)
+    n_free, n_left_out = 0, 0
+    for i in range(len(w)):
+        for k in range(len(w.kinds)):
+            seats = np.flatnonzero(w.present[i] & (w.neighbor_kind[i] == k))
+            then = tracks_then[i, there[i] & (kind[i] == k)]
+            n_free += len(seats) > len(then)
+            n_left_out += len(seats) < len(then)
+            for rank, seat in enumerate(seats):
+                expected = then[rank] if rank < len(then) else np.full((8, 2), np.nan)
+                np.testing.assert_array_equal(found[i, seat], expected)
+        assert np.isnan(found[i, ~w.present[i]]).all()
+    assert n_free > 5 and n_left_out > 5
+    short = world.windows(1)
+    assert np.isnan(OtherTimes(short).in_seats(short, short.seeds(), None)).all()
+
+
+def test_neighbors_lose_their_motion_or_their_manoeuvres_and_nothing_else():
+    track = np.array([[np.nan, np.nan], [0.0, 0.0], [1.0, 3.0], [3.0, 4.0]])
+    nobody = np.full((4, 2), np.nan)
+    tracks = np.stack([track, nobody])[None]  # (1, 2, 4, 2)
+    still, steady = (absent.of_neighbors(rule, tracks) for rule in absent.MOTIONS)
+    np.testing.assert_array_equal(still[0, 0], [[np.nan] * 2, [3, 4], [3, 4], [3, 4]])
+    np.testing.assert_array_equal(steady[0, 0], [[np.nan] * 2, [-1, 2], [1, 3], [3, 4]])
+    assert np.isnan(still[0, 1]).all() and np.isnan(steady[0, 1]).all()

@@ -9,7 +9,15 @@ says what the steps before it become:
 * "random": it moved like another target, drawn once;
 * "resample": like several others, over which v is averaged.
 
-An absent neighbour is "removed", or replaced by a "random" one that was as near to another target.
+For a past there is no "other_time": it has to end where the target is now, and nobody else stood
+there then; "random" comes nearest to it.  Nor can it be removed, since it holds the place.
+
+An absent neighbour is:
+
+* "removed";
+* replaced by a "random" one that was as near to another target;
+* replaced by who was in the scene at another time ("other_time"), see :class:`.nulls.OtherTimes`;
+* "static" or at "constant_velocity": it stays, only its motion or its manoeuvres are absent.
 """
 
 from __future__ import annotations
@@ -23,7 +31,9 @@ if TYPE_CHECKING:
     from makedo.data.windows import Cues
 
 PASTS = ("static", "constant_velocity", "random", "resample")
-NEIGHBORS = ("removed", "random")
+STAND_INS = ("random", "other_time")  # somebody else in the seat of an absent neighbour
+MOTIONS = ("static", "constant_velocity")  # the neighbour itself, with less motion
+NEIGHBORS = ("removed", *STAND_INS, *MOTIONS)
 
 
 def static(past: np.ndarray) -> np.ndarray:
@@ -38,6 +48,13 @@ def constant_velocity(past: np.ndarray) -> np.ndarray:
     return (past[:, -1:] + back[:, None] * velocity[:, None])[:, None]
 
 
+def of_neighbors(rule: str, tracks: np.ndarray) -> np.ndarray:
+    """Neighbours (n, M, n_past, 2) with less motion; steps at which they were not seen stay NaN."""
+    flat = tracks.reshape(-1, *tracks.shape[2:])
+    less = {"static": static, "constant_velocity": constant_velocity}[rule](flat)
+    return np.where(np.isnan(tracks), np.nan, less[:, 0].reshape(tracks.shape))
+
+
 @dataclass(frozen=True)
 class Games:
     """Games of the same length of past, one a row: what each player shows, and what stands for it.
@@ -49,7 +66,7 @@ class Games:
     absent_past : float ndarray of shape (B, D, n_past, 2)
         What stands for the past; values are averaged over the D ways.
     absent_neighbors : float ndarray of shape (B, M, n_past, 2), optional
-        What stands for absent neighbours; NaN throughout, or None: they are removed.
+        What stands for absent neighbours; those of NaN are removed, and all if it is None.
     player : int ndarray of shape (B, M)
         The player to which each neighbour belongs, from 1; 0 where there is none.
     seeds : uint64 ndarray of shape (B,)
@@ -79,6 +96,13 @@ class Games:
             self.cues.take(rows), self.absent_past[rows], absent, self.player[rows],
             self.seeds[rows], self.future[rows],
         )  # fmt: skip
+
+    def seated(self, player: int, tracks: np.ndarray) -> Games:
+        """The same games with others, (B, M, n_past, 2), in the seats of one player."""
+        there = self.player == player
+        neighbors = np.where(there[..., None, None], tracks, self.cues.neighbors)
+        present = np.where(there, np.isfinite(tracks[..., -1, 0]), self.cues.present)
+        return replace(self, cues=replace(self.cues, neighbors=neighbors, present=present))
 
     def compose(self, game: np.ndarray, draw: np.ndarray, members: np.ndarray) -> Cues:
         """The cues of coalitions.

@@ -35,6 +35,7 @@ QUANTITIES = {
     "interaction": "the neighbour that brings most; 0 without neighbours",
     "random": "random neighbours, mean",
     "corrected": "interaction less the largest of as many random neighbours of the same target",
+    "each_beyond_random": "a neighbour less a random one in its seat, mean",
     "beyond_other_time": "interaction less the largest of the neighbours of another time",
     "neighbors": "all neighbours together, against the past",
     "neighbors_random": "random neighbours together",
@@ -47,6 +48,10 @@ QUANTITIES = {
     "error_past": "error without neighbours",
     "error_none": "error with no cue",
     "touched": f"share of targets with a neighbour that brings more than {TOUCHED}",
+}
+IN_SEATS = {  # the same where random neighbours take the seats of real ones, one at a time
+    "random": "random neighbours in the seats of real ones, mean",
+    "corrected": "interaction less the largest of random ones, each in the seat of a real one",
 }
 
 
@@ -90,6 +95,17 @@ class Attribution:
         """Of all values."""
         return str(self.settings.get("unit", "m"))
 
+    @property
+    def in_seats(self) -> bool:
+        """Whether random neighbours took the seats of real ones, one at a time."""
+        games = self.local["game"].to_numpy()
+        return RANDOM in games and f"error_all_{RANDOM}" not in self.targets
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What quantities are, in words."""
+        return QUANTITIES | (IN_SEATS if self.in_seats else {})
+
     # --- per target -------------------------------------------------------------------------------
 
     def scores(self) -> pd.DataFrame:
@@ -109,10 +125,10 @@ class Attribution:
             "removal": self._column("error_past") - self._column("error_all"),
         }
         for game, corrected in ((RANDOM, "corrected"), (OTHER_TIME, "beyond_other_time")):
-            name = game.replace(" ", "_")
-            if f"error_all_{name}" not in self.targets:
+            name, null = game.replace(" ", "_"), self._values(game, "neighbor")
+            has_game = f"error_all_{name}" in self.targets  # where all neighbours are such
+            if not has_game and not len(null.rows):
                 continue
-            null = self._values(game, "neighbor")
             largest = null.largest(n)
             if game == OTHER_TIME:  # at another time nobody may have been there
                 largest = np.nan_to_num(largest)
@@ -120,8 +136,12 @@ class Attribution:
                 largest = np.where(null.size(n) >= real.size(n), largest, np.nan)
             found[name] = null.mean(n)
             found[corrected] = np.where(none, 0.0, interaction - largest)
-            found[f"neighbors_{name}"] = self._together(f"_{name}")
-            found[f"neighbors_beyond_{name}"] = found["neighbors"] - self._together(f"_{name}")
+            if has_game:
+                found[f"neighbors_{name}"] = self._together(f"_{name}")
+                found[f"neighbors_beyond_{name}"] = found["neighbors"] - self._together(f"_{name}")
+            else:
+                gain = np.where(null.size(n) >= real.size(n), real.mean(n) - null.mean(n), np.nan)
+                found["each_beyond_random"] = np.where(none, 0.0, gain)
         stranger = self._values(REAL, "stranger")
         if stranger.size(n).any():
             found["random"] = stranger.mean(n)

@@ -85,7 +85,9 @@ class TrajectoryAttributor(Estimator):
         What stands for an absent past: "static", "constant_velocity", "random" (that of another
         target), "resample" (of several, averaged).
     absent_neighbor : str, default="removed"
-        An absent neighbour is "removed", or replaced by a "random" one.
+        An absent neighbour is "removed"; replaced by a "random" one, or by who was in the scene at
+        another time ("other_time"); or loses only its motion ("static") or its manoeuvres
+        ("constant_velocity").
     n_resamples : int, default=10
         Pasts that are averaged with ``absent_past="resample"``.
     players : str, default="each"
@@ -111,8 +113,8 @@ class TrajectoryAttributor(Estimator):
         What neighbours are compared with: "random_neighbor" from elsewhere, "other_time", those of
         another time at the same place, "both", or "none".
     null_mode : str, default="separate"
-        Random neighbours in a game of their own, or "extra": one of them as one more player, as in
-        the official code.
+        Random neighbours in a game of their own; "swap": one at a time in the seat of each real one
+        while all others stay; or "extra": one of them as one more player, as in the official code.
     radius : float, default=None
         Metres within which an agent is a neighbour; None: the whole scene.
     max_neighbors : int, default=12
@@ -149,8 +151,8 @@ class TrajectoryAttributor(Estimator):
     Cost
     ----
     explain: 2^N predictions a target for N = 1 + neighbours up to 10 (else about 128 N + 128),
-    twice with random neighbours.  Calls have up to 16,384 rows;
-    ``benchmarks/trajectory_throughput.py`` has rates.
+    twice with random neighbours, (N + 1) / 2 times as many (else twice) in the seats of real ones.
+    Calls have up to 16,384 rows; ``benchmarks/trajectory_throughput.py`` has rates.
 
     Requirements
     ------------
@@ -205,7 +207,7 @@ class TrajectoryAttributor(Estimator):
         "tolerance": Number(0, open_low=True, none=True),
         "n_repeats": Number(1, integer=True),
         "null": Choice(nulls.NULLS),
-        "null_mode": Choice(("separate", "extra")),
+        "null_mode": Choice(explaining.NULL_MODES),
         "radius": Number(0, open_low=True, none=True),
         "max_neighbors": Number(1, integer=True),
         "n_past": Number(2, integer=True),
@@ -392,9 +394,7 @@ class TrajectoryAttributor(Estimator):
         check_is_fitted(self, "donors_")
         value = Value(self._predictor, "ade", n_samples)
         if isinstance(X, Cues):
-            found = value.samples(
-                X, np.zeros(len(X), np.uint64), self.n_future
-            )  # (n, K, n_future, 2)
+            found = value.samples(X, np.zeros(len(X), np.uint64), self.n_future)
             return found[:, 0] if n_samples == 1 else found
         windows = self._seen(X)
         found = value.samples(windows.cues(), windows.seeds(self.random_state), self.n_future)

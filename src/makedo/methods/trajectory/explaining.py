@@ -1,15 +1,14 @@
 """From targets to values of their cues: games, coalitions, predictions in bulk, and φ.
 
 For each target a game of its past and its neighbours is played; beside it one in which the
-neighbours are random ones, or stand where others stood at another time (see :mod:`.nulls`).  Games
-are taken in portions whose rows fit into a few calls of the predictor.
+neighbours are random ones, or stand where others stood at another time (see :mod:`.nulls`).
+:mod:`.playing` takes games in portions whose rows fit into a few calls of the predictor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,14 @@ from makedo.core.checks import MakedoInputError, count
 from makedo.data.windows import Cues, Windows
 from makedo.methods.trajectory import absent, game
 from makedo.methods.trajectory.absent import Games
-from makedo.methods.trajectory.game import Marginals, Plan
+from makedo.methods.trajectory.game import Plan
 from makedo.methods.trajectory.nulls import Donors, OtherTimes
+from makedo.methods.trajectory.playing import Played, play
 from makedo.methods.trajectory.value import Value
 
-PORTION, MOST_GAMES = 1 << 17, 4096  # coalitions and games whose values are held at once
+NULL_MODES = ("separate", "swap", "extra")
 REAL, RANDOM, OTHER_TIME = "real", "random", "other time"  # names of the games
 PAST, NEIGHBORS, STRANGER = "past", "neighbors", "random neighbor"  # names of players
-FIRST_ROUND = 8  # permutations before a tolerance is first looked at
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,22 @@ class Rules:
         """The games beside the real one."""
         wanted = {"random_neighbor": (RANDOM,), "other_time": (OTHER_TIME,), "none": ()}
         found = wanted.get(self.null, (RANDOM, OTHER_TIME))
-        return tuple(name for name in found if not (self.adds_stranger and name == RANDOM))
+        return tuple(name for name in found if name != RANDOM or self.null_mode == "separate")
 
     @property
     def adds_stranger(self) -> bool:
         """Whether a random neighbour is one more player of the real game."""
         return self.null_mode == "extra" and self.null in ("random_neighbor", "both")
+
+    @property
+    def swaps(self) -> bool:
+        """Whether random neighbours take the seats of real ones, one at a time."""
+        return self.null_mode == "swap" and self.null in ("random_neighbor", "both")
+
+    @property
+    def needs_other_times(self) -> bool:
+        """Whether anybody stands where others stood at another time."""
+        return OTHER_TIME in self.nulls or self.absent_neighbor == "other_time"
 
     def plan(self, n_players: int, seed: int) -> Plan:
         """The coalitions of a game."""
@@ -93,13 +102,36 @@ def games_of(
     player = players_of(cues, rules.players)
     if name == REAL and rules.adds_stranger:
         cues, player = _with_stranger(cues, player, windows, donors, seeds)
-    swapped = None
-    if rules.absent_neighbor == "random":
-        other_seeds = seeds + np.uint64(1)  # not those of the random neighbours themselves
-        swapped = donors.neighbors(windows, other_seeds)
-        swapped = _padded(swapped, cues.present.shape[1])
+    gone = absent_neighbors(cues, windows, rules, donors, others, seeds)
     past = absent_pasts(windows, rules, donors, seeds)
-    return Games(cues, past, swapped, player, seeds, windows.future)
+    return Games(cues, past, gone, player, seeds, windows.future)
+
+
+def absent_neighbors(
+    cues: Cues,
+    windows: Windows,
+    rules: Rules,
+    donors: Donors,
+    others: OtherTimes | None,
+    seeds: np.ndarray,
+) -> np.ndarray | None:
+    """What stands for the neighbours of these cues, (n, M, n_past, 2); NaN where they are removed.
+
+    A random neighbour beside the real ones is removed unless only motions are absent.
+    """
+    if rules.absent_neighbor == "removed":
+        return None
+    if rules.absent_neighbor in absent.MOTIONS:
+        return absent.of_neighbors(rules.absent_neighbor, cues.neighbors)
+    M = windows.present.shape[1]
+    seats = replace(windows, present=cues.present[:, :M], neighbor_kind=cues.neighbor_kind[:, :M])
+    seeds = seeds + np.uint64(1)  # not those of the neighbours of null games
+    if rules.absent_neighbor == "random":
+        found = donors.neighbors(seats, seeds)
+    else:
+        assert others is not None
+        found = others.in_seats(seats, seeds, rules.radius)
+    return _padded(found, cues.present.shape[1])
 
 
 def absent_pasts(windows: Windows, rules: Rules, donors: Donors, seeds: np.ndarray) -> np.ndarray:
@@ -173,135 +205,6 @@ def _padded(tracks: np.ndarray, M: int) -> np.ndarray:
     return np.pad(tracks, more, constant_values=np.nan)
 
 
-# --- playing --------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def _plan_of_all(rules: Rules, n_players: int) -> Plan:
-    """What games share whose plan is exact."""
-    return rules.plan(n_players, 0)
-
-
-@dataclass(frozen=True)
-class Played:
-    """What came out of games.
-
-    Attributes
-    ----------
-    phi, se : ndarray of shape (B, N)
-        NaN beyond a game's own players.
-    with_past : ndarray of shape (B, N)
-        Shapley interaction of each neighbour with the past; NaN where the plan is not exact.
-    four : ndarray of shape (B, 4)
-        v of nobody, of the past alone, of the neighbours alone, of all; means over draws of noise.
-    """
-
-    phi: np.ndarray
-    se: np.ndarray
-    with_past: np.ndarray
-    four: np.ndarray
-
-    @classmethod
-    def empty(cls, n_games: int, n_players: int) -> Played:
-        """To be filled in."""
-        shapes = [(n_games, n_players)] * 3 + [(n_games, 4)]
-        return cls(*(np.full(shape, np.nan) for shape in shapes))
-
-
-def play(
-    games: Games, value: Value, rules: Rules, on_rows: Callable[[int], Any] = lambda n: None
-) -> Played:
-    """φ of every player of every game."""
-    n_players = games.n_players
-    found = Played.empty(len(games), int(n_players.max(initial=1)))
-    for n in np.unique(n_players).tolist():
-        rows = np.flatnonzero(n_players == n)
-        shared = _plan_of_all(rules, n)
-        step = min(MOST_GAMES, max(1, PORTION // len(shared)))
-        for begin in range(0, len(rows), step):
-            some = rows[begin : begin + step]
-            part = games.take(some)
-            plans = (
-                [shared] * len(some)
-                if shared.is_exact
-                else [rules.plan(n, int(seed)) for seed in part.seeds]
-            )
-            _play_portion(part, plans, value, rules, found, some)
-            on_rows(len(some))
-    return found
-
-
-def _play_portion(
-    games: Games, plans: list[Plan], value: Value, rules: Rules, found: Played, rows: np.ndarray
-) -> None:
-    """Games of the same number of players; what comes out goes into ``found`` at ``rows``."""
-    n = plans[0].coalitions.shape[1]
-    if rules.tolerance is None or plans[0].is_exact:
-        values = _evaluated(games, plans, [slice(None)] * len(plans), value)
-        solved = _solved(plans, values)
-    else:
-        values, solved = _until_sure(games, plans, value, rules)
-    found.phi[rows, :n], found.se[rows, :n] = solved
-    found.four[rows] = [np.nanmean(v[p.four], 0) for v, p in zip(values, plans, strict=True)]
-    if plans[0].is_exact and rules.index == "shapley":
-        v = np.stack(values).reshape(len(rows), -1, 1 << n).mean(1)  # over draws of noise
-        for j in range(1, n):
-            found.with_past[rows, j] = v @ game.interaction_weights(n, 0, j)
-
-
-def _evaluated(
-    games: Games, plans: list[Plan], wanted: list[Any], value: Value
-) -> list[np.ndarray]:
-    """Values of the wanted rows of each game's coalitions; NaN for the others."""
-    parts = [plan.coalitions[rows] for plan, rows in zip(plans, wanted, strict=True)]
-    noise = [plan.noise[rows] for plan, rows in zip(plans, wanted, strict=True)]
-    sizes = [len(part) for part in parts]
-    row = np.repeat(np.arange(len(plans)), sizes)
-    flat = value(games, row, np.concatenate(parts), np.concatenate(noise))
-    found = []
-    pieces = np.split(flat, np.cumsum(sizes)[:-1])
-    for plan, rows, piece in zip(plans, wanted, pieces, strict=True):
-        whole = np.full(len(plan), np.nan)
-        whole[rows] = piece
-        found.append(whole)
-    return found
-
-
-def _solved(plans: list[Plan], values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """φ and standard errors, (games, N); at once where the plan is shared."""
-    if plans[0].is_exact:
-        return plans[0].solve(np.stack(values))
-    pairs = [plan.solve(v) for plan, v in zip(plans, values, strict=True)]
-    phi, se = zip(*pairs, strict=True)
-    return np.stack(phi), np.stack(se)
-
-
-def _until_sure(
-    games: Games, plans: list[Plan], value: Value, rules: Rules
-) -> tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Samples in rounds, each twice as many, until standard errors are within tolerance."""
-    values = [np.full(len(plan), np.nan) for plan in plans]
-    n = plans[0].coalitions.shape[1]
-    phi, se = np.zeros((len(plans), n)), np.full((len(plans), n), np.inf)
-    open_, n_known, n_samples = np.arange(len(plans)), 0, FIRST_ROUND
-    while len(open_):
-        some = [plans[i] for i in open_]  # a sample is what shares a draw of noise
-        wanted = [(plan.noise >= n_known) & (plan.noise < n_samples) for plan in some]
-        fresh = _evaluated(games.take(open_), some, wanted, value)
-        for new, plan, i in zip(fresh, some, open_, strict=True):
-            values[i] = np.where(np.isfinite(new), new, values[i])
-            phi[i], se[i] = _first(plan.solve, n_samples)(values[i])
-        done = n_samples >= int(plans[0].noise[-1]) + 1
-        open_ = open_[:0] if done else open_[~(se[open_].max(1) <= rules.tolerance)]
-        n_known, n_samples = n_samples, 2 * n_samples
-    return values, (phi, se)
-
-
-def _first(solver: Any, n_samples: int) -> Marginals:
-    assert isinstance(solver, Marginals), "a tolerance is for estimators that sample marginals"
-    return solver.first(n_samples)
-
-
 # --- tables ---------------------------------------------------------------------------------------
 
 
@@ -321,38 +224,41 @@ def explain(
         distance, phi, se, with_past.
     targets : DataFrame
         A row for each target: scene, frame, agent, kind, block, n_neighbors, n_cut, error_none,
-        error_past, error_neighbors, error_all; of each null, error_neighbors_… and error_all_…;
-        with one more random neighbour as a player, error_stranger of all and it.
+        error_past, error_neighbors, error_all; of each game of a null, error_neighbors_… and
+        error_all_…; with one more random neighbour as a player, error_stranger of all and it; where
+        others stand in for absent neighbours, n_removed for whom nobody was to be had.
     """
-    others = OtherTimes(windows) if OTHER_TIME in rules.nulls else None
-    with_stranger = np.zeros(len(windows))
-    parts, all_played = [], {}
-    for name in (REAL, *rules.nulls):
+    others = OtherTimes(windows) if rules.needs_other_times else None
+    everyone, seeds = np.arange(len(windows)), windows.seeds(rules.random_state)
+    strangers = donors.neighbors(windows, seeds) if rules.swaps else None
+    games = games_of(windows, rules, donors, others, REAL)
+    value.check(games)
+    played = play(games, value, rules, on_targets, strangers)
+    parts = [_local(windows, games, played, REAL, rules, everyone)]
+    if strangers is not None and played.in_seats is not None:
+        seated = replace(games, cues=replace(games.cues, neighbors=strangers))
+        parts.append(_local(windows, seated, played.in_seats, RANDOM, rules, everyone))
+    more = _n_removed(games, rules)
+    if rules.adds_stranger:
+        more["error_stranger"] = -played.four[:, 3]
+        only = replace(rules, index="shapley", estimator="exact")
+        played = replace(played, four=play(_without_stranger(games), value, only).four)
+    all_played = {REAL: (everyone, played)}
+    for name in rules.nulls:
         games = games_of(windows, rules, donors, others, name)
-        if name == REAL:
-            value.check(games)
-            rows = np.arange(len(windows))
-        else:  # without neighbours it is the real game
-            rows = np.flatnonzero(games.cues.present.any(1))
+        rows = np.flatnonzero(games.cues.present.any(1))  # without neighbours it is the real game
         played = play(games.take(rows), value, rules, on_targets)
-        if name == REAL and rules.adds_stranger:
-            only = replace(rules, index="shapley", estimator="exact")
-            with_stranger = played.four[:, 3]
-            played = replace(played, four=play(_without_stranger(games), value, only).four)
         parts.append(_local(windows.take(rows), games.take(rows), played, name, rules, rows))
         all_played[name] = (rows, played)
-    targets = _targets(windows, all_played)
-    if rules.adds_stranger:
-        targets["error_stranger"] = -with_stranger
+    targets = _targets(windows, all_played).assign(**more)
     return pd.concat(parts, ignore_index=True), targets
 
 
 def _local(
     windows: Windows, games: Games, played: Played, name: str, rules: Rules, rows: np.ndarray
 ) -> pd.DataFrame:
-    n_players = games.n_players
-    target, player = np.nonzero(np.arange(played.phi.shape[1]) < n_players[:, None])
-    slot = _first_slot(games.player, n_players)  # (B, N): of each player its nearest neighbour
+    target, player = np.nonzero(np.isfinite(played.phi))  # in a seat not all that play
+    slot = _first_slot(games.player, games.n_players)  # (B, N): of each player its nearest one
     at = slot[target, player]
     neighbor = player > 0
     kinds = np.array([*windows.kinds, ""], object)
@@ -376,6 +282,15 @@ def _local(
         }
     )
     return frame
+
+
+def _n_removed(games: Games, rules: Rules) -> dict[str, np.ndarray]:
+    """How many neighbours of each target have nobody to stand in, where somebody should."""
+    if games.absent_neighbors is None or rules.absent_neighbor not in absent.STAND_INS:
+        return {}
+    nobody = np.isnan(games.absent_neighbors[..., -1, 0]) & games.cues.present
+    real = nobody.shape[1] - int(rules.adds_stranger)
+    return {"n_removed": nobody[:, :real].sum(1)}
 
 
 def _first_slot(player: np.ndarray, n_players: np.ndarray) -> np.ndarray:

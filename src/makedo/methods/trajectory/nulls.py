@@ -3,7 +3,8 @@
 A *random neighbour* moves relative to our target as a neighbour of somebody else, in another scene
 or long before or after, moved relative to that target.  A model that uses interaction must not gain
 by it.  The largest of n noisy values lies above zero even where there is nothing, so the largest
-value of n real neighbours is compared with that of n random ones of the same target.
+value of n real neighbours is compared with that of n random ones of the same target: in a game
+where all neighbours are random, or of each in the seat of a real one while the others stay.
 
 Neighbours *of another time* stand where others stood at another moment of the same scene.  They ask
 another question: do neighbours only give the place away?
@@ -213,6 +214,26 @@ class OtherTimes:
             m = len(nearest)
             found[i, :m], kind[i, :m], present[i, :m] = tracks[nearest], kinds[nearest], True
         return found, present, kind
+
+    def in_seats(self, windows: Windows, seeds: np.ndarray, radius: float | None) -> np.ndarray:
+        """Who stood there at another time, in the seats of the neighbours, (n, M, n_past, 2).
+
+        Of each kind of agent the i-th nearest neighbour gives its seat to the i-th nearest of the
+        other moment, whose place is kept.  NaN where there is none; those of the other moment for
+        whom there is no seat are left out.
+        """
+        tracks, there, kind = self.neighbors(windows, seeds, radius)
+        found = np.full_like(tracks, np.nan)
+        for k in np.unique(windows.neighbor_kind[windows.present]):
+            seats = windows.present & (windows.neighbor_kind == k)
+            others = there & (kind == k)
+            order = np.argsort(~others, axis=1, kind="stable")  # those of this kind first
+            rank = np.maximum(seats.cumsum(1) - 1, 0)
+            at = np.take_along_axis(order, rank, axis=1)  # (n, M): who would take each seat
+            taken = seats & (rank < others.sum(1, keepdims=True))
+            chosen = np.take_along_axis(tracks, at[..., None, None], axis=1)
+            found = np.where(taken[..., None, None], chosen, found)
+        return found
 
     def _moment(self, scene: Any, time: float, u: float) -> float | None:
         times = self._times.get(scene, np.zeros(0))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from makedo.core.checks import count
 from makedo.methods.trajectory import pictures, wording
-from makedo.methods.trajectory.attribution import QUANTITIES, Attribution
+from makedo.methods.trajectory.attribution import Attribution
 from makedo.methods.trajectory.judging import WITH, WITHOUT, Judged, judged
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def cues_section(explained: Attribution) -> Section:
     from makedo.report import Section
 
     table: Any = explained.summary()
-    table["what it is"] = table["quantity"].map(QUANTITIES)
+    table["what it is"] = table["quantity"].map(explained.meanings)
+    how = " Each of these takes the seat of a real one while the others stay."
     shown = ["what it is", "mean", "low", "high", "unit", "n_targets", "n_blocks"]
     return Section(
         "What each cue brings",
@@ -77,7 +78,8 @@ def cues_section(explained: Attribution) -> Section:
         "intervals over blocks. Positive: the cue makes the prediction better.",
         table=table[shown].rename(columns={"n_targets": "targets", "n_blocks": "blocks"}),
         note="The largest of several noisy values is above zero even where there is nothing. So "
-        "the best neighbour is compared with the best of as many random ones.",
+        "the best neighbour is compared with the best of as many random ones."
+        + (how if explained.in_seats else ""),
     )
 
 

@@ -24,8 +24,10 @@ BARS = {  # quantity -> how the bar is called
     "interaction": "best neighbour",
     "random": "random neighbour",
     "corrected": "best, less best random one",
+    "each_beyond_random": "each, less random in its seat",
     "beyond_other_time": "best, less best of another time",
 }
+IN_SEATS = {"random": "random one in a seat", "corrected": "best, less random in a seat"}
 SOCIAL = tuple(name for name in BARS if name != "past")
 TOGETHER = {  # sums, for comparing all neighbours with all that stand in for them
     "neighbors": "neighbours together",
@@ -64,7 +66,12 @@ def bars(explained: Mapping[str, Attribution], quantities: tuple[str, ...] = tup
 
 def _means(attribution: Attribution, quantities: tuple[str, ...]) -> Any:
     found: Any = attribution.summary().set_index("quantity")
-    return found.loc[[name for name in quantities if name in found.index], :]
+    found = found.loc[[name for name in quantities if name in found.index], :]
+    return found.assign(label=[_label(attribution, name) for name in found.index])
+
+
+def _label(attribution: Attribution, quantity: str) -> str:
+    return (TOGETHER | BARS | (IN_SEATS if attribution.in_seats else {}))[quantity]
 
 
 def _bar_panel(
@@ -96,7 +103,7 @@ def _bar_panel(
         ax.barh(y, line["mean"], height=0.55, color=color, linewidth=0)
         if np.isfinite(line["low"]):
             ax.hlines(y, line["low"], line["high"], color=INK, linewidth=1.3)
-        write(ax, 0, y, {**TOGETHER, **BARS}[str(quantity)], dx=-left, **style)
+        write(ax, 0, y, line["label"], dx=-left, **style)
         write(ax, 1, y, number(line["mean"], digits), dx=right, ha="right", **style)
     ax.axvline(0, color=MUTED, linewidth=1)
     if label:
@@ -151,7 +158,7 @@ def beeswarm(attribution: Attribution) -> Figure:
             x = np.sort(x)[:: max(1, len(x) // 400)]
             ax.scatter(x, y + _spread(x), s=5, color=SERIES[0 if name == "past" else 2], alpha=0.5)
             style = {"va": "center_baseline", "data": "y", "size": 11}
-            write(ax, 0, y, BARS[name], dx=-left, **style)
+            write(ax, 0, y, _label(attribution, name), dx=-left, **style)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_yticks([])
         ax.axvline(0, color=MUTED, linewidth=1)

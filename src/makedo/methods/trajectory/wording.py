@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from makedo.core.checks import count
@@ -32,8 +33,22 @@ INDEX_WORDS = {
     "loo": "loss when the cue is left out",
     "first": "gain of the cue alone",
 }
+ABSENT_NEIGHBOR = {
+    "removed": "removed",
+    "random": "replaced by a random one",
+    "other_time": "replaced by one of another time",
+    "static": "there but standing still",
+    "constant_velocity": "there but without its manoeuvres",
+}
+RANDOM_ONES = {  # by null_mode
+    "separate": "random ones, all in a game of their own",
+    "swap": "random ones, one at a time in the seat of each while the others stay",
+    "extra": "one random one beside them",
+}
 OTHERS = {"random": "random ones", "other_time": "those of another time"}
 LITTLE = 0.03  # of the past's value
+
+Found = tuple[float, float, float]  # a mean and its interval
 
 
 def metric_name(attribution: Attribution) -> str:
@@ -60,7 +75,7 @@ def amount(mean: float, low: float, high: float, unit: str) -> str:
     return f"{middle} {unit} (95 % interval {below} to {above})"
 
 
-def known(attribution: Attribution, quantity: str) -> tuple[float, float, float] | None:
+def known(attribution: Attribution, quantity: str) -> Found | None:
     """Mean and interval of a quantity, or None where it was not measured."""
     scores: Any = attribution.scores()
     if quantity not in scores or scores[quantity].isna().all():
@@ -68,7 +83,7 @@ def known(attribution: Attribution, quantity: str) -> tuple[float, float, float]
     return attribution.value(quantity)
 
 
-def clear(found: tuple[float, float, float] | None) -> bool:
+def clear(found: Found | None) -> bool:
     """Whether a quantity was measured and its interval lies above 0."""
     return found is not None and found[1] > 0
 
@@ -89,7 +104,7 @@ def verdict(attribution: Attribution) -> str:
     }
     if not attribution.targets["n_neighbors"].any():
         return f"No target had a neighbour, so only the past can matter ({own})."
-    if beyond["random"] is None and beyond["other_time"] is None:
+    if all(one is None for one in (*beyond.values(), *best.values())):
         together = amount(*attribution.value("neighbors"), unit)
         stranger = known(attribution, "random")
         return f"All neighbours together bring {together} of {name}, the past {own}; " + (
@@ -97,6 +112,8 @@ def verdict(attribution: Attribution) -> str:
             if stranger is None
             else f"one random neighbour beside them brings {amount(*stranger, unit)}."
         )
+    if attribution.in_seats:
+        return _in_seats(attribution, best, beyond["other_time"])
     found = {game: clear(beyond[game]) or clear(best[game]) for game in beyond}
     said = {game: amount(*value, unit) for game, value in beyond.items() if value is not None}
     if all(math.isnan(value[1]) for value in beyond.values() if value is not None):
@@ -130,6 +147,40 @@ def verdict(attribution: Attribution) -> str:
     )
 
 
+def _in_seats(
+    attribution: Attribution, best: Mapping[str, Found | None], other_time: Found | None
+) -> str:
+    """The verdict where random neighbours took the seats of real ones, one at a time.
+
+    All neighbours together have nothing to be compared with then.
+    """
+    unit, name, best_one = attribution.unit, metric_name(attribution), best["random"]
+    past, together = (attribution.value(quantity)[0] for quantity in ("past", "neighbors"))
+    rest = f"all together bring {written(together)[0]} {unit}, the past {written(past)[0]} {unit}"
+    each = known(attribution, "each_beyond_random")
+    if each is None or best_one is None:
+        return f"Of {name}, neighbours {rest}; for no target there were enough random ones."
+    on_average = amount(*each, unit)
+    more = f"the best {amount(*best_one, unit)} of {name}, one on average {on_average}; {rest}"
+    if math.isnan(each[1]):
+        return (
+            f"More than random ones in their seats neighbours bring: {more}; from one stretch of "
+            "tracks nobody can say how much of that is chance: give more."
+        )
+    if not (clear(best_one) or clear(each)):
+        return f"No neighbour clearly brings more than a random one in its seat: {more}."
+    if other_time is not None and not (clear(other_time) or clear(best["other_time"])):
+        return (
+            "Neighbours bring more than random ones in their seats, but no more than those of "
+            f"another time (together {amount(*other_time, unit)}, of {name}): they give the place "
+            "away."
+        )
+    little = ", a little" if max(best_one[0], each[0]) < LITTLE * past else ""
+    return (
+        f"The predictor uses neighbours{little}: more than random ones in their seats bring {more}."
+    )
+
+
 def sentences(attribution: Attribution) -> list[str]:
     """How it was made, what was removed, and how sure it is."""
     return [made(attribution), removed(attribution), sure(attribution)]
@@ -143,15 +194,40 @@ def made(attribution: Attribution) -> str:
         f"{metric_name(attribution)} in {unit}"
         + (f", {MEANINGS[attribution.metric]}" if attribution.metric in MEANINGS else ""),
         f"{count(int(s.get('n_samples', 1)), 'sample')}",
-        f"an absent past is {s.get('absent_past', 'static').replace('_', ' ')}, an absent "
-        f"neighbour {s.get('absent_neighbor', 'removed')}",
+        absent_cues(attribution),
+        compared(s),
         f"{INDEX_WORDS.get(s.get('index', ''), s.get('index', ''))}",
         f"estimator {s.get('estimator', 'auto')}"
         + (f", {s['n_repeats']} draws of noise" if s.get("n_repeats", 1) > 1 else ""),
         f"{count(int(s.get('rows', 0)), 'prediction')}",
         "common random numbers" if s.get("common_noise", True) else "no common random numbers",
     ]
-    return "; ".join(said) + "."
+    return "; ".join(part for part in said if part) + "."
+
+
+def absent_cues(attribution: Attribution) -> str:
+    """What stands where cues are absent, and where nobody was to be had."""
+    s, t = attribution.settings, attribution.targets
+    rule = s.get("absent_neighbor", "removed")
+    said = (
+        f"an absent past is {s.get('absent_past', 'static').replace('_', ' ')}, an absent "
+        f"neighbour {ABSENT_NEIGHBOR.get(rule, rule)}"
+    )
+    n = int(t["n_removed"].sum()) if "n_removed" in t else 0
+    return said if not n else f"{said} ({n:,} of {t['n_neighbors'].sum():,} removed: nobody found)"
+
+
+def compared(settings: Mapping[str, Any]) -> str:
+    """Which neighbours that cannot matter stood beside the real ones."""
+    random = RANDOM_ONES.get(settings.get("null_mode", "separate"), "random ones")
+    words = {
+        "random_neighbor": random,
+        "other_time": OTHERS["other_time"],
+        "both": f"{random}, and {OTHERS['other_time']}",
+        "none": "nobody",
+    }
+    null = settings.get("null")
+    return f"neighbours compared with {words[null]}" if null in words else ""
 
 
 def removed(attribution: Attribution) -> str:

@@ -6,6 +6,11 @@ pairs of orders.  Beside the best neighbour stands the best of as many random on
 target; intervals are over blocks of 60 s, or games.  Targets are thinned to about a thousand a
 scene, 300 in the crowd of univ, 500 of the games: windows overlap.
 
+Random neighbours come in two ways: all at once in a game of their own, and one at a time in the
+seat of a real one while the others stay.  The second was added after the first had been measured:
+ten strangers on a court are nothing that a predictor has seen, one among nine players is nearer to
+it.  Both stand in the table.
+
 On the court the neighbours are told apart by what they are to the target, and how near: who brings
 most, ball, opponents or team-mates?
 """
@@ -40,11 +45,21 @@ QUANTITIES = {
     "random": "random neighbour",
 }
 SHARE = "random_share"
+IN_SEATS = {  # random neighbours one at a time in the seats of real ones
+    "corrected_in_seats": "best, less best random one in its seat",
+    "each_in_seats": "each, less random one in its seat",
+    "random_in_seats": "random neighbour in the seat of a real one",
+}
+SCORES = {  # what those are in an explanation with such neighbours
+    "corrected_in_seats": "corrected",
+    "each_in_seats": "each_beyond_random",
+    "random_in_seats": "random",
+}
 ROLES = ("ball", "nearest opponent", "other opponents", "nearest team-mate", "other team-mates")
 TABLES = {
-    "eth_ucy": {**QUANTITIES, SHARE: "random neighbour, in % of the past"},
+    "eth_ucy": {**QUANTITIES, SHARE: "random neighbour, in % of the past", **IN_SEATS},
     "nba_sportvu": {
-        **QUANTITIES, SHARE: "random neighbour, in % of the past",
+        **QUANTITIES, SHARE: "random neighbour, in % of the past", **IN_SEATS,
         **{role: f"{role}, each" if role.startswith("other") else role for role in ROLES},
     },
 }  # fmt: skip
@@ -80,7 +95,8 @@ def compute(data: str, view: str, quantity: str, seeds: tuple[int, ...]) -> list
     folds: tuple[str, ...] = tuple(ETH_UCY_FOLDS) if data == "eth_ucy" else ("games",)
     records = []
     for fold in folds:
-        scores, block = explained(data, view, fold, seeds)
+        null_mode = "swap" if quantity in IN_SEATS else "separate"
+        scores, block = explained(data, view, fold, seeds, null_mode)
         found = {s: score_of(scores[s], quantity) for s in seeds}
         values = {s: float(np.nanmean(found[s])) for s in seeds}
         _, low, high, n, blocks = block_mean(np.mean(list(found.values()), axis=0), block)
@@ -95,7 +111,7 @@ def compute(data: str, view: str, quantity: str, seeds: tuple[int, ...]) -> list
 def score_of(scores: pd.DataFrame, quantity: str) -> np.ndarray:
     """A quantity of each target (n,), whose mean is the quantity of all."""
     if quantity != SHARE:
-        return scores[quantity].to_numpy(float)
+        return scores[SCORES.get(quantity, quantity)].to_numpy(float)
     past, random = (scores[name].to_numpy(float) for name in ("past", "random"))
     share = np.nanmean(random) / np.nanmean(past)
     # of a ratio of means, to first order: each target's part has the same mean and spread
@@ -104,7 +120,7 @@ def score_of(scores: pd.DataFrame, quantity: str) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def explained(
-    data: str, view: str, fold: str, seeds: tuple[int, ...]
+    data: str, view: str, fold: str, seeds: tuple[int, ...], null_mode: str
 ) -> tuple[dict[int, pd.DataFrame], np.ndarray]:
     """Scores of all targets by seed, and their blocks."""
     name, metric, n_samples = VIEWS[view]
@@ -115,8 +131,9 @@ def explained(
         more: dict[str, Any] = {"estimator": "permutation", "n_permutations": 5} if court else {}
         model = basketball.trained(name, seed) if court else walking.trained(name, fold, seed)
         attributor = TrajectoryAttributor(
-            model, metric=metric, n_samples=n_samples, max_neighbors=10, random_state=seed, **more
-        )
+            model, metric=metric, n_samples=n_samples, max_neighbors=10, null_mode=null_mode,
+            random_state=seed, **more,
+        )  # fmt: skip
         found[seed] = attributor.fit(train).explain(test)
     block = found[seeds[0]].targets["block"].to_numpy()
     scores = {seed: pd.concat([one.scores(), by_role(one)], axis=1) for seed, one in found.items()}
