@@ -125,7 +125,7 @@ class Offer:
         return replace(pairs, score=score), replace(limits, shortfall=shortfall)
 
     def _some(self, limits: Limits, random_state: int) -> Candidates:
-        n, m = len(self.users), len(self.items)
+        m = len(self.items)
         finite = limits.user_max[np.isfinite(limits.user_max)]
         per_user = int(min(2 * finite.max(initial=0) + MORE, m))
         wanted = np.where(limits.item_min > 0, 3 * limits.item_min + MORE, 0)
