@@ -63,6 +63,16 @@ def test_a_model_is_matched_at_its_requests(table):
     assert len(everybody.user_prices_) == model.log_.n_users
 
 
+def test_items_that_came_after_the_fit_are_not_planned(table):
+    model = RIM("personal_repeat", horizon="7D").fit(table)
+    model.update(pd.DataFrame({"user_id": ["u1"], "item_id": ["new"],
+                               "timestamp": [int(model.now_) + 5]}))  # fmt: skip
+    m = BudgetMatcher(2, item_min=1).fit(model)
+    assert len(m.prices_) == 60 and "new" not in set(m.prices_["item_id"])
+    expected = model.predict(m.plan_[["user_id", "item_id"]])
+    np.testing.assert_allclose(m.plan_["score"], expected, rtol=1e-4)
+
+
 def test_pairs_that_are_forbidden_or_not_listed_are_never_matched():
     closed = S.copy()
     closed[:, :5] = -np.inf
@@ -115,6 +125,29 @@ def test_left_out_pairs_are_brought_in_by_the_certificate(monkeypatch):
     assert some.duality_gap_ <= 1e-3
     assert some.value_ == pytest.approx(whole.value_, rel=2e-3)
     assert some.bound_ >= whole.value_ * (1 - 1e-6)
+    assert not some.plan_.duplicated(["item_id", "user_id"]).any()
+    money = {"budget": 150.0, "user_cost": np.random.default_rng(3).random(200) + 0.5}
+    some = BudgetMatcher(2, 2, 20, **money).fit(S)
+    assert some.duality_gap_ <= 1e-3 and 148 < some.spent_ <= 150
+
+
+def test_promised_items_that_nobody_prefers_find_their_users(monkeypatch):
+    """They are among the best of no user, so none of their pairs is looked at for that."""
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 2)
+    s = np.random.default_rng(0).random((200, 40)) + np.linspace(0, 5, 40)
+    m = BudgetMatcher(1, 4).fit(s)
+    assert (m.prices_["delivered"] >= 4).all() and m.duality_gap_ <= 1e-3
+    assert m.history_["candidates"].iloc[-1] < s.size / 2
+
+
+def test_users_who_may_get_nothing_bring_no_pairs_to_look_at(monkeypatch):
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 2)
+    k = np.r_[np.full(20, 2), np.zeros(180)]
+    m = BudgetMatcher(k, 0, 5).fit(S)
+    assert not m.user_prices_["given"][20:].any() and m.duality_gap_ <= 1e-3
+    assert m.history_["candidates"].iloc[-1] <= m.history_["candidates"].iloc[0] + 20 * 30
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -227,10 +260,13 @@ def test_promised_items_that_few_may_have_get_all_of_these(monkeypatch):
 
 # --- what is refused ------------------------------------------------------------------------------
 
+HALF = np.where((np.arange(10) < 5)[:, None] | (np.arange(3) == 0), 1.0, -np.inf)
 NEVER = S.copy()
 NEVER[:, 4] = -np.inf
 BAD = {
     "too many promises": ({"item_min": 7}, S, "add up to 210 contacts.*only 200.*0.952"),
+    "few pairs of a user": ({"user_max": [1] * 5 + [9] * 5, "item_min": 4}, HALF,
+                            "add up to 12 contacts.*only 10"),
     "more than users": ({"user_max": 5, "item_min": pd.Series({3: 201})}, S,
                         "1 item has a minimum above the number of users.*Lower it to 200"),
     "nobody may receive": ({"item_min": 1}, NEVER, "nobody may receive.*first: 4"),

@@ -125,26 +125,24 @@ class Offer:
         return replace(pairs, score=score), replace(limits, shortfall=shortfall)
 
     def _some(self, limits: Limits, random_state: int) -> Candidates:
-        n, m = len(self.users), len(self.items)
+        m = len(self.items)
         finite = limits.user_max[np.isfinite(limits.user_max)]
         per_user = int(min(2 * finite.max(initial=0) + MORE, m))
         wanted = np.where(limits.item_min > 0, 3 * limits.item_min + MORE, 0)
-        share = (wanted / n).astype(np.float32)  # of all users, drawn for a promised item
-        rng, scan, parts = generator(random_state, "candidates"), Scan(m), []
+        scan, parts = Scan(m), []
         for where, found in self.stream():
             whole = scan.block(len(where))
             whole[:, :m] = found
             best = best_of_rows(whole, per_user, None)[0]
             open = np.isfinite(found)
             self.of_user[where], self.of_item = open.sum(1), self.of_item + open.sum(0)
-            kept = rng.random(found.shape, np.float32) < share
-            row, column = np.nonzero(best >= 0)
-            kept[row, best[row, column]] = True
-            user, item = np.nonzero(kept & open)
+            user, column = np.nonzero(best >= 0)
+            item = best[user, column]
+            user, item = user[open[user, item]], item[open[user, item]]
             parts.append((where[user], item, found[user, item]))
         have = np.bincount(np.concatenate([item for _, item, _ in parts]), minlength=m)
         rare = np.flatnonzero(have < np.minimum(self.of_item, wanted / 2))
-        parts += self._of_items(rare, wanted, rng)
+        parts += self._of_items(rare, wanted, generator(random_state, "candidates"))
         user, item, score = (np.concatenate(part) for part in zip(*parts, strict=True))
         key = (
             np.unique(user * np.int64(m) + item, return_index=True)[1] if len(rare) else slice(None)
@@ -152,7 +150,7 @@ class Offer:
         return from_pairs(user[key], item[key], score[key], m, limits.user_max)
 
     def _of_items(self, items: np.ndarray, wanted: np.ndarray, rng: Any) -> list[tuple]:
-        """So many pairs of promised items that few users may have."""
+        """So many pairs, at random, of promised items that are among the best of few users."""
         parts = []
         for where, found in self.stream() if len(items) else ():
             found = found[:, items]
@@ -258,10 +256,7 @@ def _as_scores(X: Any) -> tuple[Any, tuple[int, int]]:
             " and a column for each item."
         )
     identity = sp.identity(dense.shape[1], format="csr").astype(np.float32)
-    shut = np.isneginf(dense)
-    dense = np.where(shut, np.float32(0), dense)
-    found = ScoreOperator(dense.shape, dense, identity)
-    return (found.without(sp.csr_matrix(shut)) if shut.any() else found), dense.shape
+    return ScoreOperator(dense.shape, dense, identity), dense.shape
 
 
 def _listed(X: Any) -> Any:
