@@ -312,7 +312,11 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     assert "more than random ones and" in said and "how much of that is chance" in said
 
 
-def test_a_predictor_that_reads_the_place_from_neighbors_is_found_out(world):
+@pytest.mark.parametrize(
+    ("null_mode", "quantity"),
+    [("separate", "neighbors_beyond_random"), ("swap", "each_beyond_random")],
+)
+def test_a_predictor_that_reads_the_place_from_neighbors_is_found_out(world, null_mode, quantity):
     """A post stands still; whoever sees it knows the place.  It stood there at another time too."""
     from makedo.data.tracks import Tracks
 
@@ -332,8 +336,8 @@ def test_a_predictor_that_reads_the_place_from_neighbors_is_found_out(world):
 
     w = TrajectoryAttributor(homing, stride=9, n_samples=1)._windows(tracks)
     w = w.take(w.agent != 3)
-    model = TrajectoryAttributor(homing, n_samples=1, null="both").fit(w)
+    model = TrajectoryAttributor(homing, n_samples=1, null="both", null_mode=null_mode).fit(w)
     found = model.explain(w)
-    assert found.value("neighbors_beyond_random")[1] > 0  # as if it were interaction
+    assert found.value(quantity)[1] > 0  # as if it were interaction
     assert abs(found.value("neighbors_beyond_other_time")[0]) < 1e-6
     assert "give the place away" in found.verdict()

@@ -38,7 +38,7 @@ def test_rows_of_interaction_are_told_apart_without_data(monkeypatch):
     monkeypatch.delenv("MAKEDO_DATA", raising=False)
     rows = interaction.rows(range(3))
     places = [(row.table, row.row) for row in rows]
-    assert len(set(places)) == len(places) == 3 * (7 + 12)
+    assert len(set(places)) == len(places) == 3 * (10 + 15)
     assert {len(row.seeds) for row in rows if row.row.startswith("ridge")} == {1}
     known = {name for name, _, _ in interaction.VIEWS.values()}
     assert known <= set(walking.PREDICTORS) & set(basketball.PREDICTORS)

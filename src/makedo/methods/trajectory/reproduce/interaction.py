@@ -45,15 +45,11 @@ QUANTITIES = {
     "random": "random neighbour",
 }
 SHARE = "random_share"
-IN_SEATS = {  # random neighbours one at a time in the seats of real ones
-    "corrected_in_seats": "best, less best random one in its seat",
-    "each_in_seats": "each, less random one in its seat",
-    "random_in_seats": "random neighbour in the seat of a real one",
-}
-SCORES = {  # what those are in an explanation with such neighbours
-    "corrected_in_seats": "corrected",
-    "each_in_seats": "each_beyond_random",
-    "random_in_seats": "random",
+SEATED = "_in_seats"  # random neighbours one at a time in the seats of real ones
+IN_SEATS = {
+    f"corrected{SEATED}": "best, less best random one in its seat",
+    f"each_beyond_random{SEATED}": "each, less random one in its seat",
+    f"random{SEATED}": "random neighbour in the seat of a real one",
 }
 ROLES = ("ball", "nearest opponent", "other opponents", "nearest team-mate", "other team-mates")
 TABLES = {
@@ -111,7 +107,7 @@ def compute(data: str, view: str, quantity: str, seeds: tuple[int, ...]) -> list
 def score_of(scores: pd.DataFrame, quantity: str) -> np.ndarray:
     """A quantity of each target (n,), whose mean is the quantity of all."""
     if quantity != SHARE:
-        return scores[SCORES.get(quantity, quantity)].to_numpy(float)
+        return scores[quantity.removesuffix(SEATED)].to_numpy(float)
     past, random = (scores[name].to_numpy(float) for name in ("past", "random"))
     share = np.nanmean(random) / np.nanmean(past)
     # of a ratio of means, to first order: each target's part has the same mean and spread
