@@ -277,7 +277,7 @@ def test_basketball_needs_neighbours_even_with_a_linear_model():
         cut(part, stride=8, targets=["team 1", "team 2"])
         for part in catalog.load("nba_sportvu").split("games")
     )
-    models = LinearRidge(place=True), LinearRidge(place=True, social=True, radius=None)
+    models = LinearRidge(place=True), LinearRidge(place=True, social=True)
     alone, social = (m.fit(train).predict(test.cues()) for m in models)
     assert f"{ade(alone, test.future).mean():.2f}/{fde(alone, test.future).mean():.2f}" == (
         "1.99/3.54"

@@ -245,7 +245,7 @@ def _place(windows: Windows) -> np.ndarray:
 
 def _neighbors(windows: Windows, cues: Cues) -> np.ndarray:
     """Place and velocity of the nearest ones, as the social ridge regression has them."""
-    model = LinearRidge(social=True, radius=None)
+    model = LinearRidge(social=True)
     model.relations_ = Relations.learn(cues, len(windows.kinds)).of_kind
     frame = LocalFrame.of(cues.past)
     past = frame.enter(cues.past)

@@ -183,8 +183,8 @@ class LinearRidge(Estimator):
         Weight of the penalty.
     n_neighbors : int, default=5
         How many of each relation (own kind, other kind …) are looked at.
-    radius : float or None, default=5
-        Metres within which they are; None: everywhere.
+    radius : float, default=None
+        Metres within which they are; None: wherever the windows have neighbours.
 
     Attributes
     ----------
@@ -208,7 +208,7 @@ class LinearRidge(Estimator):
         place: bool = False,
         alpha: float = 10.0,
         n_neighbors: int = 5,
-        radius: float | None = 5.0,
+        radius: float | None = None,
     ):
         self.social, self.place = social, place
         self.alpha, self.n_neighbors, self.radius = alpha, n_neighbors, radius

@@ -43,7 +43,7 @@ PREDICTORS: dict[str, Callable[[int], Any]] = {  # by the seed
     "constant velocity": lambda seed: ConstantVelocity(),
     "ridge, own past": lambda seed: LinearRidge(),
     "ridge, own past and place": lambda seed: LinearRidge(place=True),
-    "ridge, neighbours": lambda seed: LinearRidge(place=True, social=True, radius=None),
+    "ridge, neighbours": lambda seed: LinearRidge(place=True, social=True),
     "network, own past and place": lambda seed: AttentionPredictor(
         neighbors=False, random_state=seed, device="cpu", **SETTINGS
     ),
