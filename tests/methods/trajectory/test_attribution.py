@@ -306,6 +306,11 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     )
     unsure = Attribution(found.local.assign(phi=0.0), noisy, found.settings).verdict()
     assert unsure.startswith("Whether neighbours count is not clear")
+    worse = found.targets.assign(error_all=found.targets["error_past"] + 0.5)
+    harmed = Attribution(found.local, worse, found.settings).verdict()
+    assert harmed.endswith("Its error is lower without any neighbour, by 0.500 m (95 % interval "
+                           "0.500 to 0.500).")  # fmt: skip
+    assert "lower without" not in dull.verdict()
     one = long.take(long.block == long.block[0])  # no interval: nothing is ruled out
     model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)
     said = model.explain(one).verdict()

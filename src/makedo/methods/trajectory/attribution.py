@@ -278,7 +278,7 @@ class Attribution:
     # --- in words ---------------------------------------------------------------------------------
 
     def verdict(self) -> str:
-        """One sentence: whether neighbours are used, beyond chance and beyond the place."""
+        """Whether neighbours are used, beyond chance and beyond the place, and if they harm."""
         from makedo.methods.trajectory.wording import verdict
 
         return verdict(self)

@@ -89,6 +89,20 @@ def clear(found: Found | None) -> bool:
 
 
 def verdict(attribution: Attribution) -> str:
+    """Whether neighbours are used, beyond chance and beyond the place, and whether they harm."""
+    return _whether_used(attribution) + _harm(attribution)
+
+
+def _harm(attribution: Attribution) -> str:
+    """Said where predictions are clearly better without neighbours, else nothing."""
+    found = known(attribution, "removal")
+    if attribution.metric == "change" or found is None or not found[2] < 0:
+        return ""
+    lower = amount(-found[0], -found[2], -found[1], attribution.unit)
+    return f" Its error is lower without any neighbour, by {lower}."
+
+
+def _whether_used(attribution: Attribution) -> str:
     """One sentence: whether neighbours are used, beyond chance and beyond the place.
 
     Neighbours count as used when either the best one or all together bring more than random ones.
