@@ -112,6 +112,32 @@ def test_match_takes_budgets_by_id_from_tables(rim, files):
     assert not plan["user_id"].isin(barred).any() and plan["cost"].sum() <= 40
 
 
+def test_options_hold_for_all_that_a_table_does_not_name(rim, files):
+    """Who is barred does not free the others of their maximum."""
+    users = makedo.load(files / "model").log_.users
+    pd.DataFrame({"user_id": users[:3], "user_max": [0, 3, None]}).to_csv("u.csv", index=False)
+    pd.DataFrame({"item_id": ["i3"], "item_min": [9]}).to_csv("i.csv", index=False)
+    line = ["match", "model", "--user-budgets", "u.csv", "--item-budgets", "i.csv"]
+    code, _, err = rim(*line, "--user-max", 2, "--item-min", 1, "--out", "plan.csv")
+    assert code == 0, err
+    plan = pd.read_csv("plan.csv")
+    given = plan.groupby("user_id").size().reindex(users, fill_value=0)
+    assert given[:3].tolist() == [0, 3, 2] and (given[3:] == 2).all()
+    of_item = plan.groupby("item_id").size()
+    assert of_item["i3"] >= 9 and len(of_item) == 60
+
+
+def test_ids_of_a_table_take_the_form_that_the_log_has(rim, table):
+    padded = table.assign(user_id=table["user_id"].str[1:].str.zfill(3))
+    padded.to_csv("padded.csv", index=False)
+    assert rim("fit", "--log", "padded.csv", "--set", "horizon=7D", "--out", "p")[0] == 0
+    barred = [user for user in makedo.load("p").log_.users if user >= "200"]
+    pd.DataFrame({"user_id": barred, "user_max": 0}).to_csv("u.csv", index=False)
+    code, _, err = rim("match", "p", "--user-budgets", "u.csv", "--out", "plan.csv")
+    assert code == 0, err
+    assert barred and pd.read_csv("plan.csv")["user_id"].max() < 200
+
+
 def test_campaign_writes_a_page(rim, files):
     line = ["campaign", "model", "--user-max", 1, "--item-max", 10, "--out", "page.html"]
     code, out, err = rim(*line)

@@ -41,8 +41,10 @@ HELP = {
     "budget": "money for all contacts; without costs, their number",
     "shortfall_cost": "what a missing user of a minimum costs, in points of score (default: "
     "none may be missing)",
-    "item_budgets": "table with item_id and any of item_min, item_max, item_cost, item_value",
-    "user_budgets": "table with user_id and any of user_max, user_cost, user_value",
+    "item_budgets": "table with item_id and any of item_min, item_max, item_cost, item_value; for "
+    "items that it does not name --item-min and --item-max hold",
+    "user_budgets": "table with user_id and any of user_max, user_cost, user_value; for users that "
+    "it does not name --user-max holds",
     "part": "which rows to write; without it all, with a column that says which they are",
 }
 WHOLE = re.compile("-?[0-9]+")
@@ -161,7 +163,7 @@ def match(
 ) -> Rows:
     """Plan a campaign: who gets which item, under limits of users, items and money."""
     given = (user_max, item_min, item_max, budget, shortfall_cost, item_budgets, user_budgets)
-    return _matched(model, _matcher(*given), users, items, at)[0].plan_
+    return _matched(model, given, users, items, at)[0].plan_
 
 
 def campaign(
@@ -181,7 +183,7 @@ def campaign(
 ) -> Page:
     """Show such a plan: who gets what, prices, promises, and what other budgets would bring."""
     given = (user_max, item_min, item_max, budget, shortfall_cost, item_budgets, user_budgets)
-    matcher, requests = _matched(model, _matcher(*given), users, items, at)
+    matcher, requests = _matched(model, given, users, items, at)
     return matcher.report(model, requests, show_rows=show_rows)
 
 
@@ -305,13 +307,15 @@ def _lengths(texts: list[str] | None) -> list[int] | None:
     return [int(text) for text in texts]
 
 
-def _matched(model: Any, matcher: Any, users: Any, items: Any, at: Any) -> tuple[Any, Requests]:
+def _matched(model: Any, given: tuple, users: Any, items: Any, at: Any) -> tuple[Any, Requests]:
     """The matcher, fitted for some users and items at a time."""
     ids = model.log_.users if users is None else _ids(model.log_.users, users)
     requests = requests_of(model.log_, ids, at, model.now_)
     if items is not None:
         places = model.log_.item_positions(_ids(model.log_.items, items))
         requests = requests.restricted(places)
+    known = model.known(requests.candidates)
+    matcher = _matcher(*given, users=requests.user_ids, items=model.log_.items[known])
     return matcher.fit(model, requests), requests
 
 
@@ -323,16 +327,28 @@ def _matcher(
     shortfall_cost: float | None,
     item_budgets: Table | None,
     user_budgets: Table | None,
+    *,
+    users: pd.Index,
+    items: pd.Index,
 ) -> Any:
-    """The matcher of what is said on the command line; a table goes before one number for all."""
-    limits = {"user_max": user_max, "item_min": item_min, "item_max": item_max}
-    for table, key in ((item_budgets, "item_id"), (user_budgets, "user_id")):
-        limits |= {} if table is None else _columns(table, key)
+    """The matcher of what is said on the command line."""
+    limits: dict[str, Any] = {"user_max": user_max, "item_min": item_min, "item_max": item_max}
+    for table, key, ids in ((item_budgets, "item_id", items), (user_budgets, "user_id", users)):
+        for name, named in ({} if table is None else _columns(table, key, ids)).items():
+            limits[name] = _with_others(named, limits.get(name), ids)
     return makedo.BudgetMatcher(**limits, budget=budget, shortfall_cost=shortfall_cost)
 
 
-def _columns(table: Table, key: str) -> dict[str, Any]:
-    """Budgets by id, without the cells that are empty."""
+def _with_others(named: pd.Series, number: float | None, ids: pd.Index) -> pd.Series:
+    """A budget by id, and the number that is meant for all for ids that are not named."""
+    if number is None:
+        return named
+    others = ids[~ids.isin(named.index)]
+    return pd.concat([named, pd.Series(number, others)])
+
+
+def _columns(table: Table, key: str, ids: pd.Index) -> dict[str, Any]:
+    """Budgets by id, in the form of known ids, without the cells that are empty."""
     frame, noun = table.frame, key.removesuffix("_id")
     known = {f"{noun}_{what}" for what in ("min", "max", "cost", "value")} - {"user_min"}
     if key not in frame or not known & set(frame.columns):
@@ -347,4 +363,5 @@ def _columns(table: Table, key: str) -> dict[str, Any]:
                 "it; else leave it out."
             )
     by_id = frame.set_index(key)
+    by_id.index = _in_form(by_id.index, ids)
     return {name: by_id[name].dropna() for name in sorted(known & set(frame.columns))}

@@ -40,7 +40,7 @@ def check_feasible(
         "have a minimum, but nobody may receive them",
         "Give scores of users for them, or leave their minimum out",
     )
-    most = ", ".join(f"{n:g}" for n in of_item[low > of_item][:3])
+    most = ", ".join(dict.fromkeys(f"{n:g}" for n in of_item[low > of_item][:3]))
     _refuse(
         low > of_item,
         items,
