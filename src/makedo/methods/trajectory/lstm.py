@@ -129,6 +129,10 @@ class LSTMPredictor(NetworkPredictor):
     middle_ : ndarray of shape (2,)
         Of the map.
     history_ : DataFrame
+
+    Cost
+    ----
+    Five epochs of 17,000 windows: half a minute of one core.
     """
 
     _phase = "lstm"
