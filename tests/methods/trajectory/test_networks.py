@@ -224,6 +224,15 @@ def test_the_model_goes_through_its_state(model, windows):
         assert np.array_equal(one, two)
 
 
+def test_weights_have_the_names_of_models_that_were_saved_before(model):
+    names = {name.rsplit(".", 1)[0] for name in model.net_.state_dict()}
+    assert names == {
+        "past.0", "past.3", "neighbor_in", "own_in", "neighbor.2", "asked", "offered", "score",
+        "value", "joined.0", "joined.3", "from_latent", "sample.1", "sample.3", "best.1", "best.3",
+        "spread.1", "spread.3",
+    }  # fmt: skip
+
+
 def test_place_is_an_input_only_where_asked(windows):
     cues = windows.cues()
     moved = replace(cues, past=cues.past + 5, neighbors=cues.neighbors + 5)

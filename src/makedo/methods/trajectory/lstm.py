@@ -129,6 +129,10 @@ class LSTMPredictor(NetworkPredictor):
     middle_ : ndarray of shape (2,)
         Of the map.
     history_ : DataFrame
+
+    Cost
+    ----
+    Five epochs of 17,000 windows: half a minute of one core.
     """
 
     _phase = "lstm"
@@ -177,8 +181,7 @@ class LSTMPredictor(NetworkPredictor):
         """Only the latent of the nearest future: the gradient is the same, without the others."""
         with torch.no_grad():
             each = (self.net_.decode(c, z) - truth[:, None]).norm(dim=3).mean(2)  # (B, K)
-        nearest = each.argmin(1)
-        return z[torch.arange(len(z)), nearest][:, None]
+        return torch.take_along_dim(z, each.argmin(1)[:, None, None], dim=1)  # (B, 1, 2)
 
     def decode(
         self,
