@@ -4,7 +4,7 @@ import re
 import runpy
 import shlex
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from makedo import cli
+from makedo.core.training import Training
 from makedo.methods import ROOMS
 
 HOME = Path(__file__).parent.parent
@@ -92,6 +93,17 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def short_training(monkeypatch):
+    """Phases of a few epochs: pages are run to see that they run, not what is learnt."""
+    whole = Training.run
+
+    def run(training, phase):
+        return whole(training, replace(phase, max_epochs=min(phase.max_epochs, 8)))
+
+    monkeypatch.setattr(Training, "run", run)
+
+
 def check_installs(words):
     """The extras that an install line names are there."""
     extras = tomllib.loads(text_of(HOME / "pyproject.toml"))["project"]["optional-dependencies"]
@@ -114,7 +126,7 @@ def run_command(words):
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=name_of)
-def test_the_code_of_a_page_runs_from_top_to_bottom(page, files):
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, files, short_training):
     names = {}
     for number, block in enumerate(blocks_of(page)):
         if block.excerpt_of:
