@@ -149,6 +149,7 @@ def test_money_is_filled_up_by_what_brings_most_for_it():
 def test_sums_of_costs_may_be_rounded():
     """Three times 0.1 is a little more than 0.3."""
     assert len(BudgetMatcher(1, budget=0.3, item_cost=0.1).fit(np.ones((3, 1))).plan_) == 3
+    assert len(BudgetMatcher(1, budget=2.0, user_cost=0.5).fit(np.ones((9, 1))).plan_) == 4
 
 
 # --- soft minima ----------------------------------------------------------------------------------
