@@ -1,6 +1,7 @@
 """The page of a campaign, and its verbs on files."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,29 @@ def test_a_tighter_limit_costs_what_the_page_says_or_more(matcher):
     assert matcher.value_ - lower.value_ >= said["maxima of items"] - 1e-6 > 0
     higher = BudgetMatcher(2, 6, 14).fit(FRAME)
     assert matcher.value_ - higher.value_ >= said["minima of items"] - 1e-6
+
+
+def test_a_plan_far_from_its_bound_claims_less_of_tighter_limits():
+    """What may be gained by a better plan is no loss by a tighter limit."""
+    rough = BudgetMatcher(2, 4, 14, tolerance=0.5).fit(FRAME)
+    said = tighter(rough, cut=0.5).set_index("limit")["loses at least"]
+    lower = BudgetMatcher(2, 4, 7).fit(FRAME)
+    assert rough.value_ - lower.value_ >= said["maxima of items"] - 1e-6
+    assert said["contacts of a user"] <= rough.value_ - BudgetMatcher(1, 4, 14).fit(FRAME).value_
+
+
+def test_the_page_counts_what_holds_back_and_how_far_the_plan_may_be_from_the_best():
+    m = BudgetMatcher(2, 0, 14, tolerance=0.01).fit(FRAME)
+    page = m.report()
+    said = float(re.search("at most (.*) % below", page.verdict).group(1))
+    assert said == pytest.approx(100 * m.duality_gap_, rel=0.1) and said > 0
+    scarce = int((m.prices_["price"] > 1e-6).sum())
+    html = page.to_html()
+    assert f"Held back by a maximum: {scarce} items" in html and scarce > 1
+    assert "Lifted to a minimum: 0 items" in html
+    last = page.tables["How sure is that?"].iloc[-1]
+    assert last["bound"] == pytest.approx(m.bound_) and last["plan"] == pytest.approx(m.value_)
+    assert last["gap, %"] == pytest.approx(100 * m.duality_gap_, rel=1e-6)
 
 
 def test_more_money_never_brings_less():

@@ -132,6 +132,14 @@ def test_with_money_the_bound_holds_and_the_loss_of_whole_contacts_is_stated(see
     assert richer - best == pytest.approx(m.budget_price_, rel=0.2)
 
 
+def test_what_is_lost_because_contacts_are_whole_is_stated():
+    """Two and a half contacts of 1 could be paid for."""
+    m = BudgetMatcher(1, budget=2.5, item_cost=1.0).fit(np.ones((4, 1)))
+    assert (m.value_, m.bound_) == pytest.approx((2, 2.5), rel=1e-4)
+    assert m.rounding_loss_ == pytest.approx(0.2, rel=1e-3)
+    assert m.duality_gap_ == pytest.approx(0.2, rel=1e-3)
+
+
 def test_a_budget_without_costs_counts_contacts():
     s = np.random.default_rng(0).random((N, M))
     m = BudgetMatcher(user_max=2, budget=50).fit(s)

@@ -146,6 +146,12 @@ def test_money_is_filled_up_by_what_brings_most_for_it():
     assert plan.left_over() == pytest.approx(10 / 3)
 
 
+def test_sums_of_costs_may_be_rounded():
+    """Three times 0.1 is a little more than 0.3."""
+    assert len(BudgetMatcher(1, budget=0.3, item_cost=0.1).fit(np.ones((3, 1))).plan_) == 3
+    assert len(BudgetMatcher(1, budget=2.0, user_cost=0.5).fit(np.ones((9, 1))).plan_) == 4
+
+
 # --- soft minima ----------------------------------------------------------------------------------
 
 
@@ -161,6 +167,23 @@ def test_soft_minima_are_missed_where_that_costs_less(seed, shortfall):
     assert m.value_ == pytest.approx(m.plan_["score"].sum() - shortfall * missing, abs=1e-4)
     scale = m.plan_["score"].sum()
     assert best - 2e-3 * scale <= m.value_ <= best + 1e-5 * scale <= m.bound_ + 2e-5 * scale
+
+
+@pytest.mark.parametrize(("shortfall", "given", "value"), [(0.3, 0, 18.5), (2.0, 5, 15.0)])
+def test_users_change_hands_for_a_soft_minimum_if_they_lose_less(shortfall, given, value):
+    """Twenty users like the first item; five are promised to the second, which brings nothing."""
+    m = BudgetMatcher(1, [0, 5], shortfall_cost=shortfall).fit(np.tile([1.0, 0.0], (20, 1)))
+    assert m.prices_["delivered"].tolist() == [20 - given, given]
+    assert m.value_ == pytest.approx(value)
+
+
+def test_what_is_filled_up_counts_the_shortfall_that_it_spares():
+    limits = replace(limits_of(1, 2, k=2, budget=1.0, item_cost=1.0), shortfall=5.0)
+    limits.item_min[1] = 1
+    pairs = pairs_of(np.array([[3.0, 1.0]]), limits)
+    plan = Plan(pairs, limits, np.zeros(2, bool))
+    plan.fill_up()
+    assert plan.of_item.tolist() == [0, 1]
 
 
 def test_soft_minima_and_money_bring_what_an_exact_solver_finds():

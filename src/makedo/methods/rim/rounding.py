@@ -42,7 +42,7 @@ def rounded(
         surplus -= shift[pairs.user]
     noise = generator(random_state, "rounding").random(len(pairs), np.float32)
     wish = np.where(surplus > 0, surplus + np.float32(epsilon) * noise, -np.inf)
-    plan = Plan(pairs, limits, accepted(pairs, limits, wish), prices.money)
+    plan = Plan(pairs, limits, accepted(pairs, limits, wish))
     plan.save_money(surplus)
     plan.keep_promises()
     plan.save_money(surplus)
@@ -121,11 +121,9 @@ class Plan:
     of_user, of_item : int64 ndarray
         Contacts of each user and item.
     spent : float
-    net : ndarray (n_pairs,)
-        Scores less what the money for them is worth.
     """
 
-    def __init__(self, pairs: Candidates, limits: Limits, taken: np.ndarray, money: float = 0.0):
+    def __init__(self, pairs: Candidates, limits: Limits, taken: np.ndarray):
         self.pairs, self.limits, self.taken = pairs, limits, taken
         self.of_user = np.bincount(pairs.user[taken], minlength=pairs.n_users)
         self.of_item = np.bincount(pairs.item[taken], minlength=pairs.n_items)
@@ -133,7 +131,6 @@ class Plan:
         self.spent = float(self.cost[taken].sum())
         self._work = 0.0
         self.most = limits.budget * (1 + 1e-12)  # sums of costs are rounded
-        self.net = pairs.score - money * self.cost if money else pairs.score
 
     def add(self, place: int) -> None:
         """Take a pair in."""
@@ -153,12 +150,10 @@ class Plan:
 
     def keep_promises(self) -> None:
         """Bring items to their minimum as cheaply as is found, unless missing it is cheaper."""
-        missing = self.limits.item_min - self.of_item
-        short = np.flatnonzero(missing > 0)
-        room = np.diff(self.pairs.by_item[1])[short] - missing[short]
+        short = np.flatnonzero(self.of_item < self.limits.item_min)
         self._lost = self._least_of_all() if len(short) else np.zeros(0)
         failures, most = 0, MOST_FAILURES if np.isfinite(self.limits.shortfall) else 1
-        for item in short[np.argsort(room, kind="stable")]:  # those with least choice first
+        for item in short.tolist():
             while self.of_item[item] < self.limits.item_min[item]:
                 if self._swap(item):
                     continue
@@ -176,7 +171,7 @@ class Plan:
         """What each user would have to give up for a further contact, (n_users,)."""
         lost = np.where(self.of_user < self.limits.user_max, 0.0, np.inf)
         own = np.flatnonzero(self.taken & self._free()[self.pairs.item])
-        np.minimum.at(lost, self.pairs.user[own], self.net[own])
+        np.minimum.at(lost, self.pairs.user[own], self.pairs.score[own])
         return lost
 
     def _least(self, user: int) -> tuple[float, int]:
@@ -189,15 +184,15 @@ class Plan:
         own = own[self.of_item[item] > self.limits.item_min[item]]
         if not len(own):
             return np.inf, -1
-        place = int(own[np.argmin(self.net[own])])
-        return float(self.net[place]), place
+        place = int(own[np.argmin(self.pairs.score[own])])
+        return float(self.pairs.score[place]), place
 
     def _swap(self, item: int) -> bool:
         """Give the item one user, who gives up at most one pair; False if nobody can."""
         order, begin = self.pairs.by_item
         places = order[begin[item] : begin[item + 1]]
         places = places[~self.taken[places]]
-        users, score = self.pairs.user[places], self.net[places]
+        users, score = self.pairs.user[places], self.pairs.score[places]
         loss = self._lost[users] - score
         while len(loss):
             i = int(np.argmin(loss))
@@ -234,7 +229,7 @@ class Plan:
         """
         held = np.flatnonzero(self.taken)
         item = self.pairs.item[held]
-        cost, place = _cheapest(item, self.net[held], held, self.pairs.n_items)
+        cost, place = _cheapest(item, self.pairs.score[held], held, self.pairs.n_items)
         room = self.of_item < self.limits.item_max
         return np.where(room, 0.0, cost), np.where(room, -1, place)
 
@@ -256,7 +251,7 @@ class Plan:
         pairs, front, gained, given = self.pairs, np.isfinite(cost), [], []
         while front.any():
             self._work -= len(pairs)
-            taking = np.where(front, cost, np.inf)[pairs.item] - self.net
+            taking = np.where(front, cost, np.inf)[pairs.item] - pairs.score
             taking[self.taken] = np.inf
             reach = pairs.least_of_rows(taking)
             gained.append(taking)
@@ -265,7 +260,7 @@ class Plan:
             if np.isfinite(total[user]) and total[user] <= most:
                 return self._follow(user, gained, given, turned_away)
             held = np.flatnonzero(self.taken & np.isfinite(reach[pairs.user]))
-            paid, known = reach[pairs.user[held]] + self.net[held], cost[pairs.item[held]]
+            paid, known = reach[pairs.user[held]] + self.pairs.score[held], cost[pairs.item[held]]
             again = most < 0 and len(gained) < REACHED_AGAIN
             open = paid < known - 1e-6 if again else np.isinf(known)
             given.append(_cheapest(pairs.item[held[open]], paid[open], held[open], pairs.n_items))
