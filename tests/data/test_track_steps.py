@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.track_steps import OFF_GRID
 from makedo.data.tracks import Tracks
 
@@ -47,7 +49,8 @@ def test_a_jittering_clock_is_interpolated():
     rng = np.random.default_rng(2)
     times = np.sort(np.arange(200) * 0.1 + rng.uniform(-0.03, 0.03, 200))
     table = walkers(times, rng, agents=("a",))
-    brought = read(table, 0.1)
+    with pytest.warns(MakedoWarning, match="show a little of their futures"):
+        brought = read(table, 0.1)
     steps = np.arange(1, brought.step.max())
     begin = times[0]
     wanted = np.column_stack(
@@ -87,7 +90,7 @@ def test_a_position_knows_no_more_of_the_future_than_the_next_one():
     table = walkers(np.r_[0.0, times], rng, agents=("a",))
     changed = table.copy()
     changed.loc[changed["frame"] > 5.1 + 0.01, ["x", "y"]] += 7.0
-    one, other = read(table, 0.25, max_speed=None), read(changed, 0.25, max_speed=None)
+    one, other = (read(t, 0.25, max_speed=None) for t in (table, changed))
     assert np.array_equal(one.xy[one.step <= 20], other.xy[other.step <= 20])
     assert not np.allclose(one.xy[one.step > 21], other.xy[other.step > 21])
 
@@ -122,3 +125,29 @@ def test_bad_lengths_of_a_step_are_refused(step):
 def test_one_position_alone_can_be_read():
     table = pd.DataFrame({"frame": [3.0], "agent": [1], "x": [0.0], "y": [0.0]})
     assert len(read(table, 0.4)) == 1
+
+
+def test_a_scene_of_too_low_a_rate_is_refused_by_name():
+    rng = np.random.default_rng(9)
+    fast, slow = walkers(np.arange(0, 30, 0.04), rng), walkers(np.arange(0, 30, 1.0), rng)
+    with pytest.raises(MakedoInputError, match=r"1 scene of 2 .*first: 'slow 2.5 steps'"):
+        read(pd.concat([fast, slow.assign(scene="slow")]), 0.4)
+
+
+@pytest.mark.parametrize(("apart", "looks_ahead"), [(0.4, True), (0.2, True), (0.04, False)])
+def test_steps_that_look_ahead_are_warned_of(apart, looks_ahead):
+    table = walkers(np.arange(0, 40, apart) + apart / 2, np.random.default_rng(10))
+    table = pd.concat([table, pd.DataFrame({"frame": 0.0, "agent": "c", "x": 0, "y": 0}, [0])])
+    table["scene"] = "s"
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        read(table, 0.4)
+    assert [issubclass(one.category, MakedoWarning) for one in said] == [True] * looks_ahead
+    if looks_ahead:
+        assert f"seen {apart / 0.8:.2g} steps later" in str(said[0].message)
+
+
+def test_numbers_of_numpy_are_numbers():
+    table = walkers(np.arange(20) * 0.5, np.random.default_rng(11))
+    given = {"seconds_per_frame": np.int64(1), "seconds_per_step": np.float32(0.5)}
+    assert Tracks.read(table, unit=np.float32(2), **given).seconds_per_step == 0.5

@@ -2,22 +2,26 @@
 
 A position that is close to a whole step is taken as it is; between two positions of an agent the
 step is interpolated linearly.  Nothing is made up where an agent was not seen, nor in front of or
-behind what was seen.  Steps shorter than the distance of the positions are refused: each would lie
-on the line to a position that comes later, and so show the future to whoever predicts it.
+behind what was seen.  A step between two positions lies on the line to one that comes later, and so
+shows a little of the future to whoever predicts it.  How much is warned of where it is no trifle;
+steps shorter than the distance of the positions are refused.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from makedo.core.checks import MakedoInputError
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.track_reading import Rows
 
 OFF_GRID = 0.05  # of a step: how far a time may lie from a whole number of steps
 LONGEST_GAP = 1.5  # usual distances of positions; where an agent is missing longer there is a gap
+LOOKS_AHEAD = 0.2  # of a step, on average; less is as good as nothing
 
 
 def changes(values: np.ndarray) -> np.ndarray:
@@ -42,25 +46,24 @@ def resampled(rows: Rows, frames_per_step: float) -> Rows:
     Raises
     ------
     MakedoInputError
-        Positions usually lie further apart than a step.
+        Positions of a scene usually lie further apart than a step.
+
+    Warns
+    -----
+    MakedoWarning
+        Steps look ahead, on average by more than a fifth of a step.
     """
     begin = starts(rows)
     at = (rows.frame - begin) / frames_per_step  # in steps, (n,)
     follows = ~(changes(rows.agent_code) | changes(rows.scene))[1:]  # whether the next is the same
     apart = np.diff(at)
-    usual = float(np.median(apart[follows])) if follows.any() else 0.0
-    if usual > 1 + OFF_GRID:
-        raise MakedoInputError(
-            f"{rows.where}: positions of an agent are usually {usual:.3g} steps apart. What lies "
-            "between would be made up, on the way to a position that is still to come. Take steps "
-            f"at least {usual:.3g} times as long."
-        )
+    usual = _usual_distance(rows, apart, follows)[rows.scene[:-1]]
     nearest = np.round(at)
     taken = np.flatnonzero(np.abs(at - nearest) <= OFF_GRID)
     closest = taken[np.argsort(np.abs(at - nearest)[taken], kind="stable")]
     # Whole steps strictly between a row and the next of the same agent.
     lowest, highest = np.floor(at[:-1]) + 1, np.ceil(at[1:]) - 1
-    inside = follows & (apart <= max(1.0, LONGEST_GAP * usual) + OFF_GRID)
+    inside = follows & (apart <= np.maximum(1.0, LONGEST_GAP * usual) + OFF_GRID)
     n = np.where(inside, np.maximum(highest - lowest + 1, 0), 0).astype(int)
     left = np.repeat(np.arange(len(n)), n)
     number = lowest[left] + np.arange(len(left)) - np.repeat(np.cumsum(n) - n, n)
@@ -75,5 +78,35 @@ def resampled(rows: Rows, frames_per_step: float) -> Rows:
     order = first[
         np.lexsort((step[first], rows.agent_code[source[first]], rows.scene[source[first]]))
     ]
+    later = np.concatenate([np.zeros(len(closest)), at[left + 1] - number])
+    _warn_of_the_future(rows.where, later[order])
     found = rows.take(source[order])
     return replace(found, frame=begin[source[order]] + step[order] * frames_per_step, xy=xy[order])
+
+
+def _usual_distance(rows: Rows, apart: np.ndarray, follows: np.ndarray) -> np.ndarray:
+    """Median distance in steps of two positions of an agent, of each scene; 0 where it has none."""
+    usual: Any = pd.Series(apart[follows]).groupby(rows.scene[:-1][follows]).median()
+    usual = usual.reindex(range(len(rows.scenes)), fill_value=0.0).to_numpy(np.float64)
+    if (wide := usual > 1 + OFF_GRID).any():
+        names = [f"{rows.scenes[i]} {usual[i]:.3g} steps" for i in np.flatnonzero(wide)]
+        raise MakedoInputError(
+            f"{rows.where}: positions of an agent are usually further apart than a step in "
+            f"{count(len(names), 'scene')} of {len(usual):,} (first: {first(names)}). What lies "
+            "between would be made up, on the way to a position that is still to come. Take steps "
+            f"at least {usual.max():.3g} times as long, or leave those scenes out."
+        )
+    return usual
+
+
+def _warn_of_the_future(where: str, later: np.ndarray) -> None:
+    """Say how far steps look ahead: later (n,), how many steps after each its last source lies."""
+    if later.mean() > LOOKS_AHEAD:
+        warnings.warn(
+            f"{where}: {np.mean(later > 0):.0%} of the positions are interpolated, and lie on the "
+            f"way to one that is seen {later[later > 0].mean():.2g} steps later, on average. So "
+            "pasts show a little of their futures, and all predictors look better than they are. "
+            "Take steps at least twice as long as the positions are apart.",
+            MakedoWarning,
+            stacklevel=5,
+        )

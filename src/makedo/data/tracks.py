@@ -22,6 +22,7 @@ from makedo.data.track_reading import Columns, Rows, read_rows
 from makedo.data.track_steps import OFF_GRID, changes, resampled, starts
 
 METRES = {"m": 1.0, "ft": 0.3048, "km": 1000.0, "cm": 0.01, "mm": 0.001, "yd": 0.9144}
+NUMBERS = (int, float, np.integer, np.floating)
 MAX_SPEED = 15.0  # metres per second; nobody walks or runs faster
 MIN_SPEED = 0.1  # metres per second; where nobody is faster, the clock or the unit may be wrong
 
@@ -142,6 +143,7 @@ class Tracks:
             Bring all positions to steps of this length, such as 0.4 where a camera has 25 frames
             a second or a clock jitters: a position within 5 % of a step is taken as it is, others
             are interpolated linearly, except where an agent is missing for longer than a step.
+            An interpolated one knows something of the next position, at most their distance ahead.
             Default: a step is the most frequent distance of two positions.
         unit : str or float, default="m"
             Of ``x`` and ``y``: m, ft, km, cm, mm, yd, or how many metres one unit is.
@@ -294,7 +296,7 @@ def _metres(unit: str | float) -> float:
     """How many metres one unit is."""
     if isinstance(unit, str) and unit in METRES:
         return METRES[unit]
-    if isinstance(unit, (int, float)) and not isinstance(unit, bool) and 0 < unit < np.inf:
+    if isinstance(unit, NUMBERS) and not isinstance(unit, bool) and 0 < unit < np.inf:
         return float(unit)
     raise MakedoInputError(
         f"unit must be one of {', '.join(METRES)}, or how many metres one unit is. Got {unit!r}."
@@ -355,8 +357,7 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _positive(name: str, given: Any) -> float:
-    good = isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < np.inf
-    if not good:
+    if not isinstance(given, NUMBERS) or isinstance(given, bool) or not 0 < given < np.inf:
         raise MakedoInputError(f"{name} must be a number above 0. Got {given!r}.")
     return float(given)
 

@@ -166,3 +166,22 @@ def test_neighbors_lose_their_motion_or_their_manoeuvres_and_nothing_else():
     np.testing.assert_array_equal(still[0, 0], [[np.nan] * 2, [3, 4], [3, 4], [3, 4]])
     np.testing.assert_array_equal(steady[0, 0], [[np.nan] * 2, [-1, 2], [1, 3], [3, 4]])
     assert np.isnan(still[0, 1]).all() and np.isnan(steady[0, 1]).all()
+
+
+def test_a_kind_is_found_behind_nearer_agents_of_another_kind():
+    """One seat, for a ball: at the other moment nine players stand nearer than the ball."""
+    T = 400
+    xy = np.zeros((T, 11, 2))
+    xy[:, 0] = np.random.default_rng(0).normal(0, 0.01, (T, 2)).cumsum(0)
+    xy[:, 1:10, 0] = np.where(np.arange(T) < 200, 50, 1)[:, None] + np.arange(9)
+    xy[:, 10, 1] = np.where(np.arange(T) < 200, 2, 20)
+    kind = ["player"] * 10 + ["ball"]
+    tracks = Tracks.from_arrays(xy, seconds_per_step=1.0, kind=kind, max_speed=None)
+    all_ = cut(tracks, 3, 2, stride=10)
+    early = cut(tracks, 3, 2, stride=10, max_neighbors=1)
+    early = early[(early.agent == 0) & (early.time < 100)]
+    assert (np.array(early.kinds)[early.neighbor_kind[:, 0]] == "ball").all()
+    found = OtherTimes(all_).in_seats(early, early.seeds(0), None)
+    assert np.isfinite(found).all()
+    assert np.isin(found[:, 0, -1, 1], [2, 20]).all()
+    assert (found[:, 0, -1, 1] == 20).any()

@@ -99,6 +99,10 @@ def test_diagnose_has_a_verdict(trajectory):
         (["explain", "model", "--function", "a:b", *LATER], "give either MODEL or --function"),
         (["explain", "--function", "nothing", *LATER], "module:function"),
         (["explain", "--function", "nowhere:f", *LATER], "cannot be imported"),
+        (
+            ["explain", "--function", "a:b", *LATER, "--set", "predictor=lstm"],
+            "give either --function or --set predictor",
+        ),
         (["explain", "model", *LATER, "--set", "budget=9"], "a model has its own"),
         (["explain", "model", "--tracks", "gone.csv", *STEP], "gone.csv"),
         (["explain", "model", "--tracks", "later.parquet", *STEP], "column"),

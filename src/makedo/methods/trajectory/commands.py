@@ -161,6 +161,10 @@ def _ready(model: Any, function: str | None, settings: Settings, tracks: Tracks)
                 "--set, --config and --seed are for --function; a model has its own."
             )
         return model
+    if "predictor" in settings.given:
+        raise MakedoInputError(
+            "give either --function or --set predictor=…: what --function names is the predictor."
+        )
     built = settings.build(makedo.TrajectoryAttributor)
     return built.set_params(predictor=_function(str(function))).fit(tracks)
 

@@ -12,7 +12,7 @@ another question: do neighbours only give the place away?
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -200,19 +200,9 @@ class OtherTimes:
         n, M = windows.present.shape
         found = np.full((n, M, windows.past.shape[1], 2), np.nan)
         present, kind = np.zeros((n, M), bool), np.full((n, M), -1, np.int32)
-        u = drawn(seeds, 1, stream=3)[:, 0]
-        for i in range(n):
-            moment = self._moment(windows.scene[i], windows.time[i], u[i])
-            if moment is None:
-                continue
-            tracks, kinds, who = self._agents(windows.scene[i], moment)
-            distance = np.linalg.norm(tracks[:, -1] - windows.past[i, -1], axis=1)
-            kept = who != windows.agent[i]
-            if radius is not None:
-                kept &= distance <= radius
-            nearest = np.flatnonzero(kept)[np.argsort(distance[kept], kind="stable")][:M]
-            m = len(nearest)
-            found[i, :m], kind[i, :m], present[i, :m] = tracks[nearest], kinds[nearest], True
+        for i, (tracks, kinds) in enumerate(self._everybody(windows, seeds, radius)):
+            m = min(M, len(tracks))
+            found[i, :m], kind[i, :m], present[i, :m] = tracks[:m], kinds[:m], True
         return found, present, kind
 
     def in_seats(self, windows: Windows, seeds: np.ndarray, radius: float | None) -> np.ndarray:
@@ -222,18 +212,31 @@ class OtherTimes:
         other moment, whose place is kept.  NaN where there is none; those of the other moment for
         whom there is no seat are left out.
         """
-        tracks, there, kind = self.neighbors(windows, seeds, radius)
-        found = np.full_like(tracks, np.nan)
-        for k in np.unique(windows.neighbor_kind[windows.present]):
-            seats = windows.present & (windows.neighbor_kind == k)
-            others = there & (kind == k)
-            order = np.argsort(~others, axis=1, kind="stable")  # those of this kind first
-            rank = np.maximum(seats.cumsum(1) - 1, 0)
-            at = np.take_along_axis(order, rank, axis=1)  # (n, M): who would take each seat
-            taken = seats & (rank < others.sum(1, keepdims=True))
-            chosen = np.take_along_axis(tracks, at[..., None, None], axis=1)
-            found = np.where(taken[..., None, None], chosen, found)
+        found = np.full((*windows.present.shape, windows.past.shape[1], 2), np.nan)
+        for i, (tracks, kinds) in enumerate(self._everybody(windows, seeds, radius)):
+            for k in np.unique(windows.neighbor_kind[i, windows.present[i]]):
+                seats = np.flatnonzero(windows.present[i] & (windows.neighbor_kind[i] == k))
+                others = tracks[kinds == k][: len(seats)]
+                found[i, seats[: len(others)]] = others
         return found
+
+    def _everybody(
+        self, windows: Windows, seeds: np.ndarray, radius: float | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Tracks and kinds of the agents of one other moment of each target, nearest first."""
+        u = drawn(seeds, 1, stream=3)[:, 0]
+        for i in range(len(windows)):
+            moment = self._moment(windows.scene[i], windows.time[i], u[i])
+            if moment is None:
+                yield np.zeros((0, windows.past.shape[1], 2)), np.zeros(0, np.int32)
+                continue
+            tracks, kinds, who = self._agents(windows.scene[i], moment)
+            distance = np.linalg.norm(tracks[:, -1] - windows.past[i, -1], axis=1)
+            kept = who != windows.agent[i]
+            if radius is not None:
+                kept &= distance <= radius
+            nearest = np.flatnonzero(kept)[np.argsort(distance[kept], kind="stable")]
+            yield tracks[nearest], kinds[nearest]
 
     def _moment(self, scene: Any, time: float, u: float) -> float | None:
         times = self._times.get(scene, np.zeros(0))
