@@ -113,6 +113,9 @@ def test_a_shortfall_is_paid_for_where_it_costs_less():
     assert dear.delivered_share_ == 1 and not len(dear.violations_)
     short = cheap.violations_
     assert (short["delivered"] < short["item_min"]).all()
+    kept = np.minimum(cheap.prices_["delivered"], 10).sum()  # what is above 10 makes up for nothing
+    assert cheap.delivered_share_ == pytest.approx(kept / 300)
+    assert (cheap.plan_.groupby("item_id")["score"].diff().dropna() <= 0).all()
 
 
 def test_left_out_pairs_are_brought_in_by_the_certificate(monkeypatch):
