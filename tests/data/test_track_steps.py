@@ -74,6 +74,30 @@ def test_nothing_is_made_up_where_an_agent_was_missing():
     assert np.array_equal(brought.step, [0, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 16, 17])
 
 
+def test_a_step_is_made_where_an_agent_was_missing_for_less_than_one():
+    times = np.arange(0, 10, 0.04)
+    seen = ~((times > 3.9) & (times < 4.1)) & ~((times > 6.7) & (times < 7.3))
+    table = walkers(times[seen], np.random.default_rng(12), agents=("a",))
+    slow = walkers(np.arange(0, 10, 0.4), np.random.default_rng(12), ("a",), "slow")
+    for given in (table, pd.concat([table, slow])):  # another scene does not widen its gaps
+        brought = read(given, 0.4)
+        assert set(brought.step[brought.scene == brought.scenes.index("s")]) == (
+            set(range(25)) - {17, 18}
+        )
+
+
+def test_of_two_positions_near_a_step_the_nearer_one_is_taken():
+    table = walkers([0.0, 0.386, 0.4, 0.41, 0.8], np.random.default_rng(13), agents=("a",))
+    assert np.array_equal(read(table, 0.4).xy, table[["x", "y"]].to_numpy()[[0, 2, 4]])
+
+
+def test_a_name_in_two_scenes_is_two_agents():
+    rng = np.random.default_rng(14)
+    parts = [walkers(np.arange(0, n, 0.1), rng, ("a",), name) for n, name in ((8, "s"), (5, "t"))]
+    brought = read(pd.concat(parts), 0.4)
+    assert np.array_equal(brought.step, np.r_[np.arange(20), np.arange(13)])
+
+
 def test_scenes_have_clocks_of_their_own():
     rng = np.random.default_rng(4)
     early, late = walkers(np.arange(0, 5, 0.1), rng), walkers(np.arange(1e6, 1e6 + 5, 0.1), rng)

@@ -61,12 +61,11 @@ def resampled(rows: Rows, frames_per_step: float) -> Rows:
     nearest = np.round(at)
     taken = np.flatnonzero(np.abs(at - nearest) <= OFF_GRID)
     closest = taken[np.argsort(np.abs(at - nearest)[taken], kind="stable")]
-    # Whole steps strictly between a row and the next of the same agent.
-    lowest, highest = np.floor(at[:-1]) + 1, np.ceil(at[1:]) - 1
+    # Whole steps after a row, up to the next of the same agent.
     inside = follows & (apart <= np.maximum(1.0, LONGEST_GAP * usual) + OFF_GRID)
-    n = np.where(inside, np.maximum(highest - lowest + 1, 0), 0).astype(int)
+    n = np.where(inside, np.diff(np.floor(at)), 0).astype(int)
     left = np.repeat(np.arange(len(n)), n)
-    number = lowest[left] + np.arange(len(left)) - np.repeat(np.cumsum(n) - n, n)
+    number = np.floor(at[left]) + 1 + np.arange(len(left)) - np.repeat(np.cumsum(n) - n, n)
     share = ((number - at[left]) / np.maximum(apart[left], 1e-300))[:, None]
     between = (1 - share) * rows.xy[left] + share * rows.xy[left + 1]
 

@@ -154,6 +154,9 @@ def test_the_ith_nearest_of_another_time_takes_the_seat_of_the_ith_nearest_of_it
                 np.testing.assert_array_equal(found[i, seat], expected)
         assert np.isnan(found[i, ~w.present[i]]).all()
     assert n_free > 5 and n_left_out > 5
+    free = w.present & (np.arange(w.present.shape[1]) > 0)  # nobody in the first seat
+    later = others.in_seats(replace(w, present=free), seeds, 12.0)
+    assert np.isnan(later[:, 0]).all() and np.isfinite(later[:, 1, -1]).any()
     short = world.windows(1)
     assert np.isnan(OtherTimes(short).in_seats(short, short.seeds(), None)).all()
 
