@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -173,5 +174,6 @@ def test_steps_that_look_ahead_are_warned_of(apart, looks_ahead):
 
 def test_numbers_of_numpy_are_numbers():
     table = walkers(np.arange(20) * 0.5, np.random.default_rng(11))
-    given = {"seconds_per_frame": np.int64(1), "seconds_per_step": np.float32(0.5)}
-    assert Tracks.read(table, unit=np.float32(2), **given).seconds_per_step == 0.5
+    given: Any = {"seconds_per_frame": np.int64(1), "seconds_per_step": np.float32(0.5)}
+    given["unit"] = np.float32(2)
+    assert Tracks.read(table, **given).seconds_per_step == 0.5

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,26 @@ def test_verdicts_with_random_ones_in_seats(world):
     one = mine.take(mine.block == mine.block[0])
     found = TrajectoryAttributor(world.copycat, **how).fit(mine).explain(one)
     assert "how much of that is chance" in found.verdict()
+
+
+@pytest.mark.parametrize(
+    ("real", "best_random", "other_random", "said"),
+    [
+        (0.5, 0.0, 0.0, "The predictor uses neighbours: more"),
+        (0.02, 0.0, 0.0, "The predictor uses neighbours, a little: more"),
+        (0.5, 0.5, -0.5, "The predictor uses neighbours: more"),  # each does, the best does not
+        (0.5, 0.5, 0.5, "No neighbour clearly"),
+    ],
+)
+def test_the_best_or_each_must_beat_the_random_one_in_its_seat(
+    in_seats, real, best_random, other_random, said
+):
+    local = in_seats.local.copy()
+    noise = 0.01 * (-1.0) ** local["block"]
+    worth = np.where(local["player"] == "random 1", best_random, other_random) + noise
+    worth = np.where(local["game"] == "real", real, worth)
+    local["phi"] = np.where(local["player"] == "past", 1.0, worth)
+    assert replace(in_seats, local=local).verdict().startswith(said)
 
 
 def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world):
