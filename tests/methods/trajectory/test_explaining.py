@@ -773,3 +773,20 @@ def test_one_short_scene_has_no_donors_and_says_so(world):
         explained(world.constant_velocity, w, absent_past="random")
     found = explained(world.pulled, w)
     assert found.scores()["corrected"].isna().all()
+
+
+def test_the_past_of_constant_velocity_saves_the_misses_of_standing_still(world):
+    w = world.windows(3)
+    found = TrajectoryAttributor(world.constant_velocity, metric="miss", n_samples=1).fit(w)
+    explained = found.explain(w)
+    last = w.past[:, -1] + 12 * (w.past[:, -1] - w.past[:, -2])
+    missed, missed_standing = (
+        np.linalg.norm(end - w.future[:, -1], axis=1) > 2 for end in (last, w.past[:, -1])
+    )
+    saved = missed_standing.astype(float) - missed
+    local = explained.local[explained.local["game"] == "real"]
+    of_past = local["player"] == "past"
+    assert 0.2 < missed.mean() < missed_standing.mean()
+    assert local.loc[of_past, "phi"].to_numpy() == pytest.approx(saved)
+    assert (local.loc[~of_past, "phi"] == 0).all()
+    assert f"the past brings {saved.mean():.3f} misses a target" in explained.verdict()

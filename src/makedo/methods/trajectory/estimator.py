@@ -77,8 +77,9 @@ class TrajectoryAttributor(Estimator):
         it is: it gives positions (rows, samples, steps, 2), with randomness only from the seeds.
     metric : str, default="minade"
         The error: "minade" and "minfde" of the best of the samples, "ade" and "fde" their means,
-        all in metres; "nll", minus the log-density of what happened; "change", the distance from
-        the prediction with all cues, which says what moves a prediction, not what makes it better.
+        all in metres; "miss", 1 where every sample ends over two metres off; "nll", minus the
+        log-density of what happened; "change", the distance from the prediction with all cues,
+        which says what moves a prediction, not what makes it better.
     n_samples : int, default=20
         K of each prediction.
     absent_past : str, default="static"

@@ -1,9 +1,9 @@
 """v(S): how good predictions are with the cues of S alone, for many coalitions in one call.
 
 v is minus an error against what happened ("minade", "minfde", "ade", "fde", in metres, "nll" in
-nats), or minus the change against the prediction with all cues ("change", in metres), which needs
-no future.  The least error of K samples depends on K, so K is the same everywhere, and
-coalitions that are compared see the same random draws.
+nats, "miss", 0 or 1), or minus the change against the prediction with all cues ("change", in
+metres), which needs no future.  The least error of K samples depends on K, so K is the same
+everywhere, and coalitions that are compared see the same random draws.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from makedo.data.windows import Cues
 from makedo.methods.trajectory import metrics
 from makedo.methods.trajectory.absent import Games
 
-METRICS = ("minade", "minfde", "ade", "fde", "nll", "change")
-UNITS = {"nll": "nats"}  # all others are in metres
+METRICS = ("minade", "minfde", "ade", "fde", "miss", "nll", "change")
+UNITS = {"nll": "nats", "miss": "misses a target"}  # all others are in metres
 ROWS = 16_384  # coalitions a call of the predictor
 MOST_LOG_DENSITY = 6.0  # of a step; a surer model gains nothing, as in the official code
 SAME = 1e-5  # relative: what a row may change by standing beside other rows

@@ -16,6 +16,7 @@ METRIC_WORDS = {
     "minfde": "minFDE",
     "ade": "ADE",
     "fde": "FDE",
+    "miss": "miss rate",
     "nll": "NLL",
     "change": "change of the prediction",
 }
@@ -24,6 +25,7 @@ MEANINGS = {
     "minfde": "the distance from what came at the last step, of the best sample",
     "ade": "the mean distance from what came",
     "fde": "the distance from what came at the last step",
+    "miss": "the share of targets of which every sample ends more than 2 m from where they did",
     "nll": "minus the log-density of what came",
     "change": "the mean distance from the prediction with all cues",
 }
