@@ -337,6 +337,15 @@ def test_a_role_goes_to_the_only_file_that_can_have_it(roles, found, named, take
         assert cli.assign(roles, found, named) == taken
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(makedo, monkeypatch, before, after):
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    makedo("list")
+    assert os.environ["OMP_WAIT_POLICY"] == after
+
+
 # --- in a process of its own ---------------------------------------------------------------------
 
 
