@@ -282,12 +282,13 @@ def _named(batches: Iterable[pa.RecordBatch], positions: dict[str, int]) -> Iter
     for batch in batches:
         if batch.num_rows == 0:
             continue
-        table = pa.Table.from_batches([batch]).slice(skip)
-        skip = 0
+        table = pa.Table.from_batches([batch])
         columns = [table.column(position) for position in positions.values()]
         nothing = pa.scalar(None, pa.string())
+        # Before the header is cut off: pyarrow under 24 writes wrong offsets for a sliced column.
         columns = [pc.if_else(pc.equal(column, ""), nothing, column) for column in columns]
-        yield pa.table(columns, names=list(positions))
+        yield pa.table(columns, names=list(positions)).slice(skip)
+        skip = 0
 
 
 def _closed(source: Source, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
