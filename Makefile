@@ -6,7 +6,7 @@ DEMO_DIR ?= makedo-demo
 MAKEDO_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
 export MAKEDO_DATA
 
-.PHONY: demo test check bench venv clean
+.PHONY: demo test test-oldest check bench venv clean
 
 venv: .venv/installed
 
@@ -26,9 +26,15 @@ check: venv
 	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# The tests with the oldest versions that pyproject.toml admits.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[demo,dev]"
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 -q -m "not slow"
+
 bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
-	rm -rf .venv $(DEMO_DIR)
+	rm -rf .venv .venv-oldest $(DEMO_DIR)

@@ -424,10 +424,10 @@ def test_bad_requests_are_refused():
         (lambda: Requests.at(log, "NaT"), "'NaT' is no time"),
         (
             lambda: Requests.at(log, pd.Series(["2017-01-01", None])),
-            "^nan is no time",
+            "^(nan|None) is no time",
         ),
         (lambda: Requests.at(log, START * 1000), "not milliseconds"),
-        (lambda: Requests.at(log, "9999-01-01"), "after the year 5000"),
+        (lambda: Requests.at(log, "9999-01-01"), "after the year 5000|is no time"),
         (lambda: Requests.at(log, -5), "before 1970"),
         (lambda: Requests.at(log, "1969-12-31"), "before 1970"),
         (lambda: Requests.at(log, [1.0, np.nan], users=["u1", "u2"]), "missing"),

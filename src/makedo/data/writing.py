@@ -90,7 +90,8 @@ def _write_parquet(frames: Iterator[pd.DataFrame], stream: BinaryIO) -> None:
                     pa.field(field.name, pa.string()) if pa.types.is_null(field.type) else field
                     for field in table.schema
                 ]
-                said = table.schema.metadata if frame.attrs else None  # what a table says of itself
+                # What a table says of itself, where pandas looks for it.
+                said = {"PANDAS_ATTRS": json.dumps(frame.attrs)} if frame.attrs else None
                 table = table.cast(pa.schema(fields, said))
                 writer = pq.ParquetWriter(stream, table.schema)
             writer.write_table(table)

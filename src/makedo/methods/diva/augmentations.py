@@ -328,7 +328,7 @@ class AugmentationSelector(Estimator):
         self.history_ = pd.DataFrame(history)
         self.loss_ = history[-1]["loss"]
         share = np.concatenate([[1.0], self.masses_]) / (1 + self.masses_.sum())
-        advice = np.where(high < 0, "keep", np.where(low > 0, "down-weight", "unclear"))
+        advice = np.where(high < 0, "keep", np.where(low > 0, "down-weight", "unclear")).tolist()
         self.augmentations_ = pd.DataFrame(
             {
                 "name": [ORIGINAL, *names],
