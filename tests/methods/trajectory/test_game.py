@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from makedo.methods.trajectory import game
 
@@ -176,22 +177,27 @@ def runs(make, v, n_runs=2000):
 
 
 SAMPLERS = {
-    "permutation": (lambda n, rng: game.permutations(n, 8, rng), "shapley"),
-    "two permutations": (lambda n, rng: game.permutations(n, 2, rng), "shapley"),
-    "stratified": (lambda n, rng: game.stratified(n, 8, rng), "shapley"),
-    "banzhaf": (lambda n, rng: game.banzhaf_sample(n, 10, rng), "banzhaf"),
+    "permutation": (game.permutations, 8, "shapley"),
+    "two permutations": (game.permutations, 2, "shapley"),
+    "stratified": (game.stratified, 8, "shapley"),
+    "four stratified": (game.stratified, 4, "shapley"),
+    "banzhaf": (game.banzhaf_sample, 10, "banzhaf"),
 }
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sampled_values_are_unbiased_and_their_standard_error_is_their_spread(name):
-    n, (make, index) = 6, SAMPLERS[name]
+    n, (make, n_samples, index) = 6, SAMPLERS[name]
     v = table(n, 2)[0]
-    phi, se = runs(lambda rng: make(n, rng), v)
+    phi, se = runs(lambda rng: make(n, n_samples, rng), v)
     error = phi.std(0, ddof=1)
     exact = game.exact(n, index).solve(v)[0]
     assert (np.abs(phi.mean(0) - exact) < 3.5 * error / np.sqrt(len(phi))).all()
     np.testing.assert_allclose(np.sqrt((se**2).mean(0)), error, rtol=0.1)  # a wrong √2 is 40 %
+    if n_samples > 2:  # an interval of so few samples needs Student's t
+        half = stats.t.ppf(0.975, n_samples - 1) * se
+        assert 0.93 < (np.abs(phi - exact) <= half).mean() < 0.97
+        assert (np.abs(phi - exact) <= 1.96 * se).mean() < 0.93
     if name == "permutation":  # each pair of orders adds up
         np.testing.assert_allclose(phi.sum(1), v[-1] - v[0], atol=1e-12)
 
