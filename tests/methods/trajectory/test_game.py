@@ -258,6 +258,8 @@ def test_no_coalition_is_asked_for_twice_in_a_draw_and_the_ends_come_first_and_l
         (11, {"n_permutations": 3}, (2 * 10 + 4) * 3),
         (4, {"n_draws": 5}, 5 * 16),
         (12, {"estimator": "exact"}, 4096),
+        (9, {"estimator": "kernel", "budget": 100, "n_draws": 3}, 3 * 100),
+        (8, {"estimator": "stratified"}, 8 * 2 * 7 * 7),
         (12, {"index": "loo"}, 15),
     ],
 )

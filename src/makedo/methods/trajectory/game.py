@@ -222,8 +222,8 @@ def banzhaf_sample(n: int, n_coalitions: int, rng: np.random.Generator) -> Plan:
 def stratified(n: int, n_samples: int, rng: np.random.Generator) -> Plan:
     """For each player and each size of coalition so many draws of who comes before.
 
-    A sample has up to 2 n² coalitions, so that a budget has few of them: 1,024 coalitions are 8
-    samples for 8 players and 4 for 11.
+    A sample has up to 2 (n - 1)² coalitions, so that a budget has few of them: 1,024 coalitions are
+    8 samples for 8 players and 4 for 11.
     """
     keys: Any = rng.random((n_samples, n, n, n))  # (P, size before, player, members)
     keys[..., np.arange(n), np.arange(n)] = -1.0  # the player itself comes first
