@@ -188,6 +188,8 @@ def test_where_neighbors_play_together_random_ones_take_all_their_seats(world, p
 @pytest.mark.parametrize("null_mode", ["separate", "swap"])
 def test_a_neighbor_is_worth_what_it_has_beyond_what_stands_for_it(world, rule, null_mode):
     w = world.windows(4, n_steps=230, stride=30, n_agents=4)
+    kinds = np.where(w.present, w.neighbor_agent % 2, -1).astype(np.int32)
+    w = replace(w, kinds=("a", "b"), kind=w.agent % 2, neighbor_kind=kinds)
     how = {"absent_neighbor": rule, "null_mode": null_mode, "metric": "ade", "null": "both"}
     found = explained(Worth(w), w, **how)
     donors, seeds = TrajectoryAttributor(world.copycat).fit(w).donors_, w.seeds()
