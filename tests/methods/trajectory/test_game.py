@@ -224,6 +224,18 @@ def test_the_kernel_estimate_adds_up_converges_and_is_exact_with_all_coalitions(
     np.testing.assert_allclose(found, exact, atol=1e-10)
 
 
+@pytest.mark.parametrize("budget", [30, 40])  # all sizes sampled, or the smallest taken whole
+def test_sampled_coalitions_have_on_average_the_weight_of_the_kernel(budget):
+    n, rng, total = 6, np.random.default_rng(0), np.zeros(2**6)
+    for _ in range(1000):
+        masks, weights, _ = game._kernel_coalitions(n, budget, rng)
+        np.add.at(total, masks, weights / 1000)
+    size = game.all_coalitions(n).sum(1)
+    for s in range(1, n):
+        assert total[size == s].mean() == pytest.approx(game._kernel_weight(n, s), rel=0.04)
+    assert total[0] == total[-1] == 0
+
+
 def test_no_coalition_is_asked_for_twice_in_a_draw_and_the_ends_come_first_and_last():
     rng = np.random.default_rng(0)
     for plan in (
