@@ -106,7 +106,8 @@ def test_rows_of_one_seed_get_the_same_draws(model, windows):
     row = windows.take([3, 3]).cues()
     same = model.predict(row, n_samples=20, seeds=np.array([5, 5], np.uint64))
     other = model.predict(row, n_samples=20, seeds=np.array([5, 6], np.uint64))
-    assert np.array_equal(same[0], same[1]) and not np.allclose(other[0], other[1])
+    # Products of matrices round a row by its place in the call.
+    assert same[0] == pytest.approx(same[1], abs=1e-6) and not np.allclose(other[0], other[1])
     assert np.array_equal(other, model.predict(row, n_samples=20, seeds=np.array([5, 6])))
 
 
