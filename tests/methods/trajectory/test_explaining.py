@@ -187,7 +187,7 @@ def test_where_neighbors_play_together_random_ones_take_all_their_seats(world, p
 @pytest.mark.parametrize("rule", absent.NEIGHBORS)
 @pytest.mark.parametrize("null_mode", ["separate", "swap"])
 def test_a_neighbor_is_worth_what_it_has_beyond_what_stands_for_it(world, rule, null_mode):
-    w = world.windows(4, n_steps=230, stride=30, n_agents=4)
+    w = cut(world.tracks(4, n_steps=230, n_agents=4), stride=30, radius=6.0)  # then there are more
     kinds = np.where(w.present, w.neighbor_agent % 2, -1).astype(np.int32)
     w = replace(w, kinds=("a", "b"), kind=w.agent % 2, neighbor_kind=kinds)
     how = {"absent_neighbor": rule, "null_mode": null_mode, "metric": "ade", "null": "both"}

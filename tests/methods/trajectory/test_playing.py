@@ -77,13 +77,16 @@ def test_each_target_has_random_pasts_and_a_random_neighbor_of_its_own(world):
     assert len(np.unique(far)) > 0.5 * len(w)
 
 
-def test_at_another_time_only_those_within_the_radius_are_there(world):
+def test_of_another_time_only_those_within_the_radius_come(world):
     w = cut(world.tracks(1, n_steps=350), stride=20)
-    model = TrajectoryAttributor(world.copycat, radius=6.0).fit(w)
-    rules, others = model._rules(), nulls.OtherTimes(w)
-    cues = explaining.games_of(w, rules, model.donors_, others, OTHER_TIME).cues
-    far = np.linalg.norm(cues.neighbors[:, :, -1] - w.past[:, None, -1], axis=2)
-    assert cues.present.any() and (far[cues.present] <= 6.0).all()
+    model = TrajectoryAttributor(world.copycat, radius=6.0, absent_neighbor="other_time").fit(w)
+    how = (w, model._rules(), model.donors_, nulls.OtherTimes(w))
+    for tracks in (
+        explaining.games_of(*how, OTHER_TIME).cues.neighbors,
+        explaining.games_of(*how, REAL).absent_neighbors,
+    ):
+        far = np.linalg.norm(tracks[:, :, -1] - w.past[:, None, -1], axis=2)
+        assert np.isfinite(far).any() and np.nanmax(far) <= 6.0
 
 
 def test_a_past_that_is_averaged_over_others_must_have_them_all(world, monkeypatch):
