@@ -141,6 +141,14 @@ def test_scores_with_random_ones_in_seats_are_paired_and_have_no_game_of_all_ran
     assert "corrected" in shared and "neighbors_beyond_random" not in shared
 
 
+def test_of_a_target_alone_no_seat_brings_anything(in_seats):
+    local, targets = in_seats.local, in_seats.targets.copy()
+    targets.loc[3, "n_neighbors"] = 0
+    local = local[(local["target"] != 3) | (local["player"] == "past")]
+    scores = replace(in_seats, local=local, targets=targets).scores()
+    assert (scores.loc[3, ["interaction", "corrected", "each_beyond_random"]] == 0).all()
+
+
 def test_random_ones_in_seats_have_their_words_on_the_page_and_in_files(in_seats, tmp_path):
     said = " ".join([in_seats.verdict(), *in_seats.sentences()])
     assert "random ones, one at a time in the seat of each" in said and "seat: the best" in said
@@ -198,10 +206,11 @@ def test_the_best_or_each_must_beat_the_random_one_in_its_seat(
     assert replace(in_seats, local=local).verdict().startswith(said)
 
 
-def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world):
+@pytest.mark.parametrize("null_mode", ["separate", "extra"])  # one more player is not counted
+def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world, null_mode):
     w = world.windows(2)  # too short for another time
-    how = {"n_samples": 1, "absent_neighbor": "other_time"}
-    found = TrajectoryAttributor(world.pulled, **how).fit(w).explain(w)
+    how = {"n_samples": 1, "absent_neighbor": "other_time", "null_mode": null_mode}
+    found = explained(world.pulled, w, **how)
     n = 4 * len(w)
     assert found.targets["n_removed"].sum() == n
     said = f"replaced by one of another time ({n} of {n} removed: nobody found)"

@@ -162,6 +162,9 @@ def test_of_pairs_a_random_one_in_a_seat_has_its_own_worth_and_half_of_each_pair
     for name, w_j in ((REAL, real), (explaining.RANDOM, theirs)):
         expected = w_j * (1 + 0.5 * pull * others)
         np.testing.assert_allclose(by_seat(found, name, w.present.shape), expected, atol=1e-9)
+    far = np.linalg.norm(donors[:, :, -1] - w.past[:, None, -1], axis=2)
+    distance = by_seat(found, explaining.RANDOM, w.present.shape, "distance")
+    np.testing.assert_allclose(distance, far)
     scores = found.scores()
     gap = real * (1 + 0.5 * pull * others) - theirs * (1 + 0.5 * pull * others)
     np.testing.assert_allclose(scores["each_beyond_random"], gap.mean(1), atol=1e-9)
@@ -622,7 +625,8 @@ def test_a_seat_for_which_nobody_is_to_be_had_stays_empty_and_corrects_nothing(w
     local, targets = explaining.explain(w, value, model._rules(), donors)  # none of kind b
     names = local.loc[local["game"] == explaining.RANDOM, "player"]
     assert set(names) == {"random 1", "random 2", "random 4"}
-    assert Attribution(local, targets).scores()["corrected"].isna().all()
+    scores = Attribution(local, targets).scores()
+    assert scores[["corrected", "each_beyond_random"]].isna().all(axis=None)
 
 
 # --- what cannot be, and what is missing ----------------------------------------------------------

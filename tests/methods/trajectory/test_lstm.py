@@ -67,6 +67,15 @@ def test_the_future_changes_no_input(model, xy):
         ))  # fmt: skip
 
 
+def test_of_each_step_of_the_past_it_sees_where_it_led_and_the_step(model, windows):
+    cues = windows.cues()
+    frame = model._frame(cues)
+    (features,) = model._features(model._tensors(cues, frame))
+    past = frame.enter(cues.past) / model.scale_
+    assert features[..., :2].numpy() == pytest.approx(past[:, 1:], abs=1e-5)
+    assert features[..., 2:].numpy() == pytest.approx(8 * np.diff(past, axis=1), abs=1e-4)
+
+
 def test_neighbours_change_nothing_and_are_worth_exactly_nothing(model, windows):
     some = windows.take(slice(None, None, 12))
     cues, seeds = some.cues(), some.seeds()
