@@ -384,6 +384,32 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     assert "more than random ones and" in said and "how much of that is chance" in said
 
 
+@pytest.mark.parametrize(
+    ("beyond_random", "beyond_other_time", "noise", "best", "said"),
+    [
+        (0.5, None, 0.001, 0.5, "The predictor uses neighbours: together they bring 0.500 m"),
+        (0.02, None, 0.001, 0.5, "The predictor uses neighbours, a little: together"),
+        (0.0, None, 0.001, 0.5, "The predictor uses neighbours, a little"),  # but for the best one
+        (0.0, None, 0.001, 0.0, "Only the past counts"),
+        (0.0, None, 0.3, 0.0, "Whether neighbours count is not clear"),
+        (0.5, 0.5, 0.001, 0.5, "The predictor uses neighbours: together"),
+        (0.5, 0.02, 0.001, 0.5, "The predictor uses neighbours, a little"),
+        (0.5, 0.0, 0.001, 0.0, "Neighbours bring more than random ones (0.500 m"),
+    ],
+)
+def test_the_best_or_all_together_must_beat_random_ones_and_another_time(
+    found, beyond_random, beyond_other_time, noise, best, said
+):
+    local, t = found.local, found.targets.copy()
+    for game, beyond in (("random", beyond_random), ("other_time", beyond_other_time)):
+        for name in ("error_all", "error_neighbors"):
+            if beyond is not None:
+                t[f"{name}_{game}"] = t[name] + beyond + noise * (-1.0) ** t["block"]
+    worth = np.where(local["game"] == "real", best, 0.0) + 0.001 * (-1.0) ** local["block"]
+    local = local.assign(phi=np.where(local["player"] == "past", 1.0, worth))
+    assert replace(found, local=local, targets=t).verdict().startswith(said)
+
+
 def test_the_words_have_the_figures_of_the_tables(found):
     """Errors of 12 and 10 m, in two blocks of the eight 11; in two others nobody is near."""
     t = found.targets.copy()

@@ -51,14 +51,18 @@ def test_orders_are_drawn_anew_for_each_target(world):
     assert len(np.unique(phi[:, 1])) == 5 and np.array_equal(phi[4], phi[5])
 
 
-def test_another_random_state_has_other_samples_and_the_same_one_the_same(world):
+def test_another_random_state_has_other_samples_and_donors_and_the_same_one_the_same(
+    world, monkeypatch
+):
     w = world.windows(2, stride=30)
+    monkeypatch.setattr(nulls, "MOST_DONORS", 20)
     models = [
         TrajectoryAttributor("kalman", n_samples=2, null="none", random_state=state).fit(w)
         for state in (0, 0, 1)
     ]
     for found in ([m.explain(w).local["phi"] for m in models],
-                  [m.predict(w, n_samples=2) for m in models]):  # fmt: skip
+                  [m.predict(w, n_samples=2) for m in models],
+                  [m.donors_.past for m in models]):  # fmt: skip
         one, same, other = found
         assert np.array_equal(one, same) and not np.allclose(one, other)
 
