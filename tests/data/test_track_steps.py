@@ -162,15 +162,15 @@ def test_a_scene_of_too_low_a_rate_is_refused_by_name():
 
 @pytest.mark.parametrize(("apart", "looks_ahead"), [(0.4, True), (0.2, True), (0.04, False)])
 def test_steps_that_look_ahead_are_warned_of(apart, looks_ahead):
-    table = walkers(np.arange(0, 40, apart) + apart / 2, np.random.default_rng(10))
-    table = pd.concat([table, pd.DataFrame({"frame": 0.0, "agent": "c", "x": 0, "y": 0}, [0])])
-    table["scene"] = "s"
+    rng = np.random.default_rng(10)
+    early = walkers(np.arange(0, 40, apart) + 0.7 * apart, rng)  # the next is 0.7 · apart away
+    table = pd.concat([early, walkers(np.arange(0, 40, 0.4), rng, agents=("c",))])  # on the steps
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         read(table, 0.4)
     assert [issubclass(one.category, MakedoWarning) for one in said] == [True] * looks_ahead
     if looks_ahead:
-        assert f"seen {apart / 0.8:.2g} steps later" in str(said[0].message)
+        assert f"seen {0.7 * apart / 0.4:.2g} steps later" in str(said[0].message)
 
 
 def test_numbers_of_numpy_are_numbers():
