@@ -30,6 +30,13 @@ def test_the_distance_of_two_scenes_is_no_step():
     assert found.seconds_per_step == 0.4 and found.step.tolist() == [0, 1, 2, 3, 4, 0]
 
 
+def test_some_scenes_keep_what_they_are_part_of():
+    tables = [one_agent(100, 3, scene).assign(game=f"game {scene}") for scene in "abc"]
+    found = Tracks.read(pd.concat(tables), group="game", **RATE).of_scenes(["b", "c"])
+    assert found.scenes == ("b", "c") and found.groups == ("game b", "game c")
+    assert found.scene.tolist() == [0] * 3 + [1] * 3
+
+
 def test_there_is_no_speed_across_a_gap():
     found = Tracks.read(one_agent(100, 6, "a").drop(index=2), **RATE)
     np.testing.assert_allclose(found.speeds(), np.full(3, 1.25))

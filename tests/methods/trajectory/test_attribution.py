@@ -223,6 +223,7 @@ def test_the_summary_has_all_targets_or_each_scene_s(found):
     assert np.isclose(whole.loc["past", "mean"], found.value("past")[0])
     assert whole.loc["touched", "unit"] == "share" and (whole["unit"].drop("touched") == "m").all()
     by = found.summary(by="scene")
+    assert (found.summary(by="agent")["n_blocks"] == 8).all()
     parts = by[by["quantity"] == "past"]
     assert len(parts) == 8
     weights = found.targets.groupby("scene").size().loc[parts["scene"]].to_numpy()
@@ -289,6 +290,10 @@ def test_a_file_holds_all_of_an_explanation(found, tmp_path):
     pd.testing.assert_frame_equal(again.scores(), found.scores())
     shuffled = Attribution.from_frame(found.to_frame().sample(frac=1, random_state=0))
     pd.testing.assert_frame_equal(shuffled.scores(), found.scores())
+    others = np.where(found.local["player"] == "past", "agent", "ball")
+    mixed = replace(found, local=found.local.assign(kind=others)).to_frame()
+    again = Attribution.from_frame(mixed.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(again.targets[found.targets.columns], found.targets)
     with pytest.raises(MakedoInputError, match="no explanation"):
         Attribution.from_frame(pd.DataFrame({"x": [1]}))
 
@@ -357,7 +362,7 @@ model.evaluate(tracks), model.predict(tracks), model.diagnose(tracks)
 def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     said = " ".join([found.verdict(), *found.sentences()])
     assert "Removing all neighbours changes minADE2 from" in said
-    assert "common random numbers" in said and "8 " in said
+    assert "; common random numbers" in said and "8 " in said
     for word in ("cause", "because", "effect", "due to"):
         assert word not in said.lower()
     w = world.windows(8, stride=12)

@@ -236,6 +236,18 @@ def test_sampled_coalitions_have_on_average_the_weight_of_the_kernel(budget):
     assert total[0] == total[-1] == 0
 
 
+def test_of_coalitions_that_are_all_drawn_alike_the_kernel_has_no_doubt():
+    n, n_pairs = 6, 15  # groups of the jackknife with one pair and with two
+    alone = game._of_size(n, 1)
+    masks = np.concatenate([[0, 63], alone, np.full(n_pairs, 0b000011), np.full(n_pairs, 0b111100)])
+    weights = np.full(len(masks), game._mass(n, np.array([2, 3])).sum() / (2 * n_pairs))
+    weights[:2], weights[2 : 2 + len(alone)] = 0.0, game._kernel_weight(n, 1)
+    of_pair = np.arange(n_pairs) % game.N_JACKKNIFE
+    group = np.concatenate([np.full(2 + len(alone), -1), of_pair, of_pair])
+    solver = game.Kernel(game._members(masks, n), weights, group, masks)
+    np.testing.assert_allclose(solver(table(n, 2)[0])[1], 0, atol=1e-9)
+
+
 def test_no_coalition_is_asked_for_twice_in_a_draw_and_the_ends_come_first_and_last():
     rng = np.random.default_rng(0)
     for plan in (

@@ -151,6 +151,13 @@ def test_a_mirrored_map_gives_mirrored_predictions_where_asked(windows):
         assert np.allclose(two, mirrored(one), atol=1e-4) == mirror
 
 
+def test_in_another_unit_it_learns_and_predicts_the_same(windows):
+    few = windows.take(slice(0, 40))
+    feet = replace(few, past=few.past * 3.28, future=few.future * 3.28)
+    one, two = (LSTMPredictor(**SMALL, max_epochs=1).fit(w).predict(w.cues()) for w in (few, feet))
+    assert two / 3.28 == pytest.approx(one, abs=1e-4)
+
+
 def test_the_same_seeds_give_the_same_bits_and_others_do_not(model, windows):
     row = windows.take([3, 3]).cues()
     same = model.predict(row, n_samples=20, seeds=[5, 5])

@@ -327,6 +327,8 @@ def test_the_middle_of_a_map_is_not_where_most_are(model, windows):
     other = AttentionPredictor(**SMALL)
     other._learn_sizes(crowd)
     assert other.middle_ == pytest.approx(model.middle_)
+    other._learn_sizes(replace(windows, future=windows.future + [100.0, 0.0]))
+    assert other.middle_ == pytest.approx(model.middle_ + [50, 0], abs=5)
 
 
 def test_place_is_an_input_only_where_asked(windows):

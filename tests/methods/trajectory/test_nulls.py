@@ -156,6 +156,7 @@ def test_neighbors_of_another_time_stood_there_then_and_are_never_the_target(wor
         seen += 1
     assert seen > 5
     distance = np.linalg.norm(found[:, :, -1] - w.past[:, None, -1], axis=-1)
+    assert distance[present].max() > 0.9 * 8.0
     further = distance[:, 1:] >= distance[:, :-1]
     assert further[present[:, 1:]].all()
     assert (kind[present] == 0).all() and (kind[~present] == -1).all()

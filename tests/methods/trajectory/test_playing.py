@@ -81,6 +81,21 @@ def test_each_target_has_random_pasts_and_a_random_neighbor_of_its_own(world):
     assert len(np.unique(far)) > 0.5 * len(w)
 
 
+def test_kinds_are_numbered_in_each_target_and_stand_where_their_nearest_agent_does(world):
+    w = world.windows(2, stride=20)
+    kinds = np.tile([1, 0, 1, 0], (len(w), 1))
+    kinds[0] = 1  # this one has nobody of kind a
+    w = replace(w, kinds=("a", "b"), neighbor_kind=kinds.astype(np.int32))
+    player = explaining.players_of(w.cues(), "kind")
+    assert player[0].tolist() == [1, 1, 1, 1] and (player[1:] == [2, 1, 2, 1]).all()
+    model = TrajectoryAttributor(world.copycat, n_samples=1, null="none", players="kind").fit(w)
+    local = model.explain(w).local
+    local = local[(local["target"] > 0) & (local["player"] != "past")]
+    far = np.linalg.norm(w.neighbors[1:, :, -1] - w.past[1:, None, -1], axis=2)
+    for kind, slot in (("a", 1), ("b", 0)):
+        np.testing.assert_allclose(local.loc[local["kind"] == kind, "distance"], far[:, slot])
+
+
 def test_of_another_time_only_those_within_the_radius_come(world):
     w = cut(world.tracks(1, n_steps=350), stride=20)
     model = TrajectoryAttributor(world.copycat, radius=6.0, absent_neighbor="other_time").fit(w)
