@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import makedo
 from makedo import TrajectoryAttributor
@@ -16,16 +17,20 @@ from makedo.methods.trajectory import wording
 from makedo.methods.trajectory.attribution import Attribution, block_mean
 
 
+def explained(predictor, windows, **how):
+    return TrajectoryAttributor(predictor, **how).fit(windows).explain(windows)
+
+
 @pytest.fixture(scope="module")
 def found(world):
     w = world.windows(8, stride=12)
-    return TrajectoryAttributor(world.pulled, n_samples=2, null="random_neighbor").fit(w).explain(w)
+    return explained(world.pulled, w, n_samples=2, null="random_neighbor")
 
 
 @pytest.fixture(scope="module")
 def in_seats(world):
     w = world.windows(8, stride=12)
-    return TrajectoryAttributor(world.pulled, n_samples=2, null_mode="swap").fit(w).explain(w)
+    return explained(world.pulled, w, n_samples=2, null_mode="swap")
 
 
 # --- intervals ------------------------------------------------------------------------------------
@@ -59,6 +64,15 @@ def test_the_bootstrap_is_of_a_mean_over_values_and_not_over_blocks():
     np.testing.assert_allclose(block_mean(np.full(len(block), 5.0), block)[:3], 5.0)
 
 
+def test_intervals_over_blocks_of_one_size_are_those_of_their_means():
+    means = np.random.default_rng(1).normal(size=30)
+    few = stats.ttest_1samp(means[:6], 0).confidence_interval(0.95)
+    found = block_mean(np.repeat(means[:6], 4), np.repeat(np.arange(6), 4))
+    np.testing.assert_allclose(found[1:3], few)
+    _, low, high, *_ = block_mean(np.repeat(means, 4), np.repeat(np.arange(30), 4))
+    np.testing.assert_allclose(high - low, 2 * 1.96 * means.std() / np.sqrt(30), rtol=0.05)
+
+
 # --- scores ---------------------------------------------------------------------------------------
 
 
@@ -73,10 +87,25 @@ def test_scores_are_what_their_names_say(found):
         assert row["corrected"] == near.max() - null.max()
         assert np.isclose(row["random"], null.mean()) and np.isclose(row["sum"], near.sum())
         assert np.isclose(row["mean_abs"], near.abs().mean())
+        pairs = mine[(mine["game"] == "real") & (mine["player"] != "past")]["with_past"]
+        assert np.isclose(row["with_past"], pairs.sum())
         t = found.targets.loc[target]
         v00, v10, v01, v11 = -t[["error_none", "error_past", "error_neighbors", "error_all"]]
         assert np.isclose(row["neighbors"], 0.5 * (v01 - v00 + v11 - v10))
         assert np.isclose(row["removal"], v11 - v10)
+
+
+def test_a_neighbor_that_brings_a_centimetre_or_less_is_not_counted(found):
+    for worth, touched in ((0.009, 0), (0.011, 1), (-0.5, 0)):
+        local = found.local.assign(phi=np.where(found.local["player"] == "past", 1.0, worth))
+        assert (replace(found, local=local).scores()["touched"] == touched).all()
+
+
+def test_where_nobody_was_there_at_another_time_that_brings_nothing(world):
+    w = world.windows(2)  # too short for another time
+    scores = explained(world.pulled, w, n_samples=1, null="other_time").scores()
+    assert (scores["interaction"] != 0).any()
+    np.testing.assert_array_equal(scores["beyond_other_time"], scores["interaction"])
 
 
 def test_with_fewer_random_neighbors_than_real_ones_nothing_is_corrected(found):
@@ -110,6 +139,14 @@ def test_scores_with_random_ones_in_seats_are_paired_and_have_no_game_of_all_ran
         np.testing.assert_allclose(scores[name], found.scores()[name], atol=1e-12)
     shared = set(in_seats.compare(found)["quantity"])
     assert "corrected" in shared and "neighbors_beyond_random" not in shared
+
+
+def test_of_a_target_alone_no_seat_brings_anything(in_seats):
+    local, targets = in_seats.local, in_seats.targets.copy()
+    targets.loc[3, "n_neighbors"] = 0
+    local = local[(local["target"] != 3) | (local["player"] == "past")]
+    scores = replace(in_seats, local=local, targets=targets).scores()
+    assert (scores.loc[3, ["interaction", "corrected", "each_beyond_random"]] == 0).all()
 
 
 def test_random_ones_in_seats_have_their_words_on_the_page_and_in_files(in_seats, tmp_path):
@@ -169,10 +206,11 @@ def test_the_best_or_each_must_beat_the_random_one_in_its_seat(
     assert replace(in_seats, local=local).verdict().startswith(said)
 
 
-def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world):
+@pytest.mark.parametrize("null_mode", ["separate", "extra"])  # one more player is not counted
+def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world, null_mode):
     w = world.windows(2)  # too short for another time
-    how = {"n_samples": 1, "absent_neighbor": "other_time"}
-    found = TrajectoryAttributor(world.pulled, **how).fit(w).explain(w)
+    how = {"n_samples": 1, "absent_neighbor": "other_time", "null_mode": null_mode}
+    found = explained(world.pulled, w, **how)
     n = 4 * len(w)
     assert found.targets["n_removed"].sum() == n
     said = f"replaced by one of another time ({n} of {n} removed: nobody found)"
@@ -183,7 +221,9 @@ def test_the_summary_has_all_targets_or_each_scene_s(found):
     whole = found.summary().set_index("quantity")
     assert whole.loc["past", "n_targets"] == len(found)
     assert np.isclose(whole.loc["past", "mean"], found.value("past")[0])
+    assert whole.loc["touched", "unit"] == "share" and (whole["unit"].drop("touched") == "m").all()
     by = found.summary(by="scene")
+    assert (found.summary(by="agent")["n_blocks"] == 8).all()
     parts = by[by["quantity"] == "past"]
     assert len(parts) == 8
     weights = found.targets.groupby("scene").size().loc[parts["scene"]].to_numpy()
@@ -197,6 +237,10 @@ def test_the_summary_has_all_targets_or_each_scene_s(found):
 def test_neighbors_by_rank_kind_and_distance(found):
     rank = found.by_rank()
     assert rank["rank"].tolist() == [1, 2, 3, 4] and (rank["n_values"] == len(found)).all()
+    near = found.local[(found.local["game"] == "real") & (found.local["player"] != "past")]
+    closest = near.loc[near.groupby("target")["distance"].idxmin()]
+    assert np.isclose(rank["mean"][0], closest["phi"].mean())
+    assert (found.local.loc[found.local["player"] == "past", "distance"] == 0).all()
     assert found.by_kind()["n_values"].tolist() == [4 * len(found)]
     table = found.by_distance(4)
     assert set(table["game"]) == {"real", "random"}
@@ -230,6 +274,7 @@ def test_parts_explained_apart_are_the_whole(found, world):
     for name in ("past", "interaction", "corrected", "neighbors"):
         assert np.isclose(joined.value(name)[0], found.value(name)[0])
     assert joined.settings["rows"] == found.settings["rows"]
+    assert joined.settings["seconds"] == sum(part.settings["seconds"] for part in parts)
     n_blocks = found.targets["block"].nunique()
     assert joined.targets["block"].nunique() == n_blocks == joined.local["block"].nunique() == 8
     np.testing.assert_allclose(joined.value("past"), found.value("past"))
@@ -243,6 +288,12 @@ def test_a_file_holds_all_of_an_explanation(found, tmp_path):
     again = Attribution.from_parquet(tmp_path / "found.parquet")
     assert dict(again.settings) == dict(found.settings)
     pd.testing.assert_frame_equal(again.scores(), found.scores())
+    shuffled = Attribution.from_frame(found.to_frame().sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(shuffled.scores(), found.scores())
+    others = np.where(found.local["player"] == "past", "agent", "ball")
+    mixed = replace(found, local=found.local.assign(kind=others)).to_frame()
+    again = Attribution.from_frame(mixed.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(again.targets[found.targets.columns], found.targets)
     with pytest.raises(MakedoInputError, match="no explanation"):
         Attribution.from_frame(pd.DataFrame({"x": [1]}))
 
@@ -311,7 +362,7 @@ model.evaluate(tracks), model.predict(tracks), model.diagnose(tracks)
 def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     said = " ".join([found.verdict(), *found.sentences()])
     assert "Removing all neighbours changes minADE2 from" in said
-    assert "common random numbers" in said and "8 " in said
+    assert "; common random numbers" in said and "8 " in said
     for word in ("cause", "because", "effect", "due to"):
         assert word not in said.lower()
     w = world.windows(8, stride=12)
@@ -336,6 +387,58 @@ def test_the_words_say_what_was_found_and_nothing_of_causes(found, world):
     model = TrajectoryAttributor(world.copycat, n_samples=1, null="both").fit(long)
     said = model.explain(one).verdict()
     assert "more than random ones and" in said and "how much of that is chance" in said
+
+
+@pytest.mark.parametrize(
+    ("beyond_random", "beyond_other_time", "noise", "best", "said"),
+    [
+        (0.5, None, 0.001, 0.5, "The predictor uses neighbours: together they bring 0.500 m"),
+        (0.02, None, 0.001, 0.5, "The predictor uses neighbours, a little: together"),
+        (0.0, None, 0.001, 0.5, "The predictor uses neighbours, a little"),  # but for the best one
+        (0.0, None, 0.001, 0.0, "Only the past counts"),
+        (0.0, None, 0.3, 0.0, "Whether neighbours count is not clear"),
+        (0.5, 0.5, 0.001, 0.5, "The predictor uses neighbours: together"),
+        (0.5, 0.02, 0.001, 0.5, "The predictor uses neighbours, a little"),
+        (0.5, 0.0, 0.001, 0.0, "Neighbours bring more than random ones (0.500 m"),
+    ],
+)
+def test_the_best_or_all_together_must_beat_random_ones_and_another_time(
+    found, beyond_random, beyond_other_time, noise, best, said
+):
+    local, t = found.local, found.targets.copy()
+    for game, beyond in (("random", beyond_random), ("other_time", beyond_other_time)):
+        for name in ("error_all", "error_neighbors"):
+            if beyond is not None:
+                t[f"{name}_{game}"] = t[name] + beyond + noise * (-1.0) ** t["block"]
+    worth = np.where(local["game"] == "real", best, 0.0) + 0.001 * (-1.0) ** local["block"]
+    local = local.assign(phi=np.where(local["player"] == "past", 1.0, worth))
+    assert replace(found, local=local, targets=t).verdict().startswith(said)
+
+
+def test_the_words_have_the_figures_of_the_tables(found):
+    """Errors of 12 and 10 m, in two blocks of the eight 11; in two others nobody is near."""
+    t = found.targets.copy()
+    first, last = t["block"] < 2, t["block"] >= 6
+    t["error_all"], t["error_past"] = 12.0, 10.0 + first
+    t["n_neighbors"], t["n_cut"] = np.where(last, 0, 1), np.where(first, 3, 0)
+    found = replace(found, targets=t)
+    mean, low, high = found.value("removal")
+    assert low < mean < high < 0
+    lower = f"by {-mean:.2f} m (95 % interval {-high:.2f} to {-low:.2f})."
+    assert found.verdict().endswith(f"Its error is lower without any neighbour, {lower}")
+    said = found.sentences()
+    after = f"{t['error_past'].mean():.1f}"
+    assert f"changes minADE2 from 12.0 to {after} m" in " ".join(said)
+    has, cut = 100 * (1 - last.mean()), 100 * first.mean()
+    assert said[-1].endswith(
+        f"{has:.0f} % of targets had a neighbour, {cut:.0f} % more neighbours than were looked at."
+    )
+
+
+def test_figures_have_three_digits():
+    assert wording.written(0.01234, 0.5) == ["0.012", "0.500"]
+    assert wording.written(1.234) == ["1.23"] and wording.written(-9.994) == ["\N{MINUS SIGN}9.99"]
+    assert wording.written(12.34, 0.5) == ["12.3", "0.5"] and wording.written(123.4) == ["123"]
 
 
 @pytest.mark.parametrize(

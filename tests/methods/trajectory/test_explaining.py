@@ -139,12 +139,12 @@ def worth_of(present, tracks):
     return np.where(present, Worth.of(tracks), 0.0)
 
 
-def by_seat(found, game_name, shape):
+def by_seat(found, game_name, shape, column="phi"):
     """φ of neighbours as an array (targets, M), in the order of their seats; NaN where none."""
     local = found.local[(found.local["game"] == game_name) & (found.local["player"] != PAST)]
     values = np.full(shape, np.nan)
     place = local.groupby("target").cumcount()
-    values[local["target"], place] = local["phi"]
+    values[local["target"], place] = local[column]
     return values
 
 
@@ -162,6 +162,9 @@ def test_of_pairs_a_random_one_in_a_seat_has_its_own_worth_and_half_of_each_pair
     for name, w_j in ((REAL, real), (explaining.RANDOM, theirs)):
         expected = w_j * (1 + 0.5 * pull * others)
         np.testing.assert_allclose(by_seat(found, name, w.present.shape), expected, atol=1e-9)
+    far = np.linalg.norm(donors[:, :, -1] - w.past[:, None, -1], axis=2)
+    distance = by_seat(found, explaining.RANDOM, w.present.shape, "distance")
+    np.testing.assert_allclose(distance, far)
     scores = found.scores()
     gap = real * (1 + 0.5 * pull * others) - theirs * (1 + 0.5 * pull * others)
     np.testing.assert_allclose(scores["each_beyond_random"], gap.mean(1), atol=1e-9)
@@ -187,7 +190,9 @@ def test_where_neighbors_play_together_random_ones_take_all_their_seats(world, p
 @pytest.mark.parametrize("rule", absent.NEIGHBORS)
 @pytest.mark.parametrize("null_mode", ["separate", "swap"])
 def test_a_neighbor_is_worth_what_it_has_beyond_what_stands_for_it(world, rule, null_mode):
-    w = world.windows(4, n_steps=230, stride=30, n_agents=4)
+    w = cut(world.tracks(4, n_steps=230, n_agents=4), stride=30, radius=6.0)  # then there are more
+    kinds = np.where(w.present, w.neighbor_agent % 2, -1).astype(np.int32)
+    w = replace(w, kinds=("a", "b"), kind=w.agent % 2, neighbor_kind=kinds)
     how = {"absent_neighbor": rule, "null_mode": null_mode, "metric": "ade", "null": "both"}
     found = explained(Worth(w), w, **how)
     donors, seeds = TrajectoryAttributor(world.copycat).fit(w).donors_, w.seeds()
@@ -261,7 +266,8 @@ def test_values_in_bulk_are_those_of_single_calls_over_all_orders(world):
 
 
 def test_a_random_one_in_a_seat_has_the_value_of_all_orders_in_the_game_with_it(world):
-    w = world.windows(3, stride=20)
+    w = cut(world.tracks(3), stride=20, radius=6.0)  # targets with more and fewer neighbours
+    assert len(np.unique(w.present.sum(1))) > 2
     found = explained(world.pulled, w, n_samples=3, null_mode="swap")
     strangers = TrajectoryAttributor(world.copycat).fit(w).donors_.neighbors(w, w.seeds())
     values = by_seat(found, explaining.RANDOM, w.present.shape)
@@ -290,7 +296,9 @@ def test_what_is_taken_from_the_real_game_is_what_playing_anew_would_give(world,
     w = world.windows(3, stride=40, n_agents=6)
     model = TrajectoryAttributor(world.pulled, n_samples=2, null_mode="swap", **how).fit(w)
     found, rules, donors = model.explain(w), model._rules(), model.donors_
-    values = by_seat(found, explaining.RANDOM, w.present.shape)
+    values, with_past = (
+        by_seat(found, explaining.RANDOM, w.present.shape, name) for name in ("phi", "with_past")
+    )
     strangers, n_anew = donors.neighbors(w, w.seeds()), 0
     everyone = np.arange(len(w))
     for j in range(w.present.shape[1]):
@@ -302,6 +310,7 @@ def test_what_is_taken_from_the_real_game_is_what_playing_anew_would_give(world,
         played = explaining.play(games.take(everyone), value, replace(rules, tolerance=None))
         if not rules.tolerance:
             np.testing.assert_allclose(values[:, j], played.phi[:, j + 1], rtol=0, atol=1e-12)
+            np.testing.assert_allclose(with_past[:, j], played.with_past[:, j + 1], atol=1e-12)
         else:  # it stops when the real game does
             assert np.abs(values[:, j] - played.phi[:, j + 1]).max() < 0.3
         n_anew += value.n_rows
@@ -532,7 +541,7 @@ def test_the_likelihood_can_be_what_is_explained(world):
 
 def test_the_paper_s_setting_is_a_banzhaf_value_of_ten_coalitions(world):
     model = TrajectoryAttributor.from_paper(predictor=world.pulled, n_samples=2)
-    assert model.index == "banzhaf" and model.n_permutations == 10
+    assert model.index == "banzhaf" and model.n_permutations == 10 and model.radius == 3.0
     w = world.windows(3)
     found = model.fit(w).explain(w)
     total = found.local.groupby("target")["phi"].sum()
@@ -616,7 +625,8 @@ def test_a_seat_for_which_nobody_is_to_be_had_stays_empty_and_corrects_nothing(w
     local, targets = explaining.explain(w, value, model._rules(), donors)  # none of kind b
     names = local.loc[local["game"] == explaining.RANDOM, "player"]
     assert set(names) == {"random 1", "random 2", "random 4"}
-    assert Attribution(local, targets).scores()["corrected"].isna().all()
+    scores = Attribution(local, targets).scores()
+    assert scores[["corrected", "each_beyond_random"]].isna().all(axis=None)
 
 
 # --- what cannot be, and what is missing ----------------------------------------------------------

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from makedo.methods.trajectory import game
 
@@ -176,22 +177,27 @@ def runs(make, v, n_runs=2000):
 
 
 SAMPLERS = {
-    "permutation": (lambda n, rng: game.permutations(n, 8, rng), "shapley"),
-    "two permutations": (lambda n, rng: game.permutations(n, 2, rng), "shapley"),
-    "stratified": (lambda n, rng: game.stratified(n, 8, rng), "shapley"),
-    "banzhaf": (lambda n, rng: game.banzhaf_sample(n, 10, rng), "banzhaf"),
+    "permutation": (game.permutations, 8, "shapley"),
+    "two permutations": (game.permutations, 2, "shapley"),
+    "stratified": (game.stratified, 8, "shapley"),
+    "four stratified": (game.stratified, 4, "shapley"),
+    "banzhaf": (game.banzhaf_sample, 10, "banzhaf"),
 }
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sampled_values_are_unbiased_and_their_standard_error_is_their_spread(name):
-    n, (make, index) = 6, SAMPLERS[name]
+    n, (make, n_samples, index) = 6, SAMPLERS[name]
     v = table(n, 2)[0]
-    phi, se = runs(lambda rng: make(n, rng), v)
+    phi, se = runs(lambda rng: make(n, n_samples, rng), v)
     error = phi.std(0, ddof=1)
     exact = game.exact(n, index).solve(v)[0]
     assert (np.abs(phi.mean(0) - exact) < 3.5 * error / np.sqrt(len(phi))).all()
     np.testing.assert_allclose(np.sqrt((se**2).mean(0)), error, rtol=0.1)  # a wrong √2 is 40 %
+    if n_samples > 2:  # an interval of so few samples needs Student's t
+        half = stats.t.ppf(0.975, n_samples - 1) * se
+        assert 0.93 < (np.abs(phi - exact) <= half).mean() < 0.97
+        assert (np.abs(phi - exact) <= 1.96 * se).mean() < 0.93
     if name == "permutation":  # each pair of orders adds up
         np.testing.assert_allclose(phi.sum(1), v[-1] - v[0], atol=1e-12)
 
@@ -216,6 +222,30 @@ def test_the_kernel_estimate_adds_up_converges_and_is_exact_with_all_coalitions(
     weights = [game._kernel_weight(n, s) if 0 < s < n else 0 for s in members.sum(1)]
     found = game._least_squares(members, np.array(weights)) @ v[order]
     np.testing.assert_allclose(found, exact, atol=1e-10)
+
+
+@pytest.mark.parametrize("budget", [30, 40])  # all sizes sampled, or the smallest taken whole
+def test_sampled_coalitions_have_on_average_the_weight_of_the_kernel(budget):
+    n, rng, total = 6, np.random.default_rng(0), np.zeros(2**6)
+    for _ in range(1000):
+        masks, weights, _ = game._kernel_coalitions(n, budget, rng)
+        np.add.at(total, masks, weights / 1000)
+    size = game.all_coalitions(n).sum(1)
+    for s in range(1, n):
+        assert total[size == s].mean() == pytest.approx(game._kernel_weight(n, s), rel=0.04)
+    assert total[0] == total[-1] == 0
+
+
+def test_of_coalitions_that_are_all_drawn_alike_the_kernel_has_no_doubt():
+    n, n_pairs = 6, 15  # groups of the jackknife with one pair and with two
+    alone = game._of_size(n, 1)
+    masks = np.concatenate([[0, 63], alone, np.full(n_pairs, 0b000011), np.full(n_pairs, 0b111100)])
+    weights = np.full(len(masks), game._mass(n, np.array([2, 3])).sum() / (2 * n_pairs))
+    weights[:2], weights[2 : 2 + len(alone)] = 0.0, game._kernel_weight(n, 1)
+    of_pair = np.arange(n_pairs) % game.N_JACKKNIFE
+    group = np.concatenate([np.full(2 + len(alone), -1), of_pair, of_pair])
+    solver = game.Kernel(game._members(masks, n), weights, group, masks)
+    np.testing.assert_allclose(solver(table(n, 2)[0])[1], 0, atol=1e-9)
 
 
 def test_no_coalition_is_asked_for_twice_in_a_draw_and_the_ends_come_first_and_last():
@@ -252,6 +282,8 @@ def test_no_coalition_is_asked_for_twice_in_a_draw_and_the_ends_come_first_and_l
         (11, {"n_permutations": 3}, (2 * 10 + 4) * 3),
         (4, {"n_draws": 5}, 5 * 16),
         (12, {"estimator": "exact"}, 4096),
+        (9, {"estimator": "kernel", "budget": 100, "n_draws": 3}, 3 * 100),
+        (8, {"estimator": "stratified"}, 8 * 2 * 7 * 7),
         (12, {"index": "loo"}, 15),
     ],
 )

@@ -67,6 +67,15 @@ def test_the_future_changes_no_input(model, xy):
         ))  # fmt: skip
 
 
+def test_of_each_step_of_the_past_it_sees_where_it_led_and_the_step(model, windows):
+    cues = windows.cues()
+    frame = model._frame(cues)
+    (features,) = model._features(model._tensors(cues, frame))
+    past = frame.enter(cues.past) / model.scale_
+    assert features[..., :2].numpy() == pytest.approx(past[:, 1:], abs=1e-5)
+    assert features[..., 2:].numpy() == pytest.approx(8 * np.diff(past, axis=1), abs=1e-4)
+
+
 def test_neighbours_change_nothing_and_are_worth_exactly_nothing(model, windows):
     some = windows.take(slice(None, None, 12))
     cues, seeds = some.cues(), some.seeds()
@@ -140,6 +149,13 @@ def test_a_mirrored_map_gives_mirrored_predictions_where_asked(windows):
         other = replace(cues, past=mirrored(cues.past))
         one, two = (model.predict(c, n_samples=20, seeds=seeds) for c in (cues, other))
         assert np.allclose(two, mirrored(one), atol=1e-4) == mirror
+
+
+def test_in_another_unit_it_learns_and_predicts_the_same(windows):
+    few = windows.take(slice(0, 40))
+    feet = replace(few, past=few.past * 3.28, future=few.future * 3.28)
+    one, two = (LSTMPredictor(**SMALL, max_epochs=1).fit(w).predict(w.cues()) for w in (few, feet))
+    assert two / 3.28 == pytest.approx(one, abs=1e-4)
 
 
 def test_the_same_seeds_give_the_same_bits_and_others_do_not(model, windows):

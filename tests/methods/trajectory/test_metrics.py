@@ -50,3 +50,17 @@ def test_the_kernel_density_is_a_mixture_of_gaussians(case):
 def test_a_future_far_from_every_sample_costs_no_more_than_twenty():
     samples = np.random.default_rng(0).normal(size=(1, 5, 3, 2))
     assert metrics.kernel_nll(samples, np.full((1, 3, 2), 1e4)) == pytest.approx(20)
+
+
+def test_a_far_step_costs_no_more_than_twenty_and_the_others_what_they_cost():
+    samples = np.random.default_rng(0).normal(size=(1, 5, 3, 2))
+    future = np.zeros((1, 3, 2))
+    near = metrics.kernel_nll(samples[:, :, 1:], future[:, 1:])
+    future[0, 0] = 1e4
+    assert metrics.kernel_nll(samples, future) == pytest.approx((20 + 2 * near) / 3)
+
+
+def test_samples_that_are_all_the_same_have_kernels_of_a_centimetre():
+    found = metrics.kernel_nll(np.zeros((1, 4, 1, 2)), np.array([[[0.01, -0.02]]]))
+    wanted = multivariate_normal([0, 0], 1e-4 * np.eye(2)).logpdf([0.01, -0.02])
+    assert found == pytest.approx(-wanted)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial import KDTree
 
 from makedo.data.tracks import Tracks
 from makedo.data.windows import cut
-from makedo.methods.trajectory import absent
+from makedo.methods.trajectory import absent, nulls
 from makedo.methods.trajectory.nulls import Donors, OtherTimes, drawn, heading, rotated
 
 
@@ -68,6 +69,39 @@ def test_random_neighbors_of_one_target_come_from_different_donors(long):
     assert np.mean(distinct) > 0.9 * long.present.sum(1).mean()
 
 
+def nearest(tracks, known):
+    """Rows of known (D, n_past, 2) that tracks (n, n_past, 2) are, (n,); all must be there."""
+    flat, tree = (np.nan_to_num(part).reshape(len(part), -1) for part in (tracks, known))
+    gap, row = KDTree(tree).query(flat)
+    assert gap.max() < 1e-9
+    return row
+
+
+def test_a_random_past_is_one_that_somebody_had_and_is_not_turned(long):
+    donors, seeds = Donors.of(long), long.seeds()
+    home = nearest(donors.past, long.past - long.past[:, -1:])
+    np.testing.assert_array_equal(donors.time, long.time[home])
+    np.testing.assert_array_equal(donors.scene, long.scene[home])
+    some = long.take(slice(None, None, 5))
+    pasts = donors.pasts(some, seeds[::5], 2) - some.past[:, None, -1:]
+    whose = np.stack([nearest(pasts[:, d], donors.past) for d in range(2)])
+    assert (whose[0] != whose[1]).mean() > 0.9 and len(np.unique(whose)) > 0.5 * whose.size
+    beside = donors.neighbors(some, seeds[::5])[:, 0] - some.past[:, -1:]
+    beside = nearest(rotated(beside, -heading(some.past)), donors.track)
+    assert (home[whose[0]] == home[beside]).mean() < 0.1  # past and neighbour of different targets
+
+
+def test_of_many_donors_some_are_remembered_by_the_random_state(long, monkeypatch):
+    frame = long.neighbor_kind.copy()
+    frame[:, 0] = 1
+    two = replace(long, kinds=("a", "b"), neighbor_kind=np.where(long.present, frame, -1))
+    monkeypatch.setattr(nulls, "MOST_DONORS", 30)
+    one, same, other = (Donors.of(two, random_state=seed) for seed in (0, 0, 1))
+    assert [(one.kind == kind).sum() for kind in "ab"] == [30, 30]
+    np.testing.assert_array_equal(one.track, same.track)
+    assert not np.array_equal(one.track, other.track)
+
+
 def test_where_steps_are_long_a_minute_is_not_long_ago(long):
     slow = replace(long, seconds_per_step=60.0)
     assert Donors.of(slow).apart == OtherTimes(slow).apart == 2 * 20 * 60.0
@@ -110,17 +144,19 @@ def test_neighbors_of_another_time_stood_there_then_and_are_never_the_target(wor
     }
     seen = 0
     for i in np.flatnonzero(present.any(1)):
-        moments = set()
+        moments, agents = set(), []
         for track in found[i, present[i]]:
             agent, moment = at[tuple(np.round(track[-1], 6))]
             moments.add(moment)
+            agents.append(agent)
             assert agent != w.agent[i]
             assert np.linalg.norm(track[-1] - w.past[i, -1]) <= 8.0
-        assert len(moments) == 1
+        assert len(moments) == 1 and len(set(agents)) == len(agents)
         assert abs(moments.pop() * 0.4 - w.time[i]) >= 60
         seen += 1
     assert seen > 5
     distance = np.linalg.norm(found[:, :, -1] - w.past[:, None, -1], axis=-1)
+    assert distance[present].max() > 0.9 * 8.0
     further = distance[:, 1:] >= distance[:, :-1]
     assert further[present[:, 1:]].all()
     assert (kind[present] == 0).all() and (kind[~present] == -1).all()

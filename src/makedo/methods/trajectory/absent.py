@@ -98,11 +98,10 @@ class Games:
         )  # fmt: skip
 
     def seated(self, player: int, tracks: np.ndarray) -> Games:
-        """The same games with others, (B, M, n_past, 2), in the seats of one player."""
-        there = self.player == player
-        neighbors = np.where(there[..., None, None], tracks, self.cues.neighbors)
-        present = np.where(there, np.isfinite(tracks[..., -1, 0]), self.cues.present)
-        return replace(self, cues=replace(self.cues, neighbors=neighbors, present=present))
+        """The same games with others, (B, M, n_past, 2), in all seats of one player."""
+        seats = (self.player == player)[..., None, None]
+        neighbors = np.where(seats, tracks, self.cues.neighbors)
+        return replace(self, cues=replace(self.cues, neighbors=neighbors))
 
     def compose(self, game: np.ndarray, draw: np.ndarray, members: np.ndarray) -> Cues:
         """The cues of coalitions.

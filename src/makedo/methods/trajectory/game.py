@@ -125,6 +125,10 @@ class Plan:
 class Marginals:
     """What players add, as pairs of coalitions: the solver of all plans that sample.
 
+    The square of a standard error is right on average; from few samples it is often too small.  So
+    a 95 % interval is φ ± t · se, with Student's t of P - 1 degrees of freedom: 2.4 standard errors
+    from 8 samples, 3.2 from 4, 12.7 from 2.
+
     Attributes
     ----------
     before, after : int ndarray of shape (P, R, N)
@@ -216,7 +220,11 @@ def banzhaf_sample(n: int, n_coalitions: int, rng: np.random.Generator) -> Plan:
 
 
 def stratified(n: int, n_samples: int, rng: np.random.Generator) -> Plan:
-    """For each player and each size of coalition so many draws of who comes before."""
+    """For each player and each size of coalition so many draws of who comes before.
+
+    A sample has up to 2 (n - 1)² coalitions, so that a budget has few of them: 1,024 coalitions are
+    8 samples for 8 players and 4 for 11.
+    """
     keys: Any = rng.random((n_samples, n, n, n))  # (P, size before, player, members)
     keys[..., np.arange(n), np.arange(n)] = -1.0  # the player itself comes first
     rank = keys.argsort(-1).argsort(-1)
