@@ -75,6 +75,20 @@ def test_predict_gives_positions(trajectory):
     )
 
 
+def test_a_unit_may_be_a_number_of_metres(trajectory):
+    frame = pd.read_parquet("later.parquet").eval("px = px / 0.025\npy = py / 0.025")
+    frame.to_csv("pixels.csv", index=False)
+    pixels = ["--tracks", "pixels.csv", *LATER[2:]]
+    errors = []
+    for line in (LATER, [*pixels, "--unit", "0.025"]):
+        code, out, err = trajectory("evaluate", "model", *line, "--json")
+        assert code == 0, err
+        errors.append([row["mean"] for row in json.loads(out)])
+    assert errors[0] == pytest.approx(errors[1])
+    code, _, err = trajectory("evaluate", "model", *pixels, "--unit", "px")
+    assert code == 2 and "how many metres one unit is. Got 'px'" in err
+
+
 def test_a_function_of_the_user_s_is_explained(trajectory):
     with open("mine.py", "w", encoding="utf-8") as file:
         file.write(

@@ -20,7 +20,7 @@ HELP = {
     "columns": "other names of columns, such as frame=t,agent=id,x=px,y=py,kind=type,scene=take",
     "seconds_per_frame": "how long one unit of the frame column lasts",
     "seconds_per_step": "bring positions to steps of this length (default: as they are)",
-    "unit": "unit of positions: m, ft, km, cm, mm, yd",
+    "unit": "unit of positions: m, ft, km, cm, mm, yd, or how many metres one unit is",
     "function": "your own predictor, as module:function",
     "explained": "file that explain wrote, instead of explaining again",
 }
@@ -135,9 +135,17 @@ def _read(
     source = getattr(tracks, "frame", tracks)  # the root diagnose gives a table
     names = _names(columns)
     return Tracks.read(
-        source, seconds_per_frame=seconds_per_frame, seconds_per_step=seconds_per_step, unit=unit,
-        **names,
+        source, seconds_per_frame=seconds_per_frame, seconds_per_step=seconds_per_step,
+        unit=_number_or(unit), **names,
     )  # fmt: skip
+
+
+def _number_or(text: str) -> float | str:
+    """The text as a number, where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _names(columns: list[str] | None) -> dict[str, Any]:
