@@ -91,6 +91,43 @@ def test_a_folder_is_a_scene_a_file(tmp_path, table, tracks):
         both.of_scenes(["c"])
 
 
+def test_files_of_one_name_in_two_folders_are_two_scenes(tmp_path, table):
+    """Agents of two recordings never meet, whether or not their ids are the same."""
+    for folder, ids in (("monday", 0), ("tuesday", 10)):
+        (tmp_path / folder).mkdir()
+        table.assign(agent=table["agent"] + ids).to_csv(tmp_path / folder / "t.csv", index=False)
+    both = Tracks.read(f"{tmp_path}/**/*.csv", **RATE)
+    assert both.scenes == ("monday/t", "tuesday/t") and len(both) == 30
+    assert set(both.agent[both.scene == 1]) == {11, 12, 13}
+    table.to_csv(tmp_path / "gate.1.csv", index=False)
+    table.to_csv(tmp_path / "gate.2.csv", index=False)
+    assert Tracks.read(tmp_path, **RATE).scenes == ("gate.1", "gate.2")
+    assert Tracks.read(tmp_path / "gate.1.csv", **RATE).scenes == ("gate",)
+    with pytest.raises(MakedoInputError, match=r"Folders in it are not looked into: say '.*/\*/\*"):
+        (tmp_path / "monday" / "more").mkdir()
+        (tmp_path / "monday" / "t.csv").unlink()
+        Tracks.read(tmp_path / "monday", **RATE)
+
+
+def test_what_is_wrong_in_one_of_several_files_is_said_with_its_scene(tmp_path, table):
+    table.to_csv(tmp_path / "good.csv", index=False)
+    for frame in (100, 103):
+        bad = pd.concat([table, table[:1].assign(frame=frame)]).sort_values(["agent", "frame"])
+        bad.to_csv(tmp_path / "bad.csv", index=False)
+        with pytest.raises(MakedoInputError, match=r"\(first: .* in scene 'bad'"):
+            Tracks.read(tmp_path, **RATE)
+
+
+def test_agents_that_are_seen_too_seldom_are_told(table):
+    """A bus that is seen at every third step is no target: its positions do not join."""
+    seldom = walk(agents=1, steps=6, every=30).assign(agent=7)
+    brief = walk(agents=1, steps=1).assign(agent=8)
+    match = r"1 agent of 5 are never seen at two steps in a row, of 0.4 s \(first: '7 each 3 steps'"
+    for step in (None, 0.4):
+        with pytest.warns(MakedoWarning, match=match):
+            Tracks.read(pd.concat([table, seldom, brief]), seconds_per_step=step, **RATE)
+
+
 def test_scenes_kinds_and_groups_come_from_columns(table):
     table = pd.concat([table.assign(play="p2", game="g"), table.assign(play="p1", game="g")])
     table["what"] = np.where(table["agent"] == 3, "ball", "player")

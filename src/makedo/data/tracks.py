@@ -130,7 +130,8 @@ class Tracks:
             n_agents, 2), NaN where an agent is not there.
         scene : str, optional
             Column that tells scenes apart.  Default: the column "scene", if there is one; else each
-            file is a scene.
+            file is a scene, named like it; like its folder too, where files of two folders have one
+            name.
         frame, agent, x, y : str
             Columns; upper and lower case are alike.  ``frame`` counts frames or seconds.
         kind, group : str, optional
@@ -161,7 +162,8 @@ class Tracks:
         -----
         MakedoWarning
             Speeds above ``max_speed`` or all very low; a frame rate that is not that of the file;
-            rows of an agent that are not in the order of time.
+            rows of an agent that are not in the order of time; agents that are seen too seldom to
+            be targets or neighbours.
         """
         if isinstance(source, Tracks):
             return source
@@ -210,7 +212,7 @@ class Tracks:
         _warn_of_disorder(rows, order)
         rows = rows.take(order)
         _check_once(rows)
-        seconds_per_frame = _seconds_per_frame(rows, seconds_per_frame)
+        seconds_per_frame, given = _seconds_per_frame(rows, seconds_per_frame), rows
         if seconds_per_step is None:
             step, frames_per_step = _steps(rows)
             seconds = _seconds_per_step(rows, frames_per_step * seconds_per_frame)
@@ -222,6 +224,7 @@ class Tracks:
             rows.scenes, rows.groups, rows.kinds, rows.scene, rows.agent, step, rows.frame,
             rows.xy * metres, rows.kind, seconds,
         )  # fmt: skip
+        _warn_of_slow(given, tracks, seconds / seconds_per_frame)
         if max_speed is not None:
             _warn_of_speed(tracks, max_speed, rows.where)
         return tracks
@@ -292,6 +295,11 @@ APART = (
 )
 
 
+def _in_scene(rows: Rows | Tracks, i: Any) -> str:
+    """Where a row is, if there are several scenes."""
+    return f" in scene {rows.scenes[rows.scene[i]]!r}" if len(rows.scenes) > 1 else ""
+
+
 def _metres(unit: str | float) -> float:
     """How many metres one unit is."""
     if isinstance(unit, str) and unit in METRES:
@@ -323,10 +331,13 @@ def _check_once(rows: Rows) -> None:
     again = np.concatenate([[False], np.diff(rows.frame) == 0])
     again &= ~(changes(rows.agent_code) | changes(rows.scene))
     if again.any():
-        pairs = [f"{a} at {f:g}" for a, f in zip(rows.agent[again], rows.frame[again], strict=True)]
+        pairs = [
+            f"{rows.agent[i]} at {rows.frame[i]:g}{_in_scene(rows, i)}"
+            for i in np.flatnonzero(again)[:3]
+        ]
         raise MakedoInputError(
             f"{rows.where}: {count(int(again.sum()), 'row')} of {len(rows):,} give an agent a "
-            f"second position at the same frame (first: {first(pairs)}). Keep one; if the file "
+            f"second position at the same frame (first: {first(pairs)}). Keep one; if a file "
             f"holds several recordings, {APART}"
         )
 
@@ -349,8 +360,9 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     if off.any():
         raise MakedoInputError(
             f"{rows.where}: {count(int(off.sum()), 'row')} of {len(rows):,} lie between the steps "
-            f"(first: frame {rows.frame[off][0]:g} of agent {first(rows.agent[off], 1)}, where a "
-            f"step is usually {per_step[rows.scene[off][0]]:g} frames). Say seconds_per_step= (on "
+            f"(first: frame {rows.frame[off][0]:g} of agent {first(rows.agent[off], 1)}"
+            f"{_in_scene(rows, int(off.argmax()))}, where a step is usually "
+            f"{per_step[rows.scene[off][0]]:g} frames). Say seconds_per_step= (on "
             "the command line --seconds-per-step), and positions are interpolated to such steps."
         )
     return step.astype(np.int64), per_step
@@ -394,6 +406,28 @@ def _seconds_per_step(rows: Rows, seconds: np.ndarray) -> float:
             "seconds_per_step= (on the command line --seconds-per-step)."
         )
     return usual
+
+
+def _warn_of_slow(given: Rows, tracks: Tracks, frames_per_step: float) -> None:
+    """Say who was seen for longer than a step, yet never twice a step apart."""
+    rows: Any = pd.Series(given.frame / frames_per_step, [given.scene, given.agent])
+    span: Any = rows.groupby(level=[0, 1]).agg(["min", "max", "size"])
+    length = span["max"] - span["min"]  # in steps
+    seen = span.index[length > 1 + OFF_GRID]
+    twice = np.arange(len(tracks)) > tracks.run_start
+    joined = pd.MultiIndex.from_arrays([tracks.scene[twice], tracks.agent[twice]]).unique()
+    if not len(lost := seen.difference(joined, sort=False)):
+        return
+    apart = length / (span["size"] - 1)
+    names = [f"{agent} each {apart[scene, agent]:.2g} steps" for scene, agent in lost[:3]]
+    warnings.warn(
+        f"{given.where}: {count(len(lost), 'agent')} of {len(span):,} are never seen at two steps "
+        f"in a row, of {tracks.seconds_per_step:.3g} s (first: {first(names)}). They are neither "
+        "targets nor neighbours. Take longer steps, seconds_per_step= (on the command line "
+        "--seconds-per-step), to keep them.",
+        MakedoWarning,
+        stacklevel=4,
+    )
 
 
 def _warn_of_speed(tracks: Tracks, max_speed: float, where: str) -> None:
