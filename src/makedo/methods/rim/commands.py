@@ -48,6 +48,7 @@ HELP = {
     "part": "which rows to write; without it all, with a column that says which they are",
 }
 WHOLE = re.compile("-?[0-9]+")
+PLAIN = re.compile("0|-?[1-9][0-9]{0,17}")  # as a number is written: not 007
 BLOCK = 65_536  # users whose lists are written at once
 Part = Literal["before", "test", "after"]
 
@@ -262,7 +263,8 @@ def _read_later(
 ) -> InteractionLog:
     """Events after the fit, with ids in the form of its log.
 
-    A file without a leading zero or a letter in its ids has whole numbers, whatever the others had.
+    A file without a leading zero or a letter in its ids has whole numbers, whatever the others had;
+    and a file may hold whole numbers as text.
     """
     new = model.log_.read_more(_source(log), user=user, item=item, time=time, event=event)
     return new.with_ids(
@@ -271,8 +273,12 @@ def _read_later(
 
 
 def _in_form(ids: pd.Index, known: pd.Index) -> pd.Index:
-    """The ids, as text where the known ones are text."""
-    return ids.astype(str) if ids.dtype.kind in "iu" and known.inferred_type == "string" else ids
+    """Whole numbers as text where the known ids are text; such text as numbers where they are."""
+    if ids.dtype.kind in "iu" and known.inferred_type == "string":
+        return ids.astype(str)
+    if known.dtype.kind in "iu" and ids.inferred_type == "string":
+        return ids.astype(np.int64) if all(map(PLAIN.fullmatch, ids)) else ids
+    return ids
 
 
 def _update(
