@@ -238,6 +238,10 @@ BAD = {
         r"column 'x' for x is not of numbers in 1 row of 15 \(first: 'here'\)",
     ),
     "no times": (lambda t: t.assign(frame="soon"), "holds neither numbers nor times"),
+    "days first": (
+        lambda t: t.assign(frame="21/03/2021 00:22"),
+        r"pandas reads them by pd.to_datetime\(column, format='%d/%m/%Y %H:%M'\)",
+    ),
     "no column": (lambda t: t.drop(columns="y"), "no column 'y' for y. There are 'frame'"),
     "empty": (lambda t: t.iloc[:0], "there are no rows"),
 }
@@ -269,7 +273,7 @@ def test_scenes_of_two_rates_are_refused(table):
 
 def test_damaged_files_are_said_to_be_damaged(tmp_path):
     cases = {
-        "a.txt": (b"frame id x y\n1 2 3 4\n", "each line must be four numbers"),
+        "a.txt": (b"frame id x y\n1 2 3 4\n", "each line must be four numbers.* ending .csv"),
         "b.txt": (b"1 2 3\n", "each line must be four numbers"),
         "c.txt": (b"", "each line must be four numbers"),
         "d.txt.gz": (b"\x1f\x8b\x08 no", "is cut short or damaged"),

@@ -57,6 +57,25 @@ def _no_time(values: np.ndarray) -> MakedoInputError:
     )
 
 
+# Dates as they are written outside of ISO 8601.
+DATES = ("%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%y", "%m/%d/%y")
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+LOOKED_AT = 10_000  # different texts
+
+
+def recipe(column: pd.Series) -> str:
+    """A sentence on how to read dates that are not in ISO form; empty where nothing reads them."""
+    texts = pd.Series(column.dropna().astype(str).unique()[:LOOKED_AT])
+    forms = [date + clock for date in DATES for clock in CLOCKS]
+    fit = [repr(f) for f in forms if pd.to_datetime(texts, format=f, errors="coerce").notna().all()]
+    if not fit or not len(texts):
+        return ""
+    return (
+        " Turn them into dates first: pandas reads them by pd.to_datetime(column, format="
+        f"{' or '.join(fit)}){', whichever is meant' if len(fit) > 1 else ''}."
+    )
+
+
 def _in_seconds(values: np.ndarray) -> np.ndarray:
     """The values, if they can be seconds since 1970."""
     wrong = np.isfinite(values) & ((values < 0) | (values >= TOO_LATE))

@@ -23,6 +23,7 @@ from pandas.api import types
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.files import read_table, suffixes_readable
 from makedo.data.table import as_frame
+from makedo.data.times import recipe
 
 TEXT, TRAJNET = (".txt", ".txt.gz"), (".ndjson", ".ndjson.gz")
 READABLE = (*TEXT, *TRAJNET, *suffixes_readable)
@@ -257,7 +258,10 @@ def _read_text(path: Path) -> pd.DataFrame:
     return table.set_axis(["frame", "agent", "x", "y"], axis=1)
 
 
-_TEXT_FORM = "each line must be four numbers, frame agent x y, without a header"
+_TEXT_FORM = (
+    "each line must be four numbers, frame agent x y, without a header; a table of other columns "
+    "needs a header and the ending .csv or .tsv"
+)
 
 
 def _read_trajnet(path: Path) -> tuple[pd.DataFrame, float | None]:
@@ -334,7 +338,8 @@ def _frames(column: pd.Series | None, where: str) -> tuple[np.ndarray, float | N
     except (ValueError, TypeError, OverflowError) as error:
         raise MakedoInputError(
             f"{where}: column {column.name!r} for frame holds neither numbers nor times (first: "
-            f"{first(column)})."
+            f"{first(column)}). Accepted: numbers of frames or seconds, dates, and text such as "
+            f"2017-11-30T12:00:00Z.{recipe(column)}"
         ) from error
     stamps = stamps.dt.tz_localize(None).astype("datetime64[us]")
     seconds = stamps.astype(np.int64).to_numpy() / 1e6
