@@ -24,7 +24,7 @@ def in_words(length: float) -> str:
     """A length of time for a reader: ``'28 days'``."""
     size, noun = next((one for one in UNITS if length >= one[0]), UNITS[-1])
     n = length / size
-    return f"{n:,.3g} {noun}{'' if n == 1 else 's'}"
+    return f"{n:,.0f} {noun}s" if n >= 1000 else f"{n:.3g} {noun}{'' if n == 1 else 's'}"
 
 
 def seconds(time: Any) -> np.ndarray:

@@ -83,6 +83,15 @@ def test_diagnose_says_that_activity_which_differs_can_be_used(rim):
     assert "makedo rim fit" in out
 
 
+def test_diagnose_says_what_to_run_next_with_the_names_that_it_was_given(rim, table):
+    odd = table.rename(columns={"user_id": "the user", "timestamp": "when"})
+    odd.to_csv("odd.csv", index=False)
+    line = ["--log", "odd.csv", "--user", "the user", "--time", "when", *WEEK, "--seed", 3]
+    code, out, _ = rim("diagnose", *line, "--set", "marks=personal_repeat")
+    fit = "makedo rim fit --log LOG --out model --set marks=personal_repeat --user 'the user'"
+    assert code == 0 and f"{fit} --time when --set horizon=7D\n" in out, out
+
+
 def test_report_judges_on_later_events_and_shows_ids_only_when_asked(rim, files):
     code, out, _ = rim("report", "model", "--log", "later.parquet", "--out", "page.html")
     assert code == 0 and out.startswith("λ pays: ")

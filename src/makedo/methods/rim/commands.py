@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +67,9 @@ def diagnose(
 ) -> Diagnosis:
     """Measure on the last horizon whether activity is predictable, and what it brings."""
     model = settings.build(makedo.RIM)
-    return model.diagnose(_read(log, user, item, time, event, target))
+    found = model.diagnose(_read(log, user, item, time, event, target))
+    columns = {"user": user, "item": item, "time": time, "event": event, "target": target}
+    return replace(found, command=_with_options(found.command, settings, columns))
 
 
 def split(
@@ -229,6 +233,20 @@ def _read(
 ) -> InteractionLog:
     names = {"user": user, "item": item, "time": time, "event": event, "target": target}
     return InteractionLog.read(_source(log), **names)
+
+
+def _with_options(command: str, settings: Settings, columns: dict[str, str | None]) -> str:
+    """A line to run next, with the options of this one; of parameters it names marks itself."""
+    if not command:
+        return ""
+    usual = {"user": "user_id", "item": "item_id", "time": "timestamp"}
+    named = [
+        f"--{role} {shlex.quote(name)}"
+        for role, name in columns.items()
+        if name not in (None, usual.get(role))
+    ]
+    given = [where for name, (where, _) in settings.given.items() if name != "marks"]
+    return " ".join([command, *named, *(where for where in given if where.startswith("--set"))])
 
 
 def _source(log: Table | Batches) -> Any:
