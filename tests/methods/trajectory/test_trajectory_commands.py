@@ -106,6 +106,16 @@ def test_diagnose_has_a_verdict(trajectory):
     assert code == 0 and "ADE, own past, m" in out
 
 
+def test_diagnose_says_what_to_run_next_with_what_it_was_given(trajectory, world):
+    frame = world.tracks(24, n_agents=3, n_steps=120).to_frame().drop(columns="kind")
+    frame.rename(columns={"frame": "t 1"}).to_csv("many.csv", index=False)
+    given = ["--columns", "frame=t 1", *STEP, "--unit", "m", "--set", "stride=3"]
+    code, out, err = trajectory("diagnose", "--tracks", "many.csv", *given)
+    assert code == 0 and not out.startswith("Does not apply"), out + err
+    line = "makedo trajectory fit --tracks TRACKS --columns 'frame=t 1' --seconds-per-frame 0.4 "
+    assert out.endswith(f"Next: {line}--set stride=3 --out model\n")
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -37,7 +38,9 @@ def diagnose(
 ) -> Diagnosis:
     """Ask whether these tracks hold anything that neighbours tell and the place does not."""
     model = settings.build(makedo.TrajectoryAttributor)
-    return model.diagnose(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
+    found = model.diagnose(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
+    given = _as_given(columns, seconds_per_frame, seconds_per_step, unit, settings)
+    return replace(found, command=found.command.replace("--seconds-per-frame S", given))
 
 
 def fit(
@@ -138,6 +141,24 @@ def _read(
         source, seconds_per_frame=seconds_per_frame, seconds_per_step=seconds_per_step,
         unit=_number_or(unit), **names,
     )  # fmt: skip
+
+
+def _as_given(
+    columns: list[str] | None,
+    seconds_per_frame: float | None,
+    seconds_per_step: float | None,
+    unit: str,
+    settings: Settings,
+) -> str:
+    """How tracks and parameters were given on the command line."""
+    options = {
+        "columns": ",".join(columns or []) or None,
+        "seconds-per-frame": seconds_per_frame,
+        "seconds-per-step": seconds_per_step,
+        "unit": None if unit == "m" else unit,
+    }
+    parts = [f"--{name} {shlex.quote(str(v))}" for name, v in options.items() if v is not None]
+    return " ".join([*parts, *(w for w, _ in settings.given.values() if w.startswith("--set"))])
 
 
 def _number_or(text: str) -> float | str:
