@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.data.track_places import DEGREES, from_degrees
 from makedo.data.track_reading import Columns, Rows, read_rows
 from makedo.data.track_steps import OFF_GRID, changes, resampled, starts
 
@@ -147,7 +148,9 @@ class Tracks:
             An interpolated one knows something of the next position, at most their distance ahead.
             Default: a step is the most frequent distance of two positions.
         unit : str or float, default="m"
-            Of ``x`` and ``y``: m, ft, km, cm, mm, yd, or how many metres one unit is.
+            Of ``x`` and ``y``: m, ft, km, cm, mm, yd, or how many metres one unit is; ``"deg"``
+            where ``x`` is the longitude and ``y`` the latitude, which become metres east and north
+            of a whole degree near the middle of the scene.
         max_speed : float or None, default=15
             Metres per second above which a warning asks whether the units are right; None: never.
 
@@ -167,8 +170,9 @@ class Tracks:
         """
         if isinstance(source, Tracks):
             return source
+        metres = None if unit == DEGREES else _metres(unit)
         rows = read_rows(source, Columns(scene, frame, agent, x, y, kind, group))
-        return cls._from_rows(rows, seconds_per_frame, seconds_per_step, _metres(unit), max_speed)
+        return cls._from_rows(rows, seconds_per_frame, seconds_per_step, metres, max_speed)
 
     @classmethod
     def from_arrays(
@@ -204,10 +208,11 @@ class Tracks:
         rows: Rows,
         seconds_per_frame: float | None,
         seconds_per_step: float | None,
-        metres: float,
+        metres: float | None,
         max_speed: float | None,
     ) -> Tracks:
         rows.check_numbers()
+        rows = from_degrees(rows) if metres is None else replace(rows, xy=rows.xy * metres)
         order = np.lexsort((rows.frame, rows.agent_code, rows.scene))
         _warn_of_disorder(rows, order)
         rows = rows.take(order)
@@ -222,7 +227,7 @@ class Tracks:
             step = np.round((rows.frame - starts(rows)) / (seconds / seconds_per_frame)).astype(int)
         tracks = cls(
             rows.scenes, rows.groups, rows.kinds, rows.scene, rows.agent, step, rows.frame,
-            rows.xy * metres, rows.kind, seconds,
+            rows.xy, rows.kind, seconds,
         )  # fmt: skip
         _warn_of_slow(given, tracks, seconds / seconds_per_frame)
         if max_speed is not None:
@@ -307,7 +312,8 @@ def _metres(unit: str | float) -> float:
     if isinstance(unit, NUMBERS) and not isinstance(unit, bool) and 0 < unit < np.inf:
         return float(unit)
     raise MakedoInputError(
-        f"unit must be one of {', '.join(METRES)}, or how many metres one unit is. Got {unit!r}."
+        f"unit must be one of {', '.join(METRES)}, {DEGREES} (longitude and latitude), or how many "
+        f"metres one unit is. Got {unit!r}."
     )
 
 
@@ -445,9 +451,9 @@ def _warn_of_speed(tracks: Tracks, max_speed: float, where: str) -> None:
     elif len(speeds) and 0 < (most := np.quantile(speeds, 0.95)) < MIN_SPEED:
         warnings.warn(
             f"{where}: 95 % of steps are slower than {most:.2g} m/s, and a step lasts "
-            f"{tracks.seconds_per_step:.3g} s. Check the unit and the seconds per frame (0.001 "
-            "where frames are milliseconds); if nobody moves, heed it not (in Python "
-            "max_speed=None).",
+            f"{tracks.seconds_per_step:.3g} s. Check the unit (deg where x is the longitude and y "
+            "the latitude) and the seconds per frame (0.001 where frames are milliseconds); if "
+            "nobody moves, heed it not (in Python max_speed=None).",
             MakedoWarning,
             stacklevel=4,
         )

@@ -21,7 +21,8 @@ HELP = {
     "columns": "other names of columns, such as frame=t,agent=id,x=px,y=py,kind=type,scene=take",
     "seconds_per_frame": "how long one unit of the frame column lasts",
     "seconds_per_step": "bring positions to steps of this length (default: as they are)",
-    "unit": "unit of positions: m, ft, km, cm, mm, yd, or how many metres one unit is",
+    "unit": "unit of positions: m, ft, km, cm, mm, yd, how many metres one unit is, or deg for "
+    "longitude and latitude",
     "function": "your own predictor, as module:function",
     "explained": "file that explain wrote, instead of explaining again",
 }
