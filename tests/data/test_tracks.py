@@ -186,6 +186,16 @@ def test_dates_are_times_whose_frame_is_a_second(table):
     assert np.array_equal(found.step, again.step)
 
 
+def test_faults_of_dated_rows_are_said_with_their_dates(table):
+    dated = table.assign(frame=pd.Timestamp("2021-03-20") + pd.to_timedelta(table["frame"], "min"))
+    twice = pd.concat([dated[:1], dated])
+    with pytest.raises(MakedoInputError, match="first: '1 at 2021-03-20 01:40:00'"):
+        Tracks.read(twice)
+    late = table.assign(frame=1_616_230_000 + table["frame"] * 60)
+    with pytest.raises(MakedoInputError, match="first: '1 at 1616236000'"):
+        Tracks.read(pd.concat([late[:1], late]), seconds_per_frame=1)
+
+
 def test_frames_may_be_seconds(table, tracks):
     seconds = table.assign(frame=table["frame"] * 0.04)
     found = Tracks.read(seconds, seconds_per_frame=1)

@@ -18,12 +18,14 @@ import numpy as np
 import pandas as pd
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.data.times import date
 from makedo.data.track_places import DEGREES, from_degrees
 from makedo.data.track_reading import Columns, Rows, read_rows
 from makedo.data.track_steps import OFF_GRID, changes, resampled, starts
 
 METRES = {"m": 1.0, "ft": 0.3048, "km": 1000.0, "cm": 0.01, "mm": 0.001, "yd": 0.9144}
 NUMBERS = (int, float, np.integer, np.floating)
+A_YEAR = 3.2e7  # seconds; frames that are dates are more, since 1970
 MAX_SPEED = 15.0  # metres per second; nobody walks or runs faster
 MIN_SPEED = 0.1  # metres per second; where nobody is faster, the clock or the unit may be wrong
 
@@ -300,6 +302,13 @@ APART = (
 )
 
 
+def _when(rows: Rows, i: int) -> str:
+    """The time of a row as the caller gave it: a frame, or a date."""
+    frame = rows.frame[i]
+    dated = rows.seconds_per_frame == 1.0 and frame > A_YEAR
+    return date(frame) if dated else f"{frame:.12g}"
+
+
 def _in_scene(rows: Rows | Tracks, i: Any) -> str:
     """Where a row is, if there are several scenes."""
     return f" in scene {rows.scenes[rows.scene[i]]!r}" if len(rows.scenes) > 1 else ""
@@ -338,13 +347,13 @@ def _check_once(rows: Rows) -> None:
     again &= ~(changes(rows.agent_code) | changes(rows.scene))
     if again.any():
         pairs = [
-            f"{rows.agent[i]} at {rows.frame[i]:g}{_in_scene(rows, i)}"
+            f"{rows.agent[i]} at {_when(rows, i)}{_in_scene(rows, i)}"
             for i in np.flatnonzero(again)[:3]
         ]
         raise MakedoInputError(
             f"{rows.where}: {count(int(again.sum()), 'row')} of {len(rows):,} give an agent a "
-            f"second position at the same frame (first: {first(pairs)}). Keep one; if a file "
-            f"holds several recordings, {APART}"
+            f"second position at the same frame (first: {first(pairs)}). Keep one, such as by "
+            f"drop_duplicates of pandas; if a file holds several recordings, {APART}"
         )
 
 
@@ -366,7 +375,7 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     if off.any():
         raise MakedoInputError(
             f"{rows.where}: {count(int(off.sum()), 'row')} of {len(rows):,} lie between the steps "
-            f"(first: frame {rows.frame[off][0]:g} of agent {first(rows.agent[off], 1)}"
+            f"(first: frame {_when(rows, int(off.argmax()))} of agent {first(rows.agent[off], 1)}"
             f"{_in_scene(rows, int(off.argmax()))}, where a step is usually "
             f"{per_step[rows.scene[off][0]]:g} frames). Say seconds_per_step= (on "
             "the command line --seconds-per-step), and positions are interpolated to such steps."
@@ -428,7 +437,7 @@ def _warn_of_slow(given: Rows, tracks: Tracks, frames_per_step: float) -> None:
     names = [f"{agent} each {apart[scene, agent]:.2g} steps" for scene, agent in lost[:3]]
     warnings.warn(
         f"{given.where}: {count(len(lost), 'agent')} of {len(span):,} are never seen at two steps "
-        f"in a row, of {tracks.seconds_per_step:.3g} s (first: {first(names)}). They are neither "
+        f"in a row, of {tracks.seconds_per_step:.6g} s (first: {first(names)}). They are neither "
         "targets nor neighbours. Take longer steps, seconds_per_step= (on the command line "
         "--seconds-per-step), to keep them.",
         MakedoWarning,
