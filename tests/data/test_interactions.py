@@ -171,6 +171,11 @@ BAD = {
         ),
         r"holds no times .first: '.*column, format='%d-%m-%Y %H:%M'.",
     ),
+    "another system's dates": (
+        changed(timestamp="2017-11-30 12:00:00 UTC"),
+        "format='%Y-%m-%d %H:%M:%S UTC'",
+    ),
+    "numbers as text": (changed(timestamp="1500000000"), "numbers as text: convert"),
     "days or months first": (
         changed(timestamp="3/4/2017"),
         r"format='%d/%m/%Y' or '%m/%d/%Y'., whichever is meant",

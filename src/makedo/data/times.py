@@ -59,6 +59,12 @@ def _no_time(values: np.ndarray) -> MakedoInputError:
 
 # Dates as they are written outside of ISO 8601.
 DATES = ("%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%y", "%m/%d/%y")
+OTHERS = (
+    "%Y-%m-%d %H:%M:%S UTC",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d %b %Y, %H:%M",
+    "%d %b %Y %H:%M:%S",
+)
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 LOOKED_AT = 10_000  # different texts
 
@@ -66,7 +72,9 @@ LOOKED_AT = 10_000  # different texts
 def recipe(column: pd.Series) -> str:
     """A sentence on how to read dates that are not in ISO form; empty where nothing reads them."""
     texts = pd.Series(column.dropna().astype(str).unique()[:LOOKED_AT])
-    forms = [date + clock for date in DATES for clock in CLOCKS]
+    if len(texts) and texts.str.fullmatch(r"\d+(\.\d+)?").all():
+        return " These are numbers as text: convert them first, such as by astype(float)."
+    forms = [*(date + clock for date in DATES for clock in CLOCKS), *OTHERS]
     fit = [repr(f) for f in forms if pd.to_datetime(texts, format=f, errors="coerce").notna().all()]
     if not fit or not len(texts):
         return ""
