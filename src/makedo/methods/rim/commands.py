@@ -84,7 +84,11 @@ def split(
     event: str | None = None,
     target: str | None = None,
 ) -> Rows:
-    """Cut a log by time: what comes before the test, in its horizon, and after it."""
+    """Cut a log by time: what comes before the test, in its horizon, and after it.
+
+    What is written has the columns user_id, item_id, timestamp (Unix seconds), and that of --event;
+    other columns are left out.
+    """
     from makedo.data.interaction_splits import temporal_split
 
     events = _read(log, user, item, time, event, target)
