@@ -8,7 +8,7 @@ from makedo import RIM
 from makedo.core.checks import MakedoInputError
 from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
-from makedo.methods.rim import RNN, Transformer
+from makedo.methods.rim import EASE, RNN, Transformer, evaluate_user_rec
 from makedo.methods.rim.diagnose import (
     PRODUCTS,
     described,
@@ -120,6 +120,20 @@ def test_where_users_are_visits_nobody_comes_back():
     )
     found = RIM(horizon="7D").diagnose(visits)
     assert found.verdict == "does not apply" and "If users are visits" in found.advice
+
+
+def test_marks_are_asked_once_for_what_is_judged_with_and_without_lambda(table, monkeypatch):
+    asked, scores = [], EASE.scores
+    monkeypatch.setattr(EASE, "scores", lambda *given: asked.append(1) or scores(*given))
+    model = RIM("ease", horizon="7D")
+    model.diagnose(table)
+    assert len(asked) == 1
+    split = temporal_split(InteractionLog.read(table), START + 50 * DAY, 7 * DAY)
+    found = model.fit(split).evaluate(split, top_k=5)
+    assert len(asked) == 2
+    ours = evaluate_user_rec(model.scores(split.test), split.test.targets(7 * DAY), 5)
+    users = found[(found["ranking"] == "users") & (found["candidate"] == "RIM")]
+    assert users["precision"].item() == ours["precision"].item()
 
 
 def test_what_nobody_can_rank_is_said_where_it_is_most(table):

@@ -263,7 +263,8 @@ def last_horizon(model: RIM, log: InteractionLog, T: float, H: float) -> Found:
     targets = test.targets(H, exclude_seen=model.exclude_seen)
     lengths = usual_lengths(len(test))
     length = lengths[len(lengths) // 2]
-    scores = {WITH: fitted.scores(test), WITHOUT: fitted.scores(test, active=False)}
+    alone = fitted.scores(test, active=False)  # asked once: of many users and items it is slow
+    scores = {WITH: alone.scaled(fitted.rate(test)), WITHOUT: alone}
     ranked = {name: rank(one, targets, length, "users") for name, one in scores.items()}
     found = gain(ranked[WITH], ranked[WITHOUT], length, (WITH, WITHOUT))
     counts = test.counts(H)

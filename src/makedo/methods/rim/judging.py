@@ -131,7 +131,8 @@ def candidates(model: RIM, requests: Requests) -> dict[str, ScoreOperator]:
     Popularity of user and item; where users come back to the same items, what each had before, with
     recent activity for λ; p(y|x) alone; p(y|x) with recent activity for λ, unless that is its own.
     """
-    whole, alone = model.scores(requests), model.scores(requests, active=False)
+    alone = model.scores(requests, active=False)
+    whole = alone.scaled(model.rate(requests))
     recent = EMA().rate(activity(requests, np.ones(1), model.horizon_))
     popular = ScoreOperator(
         whole.shape,
