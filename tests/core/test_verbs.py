@@ -508,6 +508,12 @@ def test_rows_without_out_are_shown_with_a_meaningful_index(makedo):
     assert makedo(frames())[1] == "no rows (columns: a)\n"
 
 
+def test_what_lies_before_the_point_is_shown_whole(makedo):
+    """Frames and places differ in their last figures."""
+    shown = makedo(frames(10_044.0, -12_345.678, 1_616_230_020.0, 999.96))[1].split()
+    assert shown == ["a", "10044", "-12345.7", "1616230020", "1000"]
+
+
 def test_a_long_table_is_cut_on_the_terminal_and_not_computed_further(makedo):
     made = []
 

@@ -152,7 +152,10 @@ def first_is(name, value, kind=object):
 
 
 BAD = {
-    "no user column": (lambda: frame().drop(columns="user_id"), "no column 'user_id' for user"),
+    "no user column": (
+        lambda: frame().drop(columns="user_id"),
+        "no column 'user_id' for user.*--user",
+    ),
     "null user": (first_is("user_id", None), r"'user_id' for user has no value in 1 of .*row 0"),
     "null item": (first_is("item_id", np.nan, float), "'item_id' for item has no value in 1 of"),
     "null time": (first_is("timestamp", None, float), "'timestamp' for time has no value"),
@@ -162,6 +165,21 @@ BAD = {
     "32-bit floats": (changed(timestamp=np.float32(START)), "32-bit floats"),
     "infinite time": (first_is("timestamp", np.inf, float), "infinite"),
     "words as times": (changed(timestamp="soon"), "holds no times"),
+    "days first": (
+        lambda: frame().assign(
+            timestamp=pd.to_datetime(frame()["timestamp"], unit="s").dt.strftime("%d-%m-%Y %H:%M")
+        ),
+        r"holds no times .first: '.*column, format='%d-%m-%Y %H:%M'.",
+    ),
+    "another system's dates": (
+        changed(timestamp="2017-11-30 12:00:00 UTC"),
+        "format='%Y-%m-%d %H:%M:%S UTC'",
+    ),
+    "numbers as text": (changed(timestamp="1500000000"), "numbers as text: convert"),
+    "days or months first": (
+        changed(timestamp="3/4/2017"),
+        r"format='%d/%m/%Y' or '%m/%d/%Y'., whichever is meant",
+    ),
     "truth as times": (changed(timestamp=True), "holds no times"),
     "float ids": (changed(item_id=1.5), "with a decimal point"),
     "ids of two kinds": (first_is("user_id", 5), "ids of kind mixed-integer"),

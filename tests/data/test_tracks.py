@@ -91,6 +91,43 @@ def test_a_folder_is_a_scene_a_file(tmp_path, table, tracks):
         both.of_scenes(["c"])
 
 
+def test_files_of_one_name_in_two_folders_are_two_scenes(tmp_path, table):
+    """Agents of two recordings never meet, whether or not their ids are the same."""
+    for folder, ids in (("monday", 0), ("tuesday", 10)):
+        (tmp_path / folder).mkdir()
+        table.assign(agent=table["agent"] + ids).to_csv(tmp_path / folder / "t.csv", index=False)
+    both = Tracks.read(f"{tmp_path}/**/*.csv", **RATE)
+    assert both.scenes == ("monday/t", "tuesday/t") and len(both) == 30
+    assert set(both.agent[both.scene == 1]) == {11, 12, 13}
+    table.to_csv(tmp_path / "gate.1.csv", index=False)
+    table.to_csv(tmp_path / "gate.2.csv", index=False)
+    assert Tracks.read(tmp_path, **RATE).scenes == ("gate.1", "gate.2")
+    assert Tracks.read(tmp_path / "gate.1.csv", **RATE).scenes == ("gate",)
+    with pytest.raises(MakedoInputError, match=r"Folders in it are not looked into: say '.*/\*/\*"):
+        (tmp_path / "monday" / "more").mkdir()
+        (tmp_path / "monday" / "t.csv").unlink()
+        Tracks.read(tmp_path / "monday", **RATE)
+
+
+def test_what_is_wrong_in_one_of_several_files_is_said_with_its_scene(tmp_path, table):
+    table.to_csv(tmp_path / "good.csv", index=False)
+    for frame in (100, 103):
+        bad = pd.concat([table, table[:1].assign(frame=frame)]).sort_values(["agent", "frame"])
+        bad.to_csv(tmp_path / "bad.csv", index=False)
+        with pytest.raises(MakedoInputError, match=r"\(first: .* in scene 'bad'"):
+            Tracks.read(tmp_path, **RATE)
+
+
+def test_agents_that_are_seen_too_seldom_are_told(table):
+    """A bus that is seen at every third step is no target: its positions do not join."""
+    seldom = walk(agents=1, steps=6, every=30).assign(agent=7)
+    brief = walk(agents=1, steps=1).assign(agent=8)
+    match = r"1 agent of 5 are never seen at two steps in a row, of 0.4 s \(first: '7 each 3 steps'"
+    for step in (None, 0.4):
+        with pytest.warns(MakedoWarning, match=match):
+            Tracks.read(pd.concat([table, seldom, brief]), seconds_per_step=step, **RATE)
+
+
 def test_scenes_kinds_and_groups_come_from_columns(table):
     table = pd.concat([table.assign(play="p2", game="g"), table.assign(play="p1", game="g")])
     table["what"] = np.where(table["agent"] == 3, "ball", "player")
@@ -149,6 +186,16 @@ def test_dates_are_times_whose_frame_is_a_second(table):
     assert np.array_equal(found.step, again.step)
 
 
+def test_faults_of_dated_rows_are_said_with_their_dates(table):
+    dated = table.assign(frame=pd.Timestamp("2021-03-20") + pd.to_timedelta(table["frame"], "min"))
+    twice = pd.concat([dated[:1], dated])
+    with pytest.raises(MakedoInputError, match="first: '1 at 2021-03-20 01:40:00'"):
+        Tracks.read(twice)
+    late = table.assign(frame=1_616_230_000 + table["frame"] * 60)
+    with pytest.raises(MakedoInputError, match="first: '1 at 1616236000'"):
+        Tracks.read(pd.concat([late[:1], late]), seconds_per_frame=1)
+
+
 def test_frames_may_be_seconds(table, tracks):
     seconds = table.assign(frame=table["frame"] * 0.04)
     found = Tracks.read(seconds, seconds_per_frame=1)
@@ -201,6 +248,10 @@ BAD = {
         r"column 'x' for x is not of numbers in 1 row of 15 \(first: 'here'\)",
     ),
     "no times": (lambda t: t.assign(frame="soon"), "holds neither numbers nor times"),
+    "days first": (
+        lambda t: t.assign(frame="21/03/2021 00:22"),
+        r"pandas reads them by pd.to_datetime\(column, format='%d/%m/%Y %H:%M'\)",
+    ),
     "no column": (lambda t: t.drop(columns="y"), "no column 'y' for y. There are 'frame'"),
     "empty": (lambda t: t.iloc[:0], "there are no rows"),
 }
@@ -232,7 +283,7 @@ def test_scenes_of_two_rates_are_refused(table):
 
 def test_damaged_files_are_said_to_be_damaged(tmp_path):
     cases = {
-        "a.txt": (b"frame id x y\n1 2 3 4\n", "each line must be four numbers"),
+        "a.txt": (b"frame id x y\n1 2 3 4\n", "each line must be four numbers.* ending .csv"),
         "b.txt": (b"1 2 3\n", "each line must be four numbers"),
         "c.txt": (b"", "each line must be four numbers"),
         "d.txt.gz": (b"\x1f\x8b\x08 no", "is cut short or damaged"),

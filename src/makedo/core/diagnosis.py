@@ -53,7 +53,7 @@ class Diagnosis:
         shown = dict(self.figures)
         for name, value in shown.items():
             if isinstance(value, float):
-                shown[name] = f"{value:.3g}"
+                shown[name] = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
             elif isinstance(value, int):
                 shown[name] = f"{value:,}"
         return shown

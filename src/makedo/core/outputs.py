@@ -126,7 +126,14 @@ def show_frame(frame: DataFrame) -> str:
     if not len(frame):
         return f"no rows (columns: {', '.join(map(str, frame.columns))})"
     counts = frame.index.name is None and frame.index.inferred_type == "integer"
-    return frame.to_string(index=not counts, float_format=lambda value: f"{value:.4g}")
+    return frame.to_string(index=not counts, float_format=_shown)
+
+
+def _shown(value: float) -> str:
+    """Four figures, and all that lie before the point: times and places differ in the last."""
+    if abs(value) < 1000:
+        return f"{value:.4g}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
 
 
 # --- a fitted estimator --------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from makedo.core.checks import MakedoInputError, MakedoWarning, count
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 
 
 def distinct(
@@ -35,8 +35,8 @@ def joined(old: pd.Index, new: pd.Index, noun: str) -> tuple[pd.Index, np.ndarra
     """Both indexes in one, the new ids last, and the place of each of ``new`` in it."""
     if old.inferred_type != new.inferred_type and len(old) and len(new):
         raise MakedoInputError(
-            f"the new events name {noun} by {new.inferred_type} ids, the log by "
-            f"{old.inferred_type} ids. Give them in the same form."
+            f"the new events name {noun} by {new.inferred_type} ids (first: {first(new)}), the log "
+            f"by {old.inferred_type} ids (first: {first(old)}). Give them in the same form."
         )
     unknown = new[old.get_indexer(new) < 0]
     index = old.append(unknown) if len(unknown) else old

@@ -23,6 +23,7 @@ from makedo.data.files import read_batches
 from makedo.data.kinds import frame_from_arrow
 from makedo.data.reading import Source
 from makedo.data.table import as_frame
+from makedo.data.times import recipe
 
 BATCH = 1 << 20  # rows of a Parquet file that are looked at together
 # Whole seconds stay below 1e11 until the year 5138; the same moment in finer units is above.
@@ -124,7 +125,8 @@ class Columns:
         if found is None:
             raise MakedoInputError(
                 f"{self.where}: no column {wanted!r} for {role}. There are "
-                f"{first(frame.columns, 12)}. Name the right one with {role}=."
+                f"{first(frame.columns, 12)}. Name the right one with {role}= (on the command line "
+                f"--{role})."
             )
         column = pd.Series(frame[found])
         missing = column.isna().to_numpy()
@@ -196,6 +198,7 @@ class Columns:
         return MakedoInputError(
             f"{self.where}: column {self.names['time']!r} holds no times (first: {first(column)}). "
             "Accepted: Unix seconds as numbers, dates, and text such as 2017-11-30T12:00:00Z."
+            + recipe(column)
         )
 
     def _values(self, column: pd.Series) -> np.ndarray:
@@ -316,7 +319,7 @@ def name_of(source: Any) -> str:
 def _paths(source: str | Path) -> list[Path]:
     if not glob.has_magic(str(source)) or Path(source).exists():
         return [Path(source)]
-    found = sorted(glob.glob(str(source)))
+    found = sorted(glob.glob(str(source), recursive=True))
     if not found:
         raise MakedoInputError(f"{source}: no file has such a name.")
     return [Path(name) for name in found]

@@ -24,7 +24,7 @@ def in_words(length: float) -> str:
     """A length of time for a reader: ``'28 days'``."""
     size, noun = next((one for one in UNITS if length >= one[0]), UNITS[-1])
     n = length / size
-    return f"{n:,.3g} {noun}{'' if n == 1 else 's'}"
+    return f"{n:,.0f} {noun}s" if n >= 1000 else f"{n:.3g} {noun}{'' if n == 1 else 's'}"
 
 
 def seconds(time: Any) -> np.ndarray:
@@ -54,6 +54,33 @@ def seconds(time: Any) -> np.ndarray:
 def _no_time(values: np.ndarray) -> MakedoInputError:
     return MakedoInputError(
         f"{first(values)} is no time. Accepted: Unix seconds, a date, or text such as 2017-11-30."
+    )
+
+
+# Dates as they are written outside of ISO 8601.
+DATES = ("%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%y", "%m/%d/%y")
+OTHERS = (
+    "%Y-%m-%d %H:%M:%S UTC",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d %b %Y, %H:%M",
+    "%d %b %Y %H:%M:%S",
+)
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+LOOKED_AT = 10_000  # different texts
+
+
+def recipe(column: pd.Series) -> str:
+    """A sentence on how to read dates that are not in ISO form; empty where nothing reads them."""
+    texts = pd.Series(column.dropna().astype(str).unique()[:LOOKED_AT])
+    if len(texts) and texts.str.fullmatch(r"\d+(\.\d+)?").all():
+        return " These are numbers as text: convert them first, such as by astype(float)."
+    forms = [*(date + clock for date in DATES for clock in CLOCKS), *OTHERS]
+    fit = [repr(f) for f in forms if pd.to_datetime(texts, format=f, errors="coerce").notna().all()]
+    if not fit or not len(texts):
+        return ""
+    return (
+        " Turn them into dates first: pandas reads them by pd.to_datetime(column, format="
+        f"{' or '.join(fit)}){', whichever is meant' if len(fit) > 1 else ''}."
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import glob
 import gzip
 import json
+import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ from pandas.api import types
 from makedo.core.checks import MakedoInputError, count, first
 from makedo.data.files import read_table, suffixes_readable
 from makedo.data.table import as_frame
+from makedo.data.times import recipe
 
 TEXT, TRAJNET = (".txt", ".txt.gz"), (".ndjson", ".ndjson.gz")
 READABLE = (*TEXT, *TRAJNET, *suffixes_readable)
@@ -175,10 +178,12 @@ def read_rows(source: Any, columns: Columns) -> Rows:
     """The rows of a table, a file, a folder or pattern of files, or a list of files."""
     if isinstance(source, (str, Path)):
         paths = list(_paths(source))
-        return Rows.joined([_file_rows(path, columns) for path in paths])
-    if isinstance(source, (list, tuple)) and source:
-        return Rows.joined([_file_rows(Path(path), columns) for path in source])
-    return Rows.from_frame(as_frame(source, "the tracks"), columns, "the tracks")
+    elif isinstance(source, (list, tuple)) and source:
+        paths = [Path(path) for path in source]
+    else:
+        return Rows.from_frame(as_frame(source, "the tracks"), columns, "the tracks")
+    named = zip(paths, _scene_names(paths), strict=True)
+    return Rows.joined([_file_rows(path, columns, scene) for path, scene in named])
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -189,19 +194,36 @@ def _paths(source: str | Path) -> Iterator[Path]:
     if path.is_dir():
         found = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(READABLE)]
     elif glob.has_magic(str(source)) and not path.exists():
-        found = [Path(name) for name in sorted(glob.glob(str(source)))]
+        found = [Path(name) for name in sorted(glob.glob(str(source), recursive=True))]
     else:
         found = [path]
     if not found:
+        inner = path.is_dir() and any(one.is_dir() for one in path.iterdir())
         raise MakedoInputError(
             f"{source}: no file with tracks there. Accepted: {', '.join(READABLE)}."
+            + f" Folders in it are not looked into: say '{path}/*/*.txt', for example." * inner
         )
     yield from found
 
 
-def _file_rows(path: Path, columns: Columns) -> Rows:
+def _scene_names(paths: Sequence[Path]) -> list[str]:
+    """What the scene of each file is called: as short as tells the files apart."""
+    names = [path.name.split(".")[0] for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    whole = [Path(re.sub(_SUFFIX, "", str(p.absolute()), flags=re.IGNORECASE)) for p in paths]
+    names = [path.name for path in whole]
+    if len(set(names)) == len(names):
+        return names
+    shared = os.path.commonpath([path.parent for path in whole])
+    return [path.relative_to(shared).as_posix() for path in whole]
+
+
+_SUFFIX = f"({'|'.join(re.escape(one) for one in sorted(READABLE, key=len, reverse=True))})$"
+
+
+def _file_rows(path: Path, columns: Columns, scene: str) -> Rows:
     name, lower = path.name, path.name.lower()
-    scene = name.split(".")[0]
     if lower.endswith((*TEXT, *TRAJNET)) and not path.is_file():
         raise MakedoInputError(f"{path}: there is no such file.")
     plain = Columns(None, "frame", "agent", "x", "y", None, None)  # what these files hold
@@ -236,7 +258,10 @@ def _read_text(path: Path) -> pd.DataFrame:
     return table.set_axis(["frame", "agent", "x", "y"], axis=1)
 
 
-_TEXT_FORM = "each line must be four numbers, frame agent x y, without a header"
+_TEXT_FORM = (
+    "each line must be four numbers, frame agent x y, without a header; a table of other columns "
+    "needs a header and the ending .csv or .tsv"
+)
 
 
 def _read_trajnet(path: Path) -> tuple[pd.DataFrame, float | None]:
@@ -313,7 +338,8 @@ def _frames(column: pd.Series | None, where: str) -> tuple[np.ndarray, float | N
     except (ValueError, TypeError, OverflowError) as error:
         raise MakedoInputError(
             f"{where}: column {column.name!r} for frame holds neither numbers nor times (first: "
-            f"{first(column)})."
+            f"{first(column)}). Accepted: numbers of frames or seconds, dates, and text such as "
+            f"2017-11-30T12:00:00Z.{recipe(column)}"
         ) from error
     stamps = stamps.dt.tz_localize(None).astype("datetime64[us]")
     seconds = stamps.astype(np.int64).to_numpy() / 1e6

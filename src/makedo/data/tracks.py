@@ -18,11 +18,14 @@ import numpy as np
 import pandas as pd
 
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
+from makedo.data.times import date
+from makedo.data.track_places import DEGREES, from_degrees
 from makedo.data.track_reading import Columns, Rows, read_rows
 from makedo.data.track_steps import OFF_GRID, changes, resampled, starts
 
 METRES = {"m": 1.0, "ft": 0.3048, "km": 1000.0, "cm": 0.01, "mm": 0.001, "yd": 0.9144}
 NUMBERS = (int, float, np.integer, np.floating)
+A_YEAR = 3.2e7  # seconds; frames that are dates are more, since 1970
 MAX_SPEED = 15.0  # metres per second; nobody walks or runs faster
 MIN_SPEED = 0.1  # metres per second; where nobody is faster, the clock or the unit may be wrong
 
@@ -130,7 +133,8 @@ class Tracks:
             n_agents, 2), NaN where an agent is not there.
         scene : str, optional
             Column that tells scenes apart.  Default: the column "scene", if there is one; else each
-            file is a scene.
+            file is a scene, named like it; like its folder too, where files of two folders have one
+            name.
         frame, agent, x, y : str
             Columns; upper and lower case are alike.  ``frame`` counts frames or seconds.
         kind, group : str, optional
@@ -146,7 +150,9 @@ class Tracks:
             An interpolated one knows something of the next position, at most their distance ahead.
             Default: a step is the most frequent distance of two positions.
         unit : str or float, default="m"
-            Of ``x`` and ``y``: m, ft, km, cm, mm, yd, or how many metres one unit is.
+            Of ``x`` and ``y``: m, ft, km, cm, mm, yd, or how many metres one unit is; ``"deg"``
+            where ``x`` is the longitude and ``y`` the latitude, which become metres east and north
+            of a whole degree near the middle of the scene.
         max_speed : float or None, default=15
             Metres per second above which a warning asks whether the units are right; None: never.
 
@@ -161,12 +167,14 @@ class Tracks:
         -----
         MakedoWarning
             Speeds above ``max_speed`` or all very low; a frame rate that is not that of the file;
-            rows of an agent that are not in the order of time.
+            rows of an agent that are not in the order of time; agents that are seen too seldom to
+            be targets or neighbours.
         """
         if isinstance(source, Tracks):
             return source
+        metres = None if unit == DEGREES else _metres(unit)
         rows = read_rows(source, Columns(scene, frame, agent, x, y, kind, group))
-        return cls._from_rows(rows, seconds_per_frame, seconds_per_step, _metres(unit), max_speed)
+        return cls._from_rows(rows, seconds_per_frame, seconds_per_step, metres, max_speed)
 
     @classmethod
     def from_arrays(
@@ -202,15 +210,16 @@ class Tracks:
         rows: Rows,
         seconds_per_frame: float | None,
         seconds_per_step: float | None,
-        metres: float,
+        metres: float | None,
         max_speed: float | None,
     ) -> Tracks:
         rows.check_numbers()
+        rows = from_degrees(rows) if metres is None else replace(rows, xy=rows.xy * metres)
         order = np.lexsort((rows.frame, rows.agent_code, rows.scene))
         _warn_of_disorder(rows, order)
         rows = rows.take(order)
         _check_once(rows)
-        seconds_per_frame = _seconds_per_frame(rows, seconds_per_frame)
+        seconds_per_frame, given = _seconds_per_frame(rows, seconds_per_frame), rows
         if seconds_per_step is None:
             step, frames_per_step = _steps(rows)
             seconds = _seconds_per_step(rows, frames_per_step * seconds_per_frame)
@@ -220,8 +229,9 @@ class Tracks:
             step = np.round((rows.frame - starts(rows)) / (seconds / seconds_per_frame)).astype(int)
         tracks = cls(
             rows.scenes, rows.groups, rows.kinds, rows.scene, rows.agent, step, rows.frame,
-            rows.xy * metres, rows.kind, seconds,
+            rows.xy, rows.kind, seconds,
         )  # fmt: skip
+        _warn_of_slow(given, tracks, seconds / seconds_per_frame)
         if max_speed is not None:
             _warn_of_speed(tracks, max_speed, rows.where)
         return tracks
@@ -292,6 +302,18 @@ APART = (
 )
 
 
+def _when(rows: Rows, i: int) -> str:
+    """The time of a row as the caller gave it: a frame, or a date."""
+    frame = rows.frame[i]
+    dated = rows.seconds_per_frame == 1.0 and frame > A_YEAR
+    return date(frame) if dated else f"{frame:.12g}"
+
+
+def _in_scene(rows: Rows | Tracks, i: Any) -> str:
+    """Where a row is, if there are several scenes."""
+    return f" in scene {rows.scenes[rows.scene[i]]!r}" if len(rows.scenes) > 1 else ""
+
+
 def _metres(unit: str | float) -> float:
     """How many metres one unit is."""
     if isinstance(unit, str) and unit in METRES:
@@ -299,7 +321,8 @@ def _metres(unit: str | float) -> float:
     if isinstance(unit, NUMBERS) and not isinstance(unit, bool) and 0 < unit < np.inf:
         return float(unit)
     raise MakedoInputError(
-        f"unit must be one of {', '.join(METRES)}, or how many metres one unit is. Got {unit!r}."
+        f"unit must be one of {', '.join(METRES)}, {DEGREES} (longitude and latitude), or how many "
+        f"metres one unit is. Got {unit!r}."
     )
 
 
@@ -323,11 +346,14 @@ def _check_once(rows: Rows) -> None:
     again = np.concatenate([[False], np.diff(rows.frame) == 0])
     again &= ~(changes(rows.agent_code) | changes(rows.scene))
     if again.any():
-        pairs = [f"{a} at {f:g}" for a, f in zip(rows.agent[again], rows.frame[again], strict=True)]
+        pairs = [
+            f"{rows.agent[i]} at {_when(rows, i)}{_in_scene(rows, i)}"
+            for i in np.flatnonzero(again)[:3]
+        ]
         raise MakedoInputError(
             f"{rows.where}: {count(int(again.sum()), 'row')} of {len(rows):,} give an agent a "
-            f"second position at the same frame (first: {first(pairs)}). Keep one; if the file "
-            f"holds several recordings, {APART}"
+            f"second position at the same frame (first: {first(pairs)}). Keep one, such as by "
+            f"drop_duplicates of pandas; if a file holds several recordings, {APART}"
         )
 
 
@@ -349,8 +375,9 @@ def _steps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     if off.any():
         raise MakedoInputError(
             f"{rows.where}: {count(int(off.sum()), 'row')} of {len(rows):,} lie between the steps "
-            f"(first: frame {rows.frame[off][0]:g} of agent {first(rows.agent[off], 1)}, where a "
-            f"step is usually {per_step[rows.scene[off][0]]:g} frames). Say seconds_per_step= (on "
+            f"(first: frame {_when(rows, int(off.argmax()))} of agent {first(rows.agent[off], 1)}"
+            f"{_in_scene(rows, int(off.argmax()))}, where a step is usually "
+            f"{per_step[rows.scene[off][0]]:g} frames). Say seconds_per_step= (on "
             "the command line --seconds-per-step), and positions are interpolated to such steps."
         )
     return step.astype(np.int64), per_step
@@ -396,6 +423,28 @@ def _seconds_per_step(rows: Rows, seconds: np.ndarray) -> float:
     return usual
 
 
+def _warn_of_slow(given: Rows, tracks: Tracks, frames_per_step: float) -> None:
+    """Say who was seen for longer than a step, yet never twice a step apart."""
+    rows: Any = pd.Series(given.frame / frames_per_step, [given.scene, given.agent])
+    span: Any = rows.groupby(level=[0, 1]).agg(["min", "max", "size"])
+    length = span["max"] - span["min"]  # in steps
+    seen = span.index[length > 1 + OFF_GRID]
+    twice = np.arange(len(tracks)) > tracks.run_start
+    joined = pd.MultiIndex.from_arrays([tracks.scene[twice], tracks.agent[twice]]).unique()
+    if not len(lost := seen.difference(joined, sort=False)):
+        return
+    apart = length / (span["size"] - 1)
+    names = [f"{agent} each {apart[scene, agent]:.2g} steps" for scene, agent in lost[:3]]
+    warnings.warn(
+        f"{given.where}: {count(len(lost), 'agent')} of {len(span):,} are never seen at two steps "
+        f"in a row, of {tracks.seconds_per_step:.6g} s (first: {first(names)}). They are neither "
+        "targets nor neighbours. Take longer steps, seconds_per_step= (on the command line "
+        "--seconds-per-step), to keep them.",
+        MakedoWarning,
+        stacklevel=4,
+    )
+
+
 def _warn_of_speed(tracks: Tracks, max_speed: float, where: str) -> None:
     speeds = tracks.speeds()
     fast = speeds > max_speed
@@ -411,9 +460,9 @@ def _warn_of_speed(tracks: Tracks, max_speed: float, where: str) -> None:
     elif len(speeds) and 0 < (most := np.quantile(speeds, 0.95)) < MIN_SPEED:
         warnings.warn(
             f"{where}: 95 % of steps are slower than {most:.2g} m/s, and a step lasts "
-            f"{tracks.seconds_per_step:.3g} s. Check the unit and the seconds per frame (0.001 "
-            "where frames are milliseconds); if nobody moves, heed it not (in Python "
-            "max_speed=None).",
+            f"{tracks.seconds_per_step:.3g} s. Check the unit (deg where x is the longitude and y "
+            "the latitude) and the seconds per frame (0.001 where frames are milliseconds); if "
+            "nobody moves, heed it not (in Python max_speed=None).",
             MakedoWarning,
             stacklevel=4,
         )

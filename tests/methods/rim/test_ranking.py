@@ -140,6 +140,16 @@ def test_an_interval_over_users_covers_what_other_users_would_give():
     assert np.std(precision) > 0.01
 
 
+def test_an_interval_of_a_share_stays_between_0_and_1():
+    """Ten users fill all lists, and one of them has all the hits, or all have them."""
+    scores = np.tile(np.arange(200.0)[:, None], 40)
+    for hit in (slice(198, 199), slice(190, 200)):
+        targets = np.zeros(scores.shape, bool)
+        targets[hit] = True
+        found = evaluate_user_rec(scores, sp.csr_matrix(targets), 10).iloc[0]
+        assert 0 <= found["low"] <= found["precision"] <= found["high"] <= 1
+
+
 def test_the_interval_of_a_gain_is_as_wide_as_gains_vary_over_samples_of_users():
     """Taking entries for fixed, as if each user stood in as many lists, doubles its width."""
     rng = np.random.default_rng(4)

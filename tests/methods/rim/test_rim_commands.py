@@ -83,6 +83,15 @@ def test_diagnose_says_that_activity_which_differs_can_be_used(rim):
     assert "makedo rim fit" in out
 
 
+def test_diagnose_says_what_to_run_next_with_the_names_that_it_was_given(rim, table):
+    odd = table.rename(columns={"user_id": "the user", "timestamp": "when"})
+    odd.to_csv("odd.csv", index=False)
+    line = ["--log", "odd.csv", "--user", "the user", "--time", "when", *WEEK, "--seed", 3]
+    code, out, _ = rim("diagnose", *line, "--set", "marks=personal_repeat")
+    fit = "makedo rim fit --log LOG --out model --set marks=personal_repeat --user 'the user'"
+    assert code == 0 and f"{fit} --time when --set horizon=7D\n" in out, out
+
+
 def test_report_judges_on_later_events_and_shows_ids_only_when_asked(rim, files):
     code, out, _ = rim("report", "model", "--log", "later.parquet", "--out", "page.html")
     assert code == 0 and out.startswith("λ pays: ")
@@ -245,6 +254,52 @@ def test_ids_of_later_events_take_the_form_that_the_log_has(rim, table):
     code, out, _ = rim(*line)
     assert code == 0 and {row["user_id"] for row in json.loads(out)} == {"100", "007"}
     assert json.loads(out)[0]["timestamp"] == int(model.now_) + 6
+
+
+def test_whole_numbers_written_as_text_are_those_of_the_log(rim, table):
+    """Another system exports 12 as text; 007 stays another id, and is shown beside the log's."""
+    numbers = table.assign(user_id=table["user_id"].str[1:].astype(int))
+    cut = START + 53 * DAY
+    before, later = numbers[numbers["timestamp"] < cut], numbers[numbers["timestamp"] >= cut]
+    before.to_csv("n.csv", index=False)
+    assert rim("fit", "--log", "n.csv", *WEEK, "--out", "n")[0] == 0
+    later.to_parquet("n.parquet")
+    later.assign(user_id=later["user_id"].astype(str)).to_parquet("text.parquet")
+    later.assign(user_id=later["user_id"].astype(str).str.zfill(4)).to_parquet("007.parquet")
+    line = ["evaluate", "n", "--top-k", 2, "--json", "--log"]
+    assert rim(*line, "text.parquet")[:2] == rim(*line, "n.parquet")[:2]
+    code, _, err = rim(*line, "007.parquet")
+    assert code == 2 and "string ids (first: '0002', '0004', '0006'), the log by integer" in err
+
+
+@pytest.mark.filterwarnings("default::makedo.core.checks.MakedoWarning")
+def test_why_there_is_nothing_to_judge_by_is_said(rim):
+    now, later = makedo.load("model").now_, pd.read_parquet("later.parquet")
+    n = int(later["timestamp"].between(now, now + 7 * DAY - 1).sum())
+    later.assign(user_id="U-" + later["user_id"]).to_csv("other.csv", index=False)
+    code, _, err = rim("evaluate", "model", "--log", "other.csv")
+    assert code == 2 and f"of {n} events from 2017-09-05" in err
+    assert "none is of a known user ('U-u102', 'U-u105', 'U-u106'; known are 'u0', 'u1" in err
+    assert "known item" not in err and "in the form that they had for fit" in err
+    later.assign(timestamp=later["timestamp"] + 90 * DAY).to_csv("late.csv", index=False)
+    code, _, err = rim("evaluate", "model", "--log", "late.csv")
+    assert (
+        code == 2
+        and "no event lies from 2017-09-05" in err
+        and "The next one is at 2017-12-0" in err
+    )
+
+
+@pytest.mark.filterwarnings("default::makedo.core.checks.MakedoWarning")
+def test_events_that_nobody_could_rank_are_counted(rim):
+    later = pd.read_parquet("later.parquet")
+    for share in (0.7, 0.3):
+        new = np.arange(len(later)) < share * len(later)
+        user = later["user_id"].where(~new, "new " + later["user_id"])
+        later.assign(user_id=user).to_csv("news.csv", index=False)
+        code, _, err = rim("evaluate", "model", "--log", "news.csv", "--top-k", 2)
+        assert code == 0 and ("events in the horizon are of users or items" in err) == (share > 0.5)
+    assert "RIM: " not in err
 
 
 def test_lists_are_as_long_as_they_can_be_where_nobody_says_how_long(rim):

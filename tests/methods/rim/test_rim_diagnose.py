@@ -8,7 +8,7 @@ from makedo import RIM
 from makedo.core.checks import MakedoInputError
 from makedo.data.interaction_splits import temporal_split
 from makedo.data.interactions import InteractionLog
-from makedo.methods.rim import RNN, Transformer
+from makedo.methods.rim import EASE, RNN, Transformer, evaluate_user_rec
 from makedo.methods.rim.diagnose import (
     PRODUCTS,
     described,
@@ -107,7 +107,7 @@ def test_times_of_an_import_are_told():
     log = steady()
     log["timestamp"] = START + log["user_id"] * 1000
     found = RIM(horizon="7D").diagnose(log.drop_duplicates())
-    assert found.verdict == "does not apply" and "import" in found.advice
+    assert found.verdict == "does not apply" and "import, or users are" in found.advice
 
 
 def test_where_users_are_visits_nobody_comes_back():
@@ -120,6 +120,36 @@ def test_where_users_are_visits_nobody_comes_back():
     )
     found = RIM(horizon="7D").diagnose(visits)
     assert found.verdict == "does not apply" and "If users are visits" in found.advice
+
+
+def test_marks_are_asked_once_for_what_is_judged_with_and_without_lambda(table, monkeypatch):
+    asked, scores = [], EASE.scores
+    monkeypatch.setattr(EASE, "scores", lambda *given: asked.append(1) or scores(*given))
+    model = RIM("ease", horizon="7D")
+    model.diagnose(table)
+    assert len(asked) == 1
+    split = temporal_split(InteractionLog.read(table), START + 50 * DAY, 7 * DAY)
+    found = model.fit(split).evaluate(split, top_k=5)
+    assert len(asked) == 2
+    ours = evaluate_user_rec(model.scores(split.test), split.test.targets(7 * DAY), 5)
+    users = found[(found["ranking"] == "users") & (found["candidate"] == "RIM")]
+    assert users["precision"].item() == ours["precision"].item()
+
+
+def test_what_nobody_can_rank_is_said_where_it_is_most(table):
+    """Half of the users of the last week become others, who were never there before."""
+    last = table["timestamp"] > table["timestamp"].max() - 7 * DAY
+    for share, said in ((4, True), (1, False)):
+        new = last & (table["user_id"].str[1:].astype(int) % 5 < share)
+        other = table["user_id"].where(~new, "new " + table["user_id"])
+        found = RIM("popularity", horizon="7D").diagnose(table.assign(user_id=other))
+        assert ("% of the events to come are of new users" in found.advice) == said
+
+
+def test_long_times_are_written_out():
+    times = START - np.arange(400) * 20 * DAY
+    log = pd.DataFrame({"user_id": np.arange(400) % 40, "item_id": 1, "timestamp": times})
+    assert described(InteractionLog.read(log[:301]))["time covered"] == "6,000 days"
 
 
 def test_a_constant_is_not_taken_for_activity_that_cannot_be_predicted(table):

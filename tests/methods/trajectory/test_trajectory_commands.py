@@ -75,6 +75,20 @@ def test_predict_gives_positions(trajectory):
     )
 
 
+def test_a_unit_may_be_a_number_of_metres(trajectory):
+    frame = pd.read_parquet("later.parquet").eval("px = px / 0.025\npy = py / 0.025")
+    frame.to_csv("pixels.csv", index=False)
+    pixels = ["--tracks", "pixels.csv", *LATER[2:]]
+    errors = []
+    for line in (LATER, [*pixels, "--unit", "0.025"]):
+        code, out, err = trajectory("evaluate", "model", *line, "--json")
+        assert code == 0, err
+        errors.append([row["mean"] for row in json.loads(out)])
+    assert errors[0] == pytest.approx(errors[1])
+    code, _, err = trajectory("evaluate", "model", *pixels, "--unit", "px")
+    assert code == 2 and "how many metres one unit is. Got 'px'" in err
+
+
 def test_a_function_of_the_user_s_is_explained(trajectory):
     with open("mine.py", "w", encoding="utf-8") as file:
         file.write(
@@ -90,6 +104,16 @@ def test_a_function_of_the_user_s_is_explained(trajectory):
 def test_diagnose_has_a_verdict(trajectory):
     code, out, _ = trajectory("diagnose", "--tracks", "learn.csv", *NAMES, *STEP)
     assert code == 0 and "ADE, own past, m" in out
+
+
+def test_diagnose_says_what_to_run_next_with_what_it_was_given(trajectory, world):
+    frame = world.tracks(24, n_agents=3, n_steps=120).to_frame().drop(columns="kind")
+    frame.rename(columns={"frame": "t 1"}).to_csv("many.csv", index=False)
+    given = ["--columns", "frame=t 1", *STEP, "--unit", "m", "--set", "stride=3"]
+    code, out, err = trajectory("diagnose", "--tracks", "many.csv", *given)
+    assert code == 0 and not out.startswith("Does not apply"), out + err
+    line = "makedo trajectory fit --tracks TRACKS --columns 'frame=t 1' --seconds-per-frame 0.4 "
+    assert out.endswith(f"Next: {line}--set stride=3 --out model\n")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +50,7 @@ HELP = {
     "part": "which rows to write; without it all, with a column that says which they are",
 }
 WHOLE = re.compile("-?[0-9]+")
+PLAIN = re.compile("0|-?[1-9][0-9]{0,17}")  # as a number is written: not 007
 BLOCK = 65_536  # users whose lists are written at once
 Part = Literal["before", "test", "after"]
 
@@ -64,7 +67,9 @@ def diagnose(
 ) -> Diagnosis:
     """Measure on the last horizon whether activity is predictable, and what it brings."""
     model = settings.build(makedo.RIM)
-    return model.diagnose(_read(log, user, item, time, event, target))
+    found = model.diagnose(_read(log, user, item, time, event, target))
+    columns = {"user": user, "item": item, "time": time, "event": event, "target": target}
+    return replace(found, command=_with_options(found.command, settings, columns))
 
 
 def split(
@@ -79,7 +84,11 @@ def split(
     event: str | None = None,
     target: str | None = None,
 ) -> Rows:
-    """Cut a log by time: what comes before the test, in its horizon, and after it."""
+    """Cut a log by time: what comes before the test, in its horizon, and after it.
+
+    What is written has the columns user_id, item_id, timestamp (Unix seconds), and that of --event;
+    other columns are left out.
+    """
     from makedo.data.interaction_splits import temporal_split
 
     events = _read(log, user, item, time, event, target)
@@ -230,6 +239,20 @@ def _read(
     return InteractionLog.read(_source(log), **names)
 
 
+def _with_options(command: str, settings: Settings, columns: dict[str, str | None]) -> str:
+    """A line to run next, with the options of this one; of parameters it names marks itself."""
+    if not command:
+        return ""
+    usual = {"user": "user_id", "item": "item_id", "time": "timestamp"}
+    named = [
+        f"--{role} {shlex.quote(name)}"
+        for role, name in columns.items()
+        if name not in (None, usual.get(role))
+    ]
+    given = [where for name, (where, _) in settings.given.items() if name != "marks"]
+    return " ".join([command, *named, *(where for where in given if where.startswith("--set"))])
+
+
 def _source(log: Table | Batches) -> Any:
     return log if isinstance(log, Batches) else _Named(log)
 
@@ -262,7 +285,8 @@ def _read_later(
 ) -> InteractionLog:
     """Events after the fit, with ids in the form of its log.
 
-    A file without a leading zero or a letter in its ids has whole numbers, whatever the others had.
+    A file without a leading zero or a letter in its ids has whole numbers, whatever the others had;
+    and a file may hold whole numbers as text.
     """
     new = model.log_.read_more(_source(log), user=user, item=item, time=time, event=event)
     return new.with_ids(
@@ -271,8 +295,12 @@ def _read_later(
 
 
 def _in_form(ids: pd.Index, known: pd.Index) -> pd.Index:
-    """The ids, as text where the known ones are text."""
-    return ids.astype(str) if ids.dtype.kind in "iu" and known.inferred_type == "string" else ids
+    """Whole numbers as text where the known ids are text; such text as numbers where they are."""
+    if ids.dtype.kind in "iu" and known.inferred_type == "string":
+        return ids.astype(str)
+    if known.dtype.kind in "iu" and ids.inferred_type == "string":
+        return ids.astype(np.int64) if all(map(PLAIN.fullmatch, ids)) else ids
+    return ids
 
 
 def _update(

@@ -43,6 +43,8 @@ REPEATING = (
     "given",
 )  # marks that know of repeats
 ONE_TIME = 0.8  # share of users with all their events at one time: such times were not the events'
+MUCH = 0.5  # of the events to come, that nobody can rank
+LOST = "events to come of new users or items, %"
 LITTLE = 0.002  # of precision, not worth a model of activity
 PRODUCTS = 5e9  # a second, of a network that trains on one core; measured on two data sets
 DAY = 86_400.0
@@ -74,8 +76,8 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
     if figures["users with all events at one time, %"] > 100 * ONE_TIME:
         return answer(
             "does not apply",
-            "Most users have all their events at one time, so these look like times of an import. "
-            "Give the times of the events.",
+            "Most users have all their events at one time, so these look like times of an import, "
+            "or users are visits or baskets. Give the times of the events, or name the people.",
         )
     H = X.horizon if isinstance(X, Split) else horizon_of(model.horizon, log)
     figures["horizon"] = in_words(H)
@@ -101,6 +103,11 @@ def diagnose(model: RIM, X: Any) -> Diagnosis:
     verdict, advice = judged(found)
     if figures["events that repeat a pair, %"] > 100 * REPEATED and not _repeats(model.marks):
         advice += " Users come back to the same items: try marks=personal_repeat."
+    if (lost := found.figures[LOST]) > 100 * MUCH:
+        advice += (
+            f" But {lost:.0f} % of the events to come are of new users or items: nobody can rank "
+            "those. A shorter horizon may leave fewer."
+        )
     advice += said
     interval = found.gain.interval
     return answer(
@@ -256,7 +263,8 @@ def last_horizon(model: RIM, log: InteractionLog, T: float, H: float) -> Found:
     targets = test.targets(H, exclude_seen=model.exclude_seen)
     lengths = usual_lengths(len(test))
     length = lengths[len(lengths) // 2]
-    scores = {WITH: fitted.scores(test), WITHOUT: fitted.scores(test, active=False)}
+    alone = fitted.scores(test, active=False)  # asked once: of many users and items it is slow
+    scores = {WITH: alone.scaled(fitted.rate(test)), WITHOUT: alone}
     ranked = {name: rank(one, targets, length, "users") for name, one in scores.items()}
     found = gain(ranked[WITH], ranked[WITHOUT], length, (WITH, WITHOUT))
     counts = test.counts(H)
@@ -268,7 +276,7 @@ def last_horizon(model: RIM, log: InteractionLog, T: float, H: float) -> Found:
         f"precision of {length} users for each item, {WITHOUT}": ranked[WITHOUT].precision(length),
         "rank correlation of λ with the events to come": in_figures(own),
         "the same of recent activity (EMA)": in_figures(recent),
-        "events to come of new users or items, %": 100 * lost_share(log, test, T, H),
+        LOST: 100 * lost_share(log, test, T, H),
         "variance over mean of the events to come": float(counts.var() / max(counts.mean(), 1e-9)),
     }
     return Found(found, length, own, recent, figures)

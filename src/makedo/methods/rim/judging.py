@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from makedo.core.checks import MakedoInputError, MakedoWarning
+from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.interaction_splits import Split
 from makedo.data.interactions import InteractionLog, Requests
 from makedo.data.times import date, in_words
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POPULAR, REPEATS, ALONE = "popularity", "own repeats", "without λ"
 RECENT, OURS = "recent activity", "RIM"
+MUCH = 0.5  # of the events, that are of new users or items
 MOSTLY = 0.9  # of a horizon, that the events to judge by must cover
 
 
@@ -54,6 +55,7 @@ def asked(model: RIM, X: Any) -> Requests:
         later = X if isinstance(X, InteractionLog) else model.log_.read_more(X)
         whole = everybody(model.log_.append(later), model.now_)
         requests = whole.take(np.flatnonzero(whole.n_before))  # the others had no history
+        _warn_of_news(model, requests)
     return requests.restricted(model.known(requests.candidates))
 
 
@@ -61,14 +63,54 @@ def came_true(model: RIM, requests: Requests) -> Any:
     """What the users turned to in the horizon, bool (n_requests, n_candidates)."""
     found = requests.targets(model.horizon_, exclude_seen=model.exclude_seen)
     if not found.nnz:
-        first, last = requests.time.min(initial=np.inf), requests.time.max(initial=-np.inf)
-        raise MakedoInputError(
-            "RIM: there is nothing to judge by: from "
-            f"{date(first)} to {date(last + model.horizon_)}, no user known before turned to an "
-            f"item known before. The events end at {date(requests.log.time.max())}."
-        )
+        raise MakedoInputError(f"RIM: there is nothing to judge by: {_why(requests, model)}")
     _warn_of_half_a_horizon(requests, model.horizon_)
     return found
+
+
+def _why(requests: Requests, model: RIM) -> str:
+    """Why no event can be judged by."""
+    log, H = requests.log, model.horizon_
+    begin, end = requests.time.min(initial=np.inf), requests.time.max(initial=-np.inf) + H
+    inside = np.flatnonzero((log.time >= begin) & (log.time < end))
+    if not len(inside):
+        after = log.time[log.time >= end]
+        return f"no event lies from {date(begin)} to {date(end)}, the horizon of the model. " + (
+            f"The next one is at {date(after.min())}."
+            if len(after)
+            else f"The events end at {date(log.time.max())}."
+        )
+    said = []
+    known = (requests.user[requests.n_before > 0], requests.candidates)
+    for noun, ids, new, old in zip(
+        ("user", "item"), (log.users, log.items), (log.user, log.item), known, strict=True
+    ):
+        unknown = ~np.isin(new[inside], old)
+        if unknown.all():
+            them, others = ids[np.unique(new[inside])], ids[old]
+            said.append(f"none is of a known {noun} ({first(them)}; known are {first(others)})")
+    told = ", and ".join(said) or "none is of a known user with a known item" + (
+        " that the user had not seen, and exclude_seen is set" * model.exclude_seen
+    )
+    return (
+        f"of {count(len(inside), 'event')} from {date(begin)} to {date(end)} {told}."
+        + " Give ids in the form that they had for fit." * bool(said)
+    )
+
+
+def _warn_of_news(model: RIM, requests: Requests) -> None:
+    """Where most of what came cannot be ranked by anybody."""
+    log = requests.log
+    inside = (log.time >= model.now_) & (log.time < model.now_ + model.horizon_)
+    new = ~np.isin(log.user[inside], requests.user)
+    new |= ~model.marks_.rankable(log.item[inside])
+    if new.any() and MUCH < new.mean() < 1:
+        warnings.warn(
+            f"RIM: {new.mean():.0%} of {count(len(new), 'event')} in the horizon are of users or "
+            "items without an event before it. Nobody can rank those, and they are not judged.",
+            MakedoWarning,
+            stacklevel=5,
+        )
 
 
 def _warn_of_half_a_horizon(requests: Requests, H: float) -> None:
@@ -89,7 +131,8 @@ def candidates(model: RIM, requests: Requests) -> dict[str, ScoreOperator]:
     Popularity of user and item; where users come back to the same items, what each had before, with
     recent activity for λ; p(y|x) alone; p(y|x) with recent activity for λ, unless that is its own.
     """
-    whole, alone = model.scores(requests), model.scores(requests, active=False)
+    alone = model.scores(requests, active=False)
+    whole = alone.scaled(model.rate(requests))
     recent = EMA().rate(activity(requests, np.ones(1), model.horizon_))
     popular = ScoreOperator(
         whole.shape,

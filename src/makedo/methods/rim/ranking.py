@@ -190,8 +190,12 @@ class Ranked:
         return float(self.by(self.side, k).mean())
 
     def interval(self, k: int, over: str = "users") -> tuple[float, float]:
-        """95 % interval of the precision, by bootstrap over ``"users"`` or ``"items"``."""
-        return bootstrap_interval(self.by(over, k)) or (np.nan, np.nan)
+        """95 % interval of the precision, by bootstrap over ``"users"`` or ``"items"``.
+
+        To first order it may reach below 0 where hardly anything is hit; a share does not.
+        """
+        low, high = bootstrap_interval(self.by(over, k)) or (np.nan, np.nan)
+        return max(low, 0.0), min(high, 1.0)
 
     def ndcg(self, k: int) -> float:
         """Normalised discounted gain, mean over the lists with targets."""

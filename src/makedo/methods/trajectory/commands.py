@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -20,7 +21,8 @@ HELP = {
     "columns": "other names of columns, such as frame=t,agent=id,x=px,y=py,kind=type,scene=take",
     "seconds_per_frame": "how long one unit of the frame column lasts",
     "seconds_per_step": "bring positions to steps of this length (default: as they are)",
-    "unit": "unit of positions: m, ft, km, cm, mm, yd",
+    "unit": "unit of positions: m, ft, km, cm, mm, yd, how many metres one unit is, or deg for "
+    "longitude and latitude",
     "function": "your own predictor, as module:function",
     "explained": "file that explain wrote, instead of explaining again",
 }
@@ -37,7 +39,9 @@ def diagnose(
 ) -> Diagnosis:
     """Ask whether these tracks hold anything that neighbours tell and the place does not."""
     model = settings.build(makedo.TrajectoryAttributor)
-    return model.diagnose(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
+    found = model.diagnose(_read(tracks, columns, seconds_per_frame, seconds_per_step, unit))
+    given = _as_given(columns, seconds_per_frame, seconds_per_step, unit, settings)
+    return replace(found, command=found.command.replace("--seconds-per-frame S", given))
 
 
 def fit(
@@ -135,9 +139,35 @@ def _read(
     source = getattr(tracks, "frame", tracks)  # the root diagnose gives a table
     names = _names(columns)
     return Tracks.read(
-        source, seconds_per_frame=seconds_per_frame, seconds_per_step=seconds_per_step, unit=unit,
-        **names,
+        source, seconds_per_frame=seconds_per_frame, seconds_per_step=seconds_per_step,
+        unit=_number_or(unit), **names,
     )  # fmt: skip
+
+
+def _as_given(
+    columns: list[str] | None,
+    seconds_per_frame: float | None,
+    seconds_per_step: float | None,
+    unit: str,
+    settings: Settings,
+) -> str:
+    """How tracks and parameters were given on the command line."""
+    options = {
+        "columns": ",".join(columns or []) or None,
+        "seconds-per-frame": seconds_per_frame,
+        "seconds-per-step": seconds_per_step,
+        "unit": None if unit == "m" else unit,
+    }
+    parts = [f"--{name} {shlex.quote(str(v))}" for name, v in options.items() if v is not None]
+    return " ".join([*parts, *(w for w, _ in settings.given.values() if w.startswith("--set"))])
+
+
+def _number_or(text: str) -> float | str:
+    """The text as a number, where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _names(columns: list[str] | None) -> dict[str, Any]:
