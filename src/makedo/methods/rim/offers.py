@@ -225,10 +225,9 @@ def read_offer(X: Any, requests: Any = None, users: Any = None, items: Any = Non
 def _of_model(model: Any, requests: Any) -> Offer:
     if not isinstance(requests, Requests):
         requests = Requests.at(model.log_, model.now_, requests)
-    known = requests.candidates[requests.candidates < model.marks_.n_items]
-    requests = requests.restricted(known)
-    items = model.log_.items[known]
-    return Offer(model.scores(requests), requests.user_ids, items, requests.time)
+    known = model.known(requests.candidates)
+    scores = model.scores(requests.restricted(known))
+    return Offer(scores, requests.user_ids, model.log_.items[known], requests.time)
 
 
 def _as_scores(X: Any) -> tuple[Any, tuple[int, int]]:
