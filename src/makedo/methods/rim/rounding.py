@@ -206,7 +206,6 @@ class Plan:
             if other >= 0:
                 self.drop(other)
             self.add(int(places[i]))
-            self._lost[users[i]] = self._least(users[i])[0]
             return True
         return False
 
