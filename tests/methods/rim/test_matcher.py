@@ -324,7 +324,6 @@ BAD = {
     "text by id": ({"item_max": {3: "many"}}, S, "no numbers.*'many'"),
     "column": ({"item_max": pd.DataFrame({"item_id": [1]})}, S, "needs the columns"),
     "too dear": ({"item_min": 2, "budget": 10.0, "item_cost": 1.0}, S, "cost at least 60"),
-    "too dear users": ({"item_min": 2, "budget": 10.0, "user_cost": 1.0}, S, "cost at least 60"),
     "nan": ({}, np.where(S > 3, np.nan, S), "NaN or infinite"),
     "promises of one": ({"item_min": 1}, S[:20], "lower the minima by 10 contacts in all"),
     "too large": ({}, S.astype(float) * 1e40, "too large for 32 bits"),
