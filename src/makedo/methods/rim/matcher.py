@@ -359,7 +359,7 @@ class BudgetMatcher(Estimator):
         check_is_fitted(self)
         offer = read_offer(X, requests, users, items)
         how.setdefault("n_users", max(len(offer.users), 1))
-        return self.serving(**how).serve_all(X, requests, users=users, items=items)
+        return self.serving(**how).serve_offer(offer)
 
     def delivered(self, plan: pd.DataFrame) -> pd.DataFrame:
         """What a plan delivers of each item: item_id, item_min, item_max, delivered."""

@@ -144,10 +144,10 @@ class Offer:
         rare = np.flatnonzero(have < np.minimum(self.of_item, wanted / 2))
         parts += self._of_items(rare, wanted, generator(random_state, "candidates"))
         user, item, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-        key = (
-            np.unique(user * np.int64(m) + item, return_index=True)[1] if len(rare) else slice(None)
-        )
-        return from_pairs(user[key], item[key], score[key], m, limits.user_max)
+        if len(rare):  # some were there before
+            once = np.unique(user * np.int64(m) + item, return_index=True)[1]
+            user, item, score = user[once], item[once], score[once]
+        return from_pairs(user, item, score, m, limits.user_max)
 
     def _of_items(self, items: np.ndarray, wanted: np.ndarray, rng: Any) -> list[tuple]:
         """So many pairs, at random, of promised items that are among the best of few users."""

@@ -151,7 +151,9 @@ class Plan:
     def keep_promises(self) -> None:
         """Bring items to their minimum as cheaply as is found, unless missing it is cheaper."""
         short = np.flatnonzero(self.of_item < self.limits.item_min)
-        self._lost = self._least_of_all() if len(short) else np.zeros(0)
+        if not len(short):
+            return
+        self._lost = self._least_of_all()
         failures, most = 0, MOST_FAILURES if np.isfinite(self.limits.shortfall) else 1
         for item in short.tolist():
             while self.of_item[item] < self.limits.item_min[item]:

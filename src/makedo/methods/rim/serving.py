@@ -140,7 +140,10 @@ class Serving:
             item_id, user_id, timestamp (of a request), score, price (when given), in the order in
             which contacts were given.
         """
-        offer = read_offer(X, requests, users, items)
+        return self.serve_offer(read_offer(X, requests, users, items))
+
+    def serve_offer(self, offer: Offer) -> pd.DataFrame:
+        """The same of scores that were read."""
         column = offer.items.get_indexer(self.items)
         if (column < 0).any():
             raise MakedoInputError(
