@@ -249,6 +249,36 @@ def test_the_price_of_money_rises_when_it_is_spent_too_fast():
     assert spent[False] == 100 and spent[True] < 90
 
 
+def test_money_that_is_left_goes_to_what_it_pays_for():
+    """The item that is liked most costs more than is left after the first user."""
+    serving = BudgetMatcher(1, budget=5.0, item_cost=[4.0, 1.0]).fit([[2.0, 1.0]]).serving()
+    assert [serving.serve([2.0, 1.0]).tolist() for _ in range(3)] == [[0], [1], []]
+
+
+def test_sums_of_costs_may_be_rounded_online():
+    """Three times 0.1 is a little more than 0.3."""
+    m = BudgetMatcher(1, budget=0.3, item_cost=0.1).fit(np.ones((3, 1)))
+    assert len(m.transform(np.ones((3, 1)))) == 3
+
+
+def test_money_that_is_not_spent_is_no_reason_to_give_what_is_worth_nothing():
+    m = BudgetMatcher(2, budget=100.0).fit(S)
+    serving = m.serving(200)
+    serving.serve_all(np.full((150, 30), -np.inf))
+    assert m.budget_price_ > 0 and not len(serving.serve(np.full(30, -2 * m.unit_)))
+
+
+def test_prices_rest_when_all_came_that_were_counted_on():
+    for campaign in (BudgetMatcher(2, item_max=10), BudgetMatcher(2, budget=100.0)):
+        serving = campaign.fit(S).serving(200)
+        serving.serve_all(S)
+        prices, money = serving.prices, serving._money_price()
+        assert (prices > 0).any() or money > 0
+        serving.serve_all(np.full((50, 30), -np.inf))
+        pd.testing.assert_series_equal(serving.prices, prices)
+        assert serving._money_price() == money
+
+
 def test_what_serving_cannot_use_is_refused():
     m = BudgetMatcher(2).fit(S)
     with pytest.raises(MakedoInputError, match="30 numbers"):

@@ -178,11 +178,15 @@ class Serving:
 
     # --- one user ---------------------------------------------------------------------------------
 
+    def _done(self) -> float:
+        """Which share of the users was served; 1 if more come than were counted on."""
+        return min(self.n_served / self.n_users, 1.0)
+
     def _prices(self) -> np.ndarray:
         """The prices v in units, (n_items,)."""
         dear, cheap = self._dear, self._cheap
         if self.adaptive:
-            done = min(self.n_served / self.n_users, 1.0)
+            done = self._done()
             capped = np.isfinite(self._max)
             ahead = np.where(capped, self.delivered - np.where(capped, self._max, 0) * done, 0)
             dear = np.maximum(dear + self.step * ahead, 0)
@@ -192,7 +196,7 @@ class Serving:
     def _money_price(self) -> float:
         if not self.adaptive or not 0 < self._budget < np.inf:
             return self._money
-        ahead = self.spent / self._budget - min(self.n_served / self.n_users, 1.0)
+        ahead = self.spent / self._budget - self._done()
         return max(self._money * (1 + ahead * self.n_users * self.step), 0.0)
 
     def _give(self, worth: np.ndarray, k: float, user_cost: float) -> np.ndarray:
@@ -201,7 +205,8 @@ class Serving:
         open = np.isfinite(worth) & (cost <= self._budget)  # as in the fit
         if self.rescale and k and open.any():
             self._rescale(worth[open])
-        open &= self.delivered < self._max
+        most = self._budget * (1 + 1e-12)  # sums of costs are rounded
+        open &= (self.delivered < self._max) & (self.spent + cost <= most)
         t = worth * self.scale - self._prices() - self._money_price() * cost
         t = t + self.matcher.temperature_ * self._rng.random(len(t))
         if self.adaptive and 0 < self._missing() and self._missing() >= self._room(k):
@@ -209,8 +214,7 @@ class Serving:
             t = t - t.min(initial=0, where=open) + 1
         wanted = np.flatnonzero(open & (t > 0))
         wanted = wanted[np.argsort(-t[wanted], kind="stable")][: int(min(k, len(t)))]
-        spent = self.spent + np.cumsum(cost[wanted])
-        given = wanted[spent <= self._budget * (1 + 1e-12)]  # sums of costs are rounded
+        given = wanted[self.spent + np.cumsum(cost[wanted]) <= most]
         self.delivered[given] += 1
         self.spent += float(cost[given].sum())
         self.n_served += 1
