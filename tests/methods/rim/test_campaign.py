@@ -84,6 +84,24 @@ def test_the_page_counts_what_holds_back_and_how_far_the_plan_may_be_from_the_be
     assert last["gap, %"] == pytest.approx(100 * m.duality_gap_, rel=1e-6)
 
 
+def test_what_is_promised_is_counted_of_items_with_a_minimum():
+    page = BudgetMatcher(2, pd.Series({"gizmo3": 5, "gizmo4": 9}), 14).fit(FRAME).report()
+    table = page.tables["What is delivered of the promises?"].set_index("")["value"]
+    assert table[["items with a minimum", "fully served"]].tolist() == [2, 2]
+    assert table["contacts promised"] == table["delivered of them"] == 14
+
+
+def test_named_rows_are_those_that_cost_or_bring_most():
+    m = BudgetMatcher(2, 11, 13).fit(FRAME)
+    tables = m.report(show_rows=True).tables
+    price, score = m.prices_["price"].abs(), m.plan_["score"]
+    assert price.idxmin() != price.idxmax() and m.prices_["price"].min() < 0
+    shown = tables["Which limits cost most"]["price"].abs()
+    np.testing.assert_allclose(shown, price.nlargest(15))
+    shown = tables["The contacts with the largest scores"]["score"]
+    np.testing.assert_allclose(shown, score.nlargest(15))
+
+
 def test_more_money_never_brings_less():
     m = BudgetMatcher(2, budget=60.0).fit(FRAME)
     table = curve(m, FRAME)
@@ -92,7 +110,15 @@ def test_more_money_never_brings_less():
     assert (table["value"].diff().dropna() > 0).all()
     assert (table["value"].diff().diff().dropna() < 0).all()  # each unit brings less than the last
     assert (table["bound"] >= table["value"] * (1 - 1e-6)).all()
-    assert "What would other budgets bring?" in m.report(FRAME).to_html()
+    page = m.report(FRAME)
+    assert "What would other budgets bring?" in page.to_html()
+    assert page.tables["What would other budgets bring?"]["share"].tolist() == [
+        50,
+        75,
+        100,
+        125,
+        150,
+    ]
 
 
 def test_other_budgets_are_planned_for_ids_that_came_beside_the_scores():

@@ -85,6 +85,7 @@ def test_without_limits_of_items_each_user_gets_the_best():
     for one in (m, free):
         for user, items in one.plan_.groupby("user_id")["item_id"]:
             assert set(items) == {i for i in best[user] if s[user, i] > 0}
+    assert free.delivered_share_ == 1  # nothing is promised
     assert free.duality_gap_ == pytest.approx(0, abs=1e-6) and not free.prices_["price"].any()
     fifth = np.maximum(np.sort(s, axis=1)[:, -5], 0)  # what one more contact would bring
     np.testing.assert_allclose(free.user_prices_["price"], fifth, atol=1e-6)

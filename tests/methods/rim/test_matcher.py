@@ -65,6 +65,16 @@ def test_a_model_is_matched_at_its_requests(table):
     assert len(everybody.user_prices_) == model.log_.n_users
 
 
+def test_contacts_have_the_times_of_their_requests_and_what_they_cost():
+    log = InteractionLog.read(pd.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["x", "y", "y"],
+                                            "timestamp": 1_500_000_000}))  # fmt: skip
+    requests = Requests.at(log, 1_500_000_000 + np.array([30, 10, 20]), ["a", "b", "c"])
+    m = BudgetMatcher(1, budget=9.0, item_cost={"x": 2.0}, user_cost={"b": 0.5})
+    plan = m.fit([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], requests).plan_
+    assert plan["user_id"].tolist() == ["b", "a", "c"] and plan["cost"].tolist() == [2.5, 0, 0]
+    assert (plan["timestamp"] - 1_500_000_000).tolist() == [10, 30, 20]
+
+
 def test_items_that_came_after_the_fit_are_not_planned(table):
     model = RIM("personal_repeat", horizon="7D").fit(table)
     model.update(pd.DataFrame({"user_id": ["u1"], "item_id": ["new"],
@@ -292,6 +302,17 @@ def test_promised_items_that_few_may_have_get_all_of_these(monkeypatch):
         s[:, item], s[few, item] = -np.inf, 1e-6
     m = BudgetMatcher(1, [6, 6, 6] + [0] * 27).fit(s)
     assert m.prices_["delivered"].tolist()[:3] == [6, 6, 6] and m.duality_gap_ <= 1e-3
+
+
+def test_each_pair_is_looked_at_once(monkeypatch):
+    """An item that twenty may have and three like best: those three are found twice."""
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 2)
+    s = np.random.default_rng(0).random((200, 30)) + 1
+    s[20:, 0], s[:3, 0], s[3:20, 0] = -np.inf, 9.0, 0.1
+    m = BudgetMatcher(1, {0: 10}).fit(s)
+    assert m.history_["candidates"].iloc[0] == 200 * 4 + 17
+    assert m.prices_["delivered"][0] == 10
 
 
 # --- what is refused ------------------------------------------------------------------------------
