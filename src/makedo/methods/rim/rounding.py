@@ -43,7 +43,6 @@ def rounded(
     noise = generator(random_state, "rounding").random(len(pairs), np.float32)
     wish = np.where(surplus > 0, surplus + np.float32(epsilon) * noise, -np.inf)
     plan = Plan(pairs, limits, accepted(pairs, limits, wish))
-    plan.save_money(surplus)
     plan.keep_promises()
     plan.save_money(surplus)
     plan.fill_up()
