@@ -10,7 +10,7 @@ import pytest
 import makedo
 from makedo import BudgetMatcher
 from makedo.core.checks import MakedoInputError
-from makedo.methods.rim.campaign_page import curve, tighter
+from makedo.methods.rim.campaign_page import curve, items_section, tighter
 
 S = np.random.default_rng(0).pareto(1.1, (120, 20))
 USERS, ITEMS = [f"someone{i}" for i in range(120)], [f"gizmo{j}" for j in range(20)]
@@ -61,6 +61,26 @@ def test_a_tighter_limit_costs_what_the_page_says_or_more(matcher):
     assert matcher.value_ - lower.value_ >= said["maxima of items"] - 1e-6 > 0
     higher = BudgetMatcher(2, 6, 14).fit(FRAME)
     assert matcher.value_ - higher.value_ >= said["minima of items"] - 1e-6
+
+
+def test_users_without_a_maximum_have_none_that_could_be_tightened():
+    table = tighter(BudgetMatcher({"someone3": 1}, item_max=9).fit(FRAME)).set_index("limit")
+    assert table.loc["maxima of items", "loses at least"] > 0
+    assert table.loc["contacts of a user", "loses at least"] >= 0
+
+
+def test_the_page_says_how_many_users_get_how_many_contacts():
+    few, many = BudgetMatcher(2, budget=60.0).fit(FRAME), BudgetMatcher(np.arange(120) % 16).fit(S)
+    tables = [m.report().tables["How often are users contacted?"] for m in (few, many)]
+    given = few.user_prices_["given"]
+    assert dict(tables[0].to_numpy()) == given.value_counts().to_dict() and given.nunique() > 1
+    assert tables[1].iloc[[0, 2, 4], 1].tolist() == [0, 7, 15]  # sixteen lines would be too many
+
+
+def test_contacts_of_items_are_drawn_over_the_share_of_items(matcher):
+    line = items_section(matcher).figure.axes[0].lines[0]
+    np.testing.assert_allclose(line.get_xdata(), np.arange(5, 101, 5))
+    assert line.get_ydata().tolist() == sorted(matcher.prices_["delivered"], reverse=True)
 
 
 def test_money_that_buys_no_whole_contact_is_no_loss():

@@ -73,6 +73,8 @@ def test_contacts_have_the_times_of_their_requests_and_what_they_cost():
     plan = m.fit([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], requests).plan_
     assert plan["user_id"].tolist() == ["b", "a", "c"] and plan["cost"].tolist() == [2.5, 0, 0]
     assert (plan["timestamp"] - 1_500_000_000).tolist() == [10, 30, 20]
+    plan = m.set_params(user_cost=None).fit([[1.0, 2.0], [2.0, 1.0]], items=["x", "y"]).plan_
+    assert plan["cost"].tolist() == [2, 0]
 
 
 def test_items_that_came_after_the_fit_are_not_planned(table):

@@ -260,7 +260,7 @@ def scaled(matcher: BudgetMatcher, name: str, share: float) -> Any:
     if name == "budget":
         return share * float(matcher.budget or 0.0)
     table = matcher.user_prices_ if name == "user_max" else matcher.prices_
-    return np.floor(share * table[name].to_numpy() + 1e-9)
+    return np.floor(share * table[name].to_numpy())
 
 
 def curve_section(matcher: BudgetMatcher, X: Any, requests: Any) -> Section:
