@@ -10,7 +10,7 @@ import pytest
 import makedo
 from makedo import BudgetMatcher
 from makedo.core.checks import MakedoInputError
-from makedo.methods.rim.campaign_page import curve, tighter
+from makedo.methods.rim.campaign_page import curve, items_section, tighter
 
 S = np.random.default_rng(0).pareto(1.1, (120, 20))
 USERS, ITEMS = [f"someone{i}" for i in range(120)], [f"gizmo{j}" for j in range(20)]
@@ -63,6 +63,26 @@ def test_a_tighter_limit_costs_what_the_page_says_or_more(matcher):
     assert matcher.value_ - higher.value_ >= said["minima of items"] - 1e-6
 
 
+def test_users_without_a_maximum_have_none_that_could_be_tightened():
+    table = tighter(BudgetMatcher({"someone3": 1}, item_max=9).fit(FRAME)).set_index("limit")
+    assert table.loc["maxima of items", "loses at least"] > 0
+    assert table.loc["contacts of a user", "loses at least"] >= 0
+
+
+def test_the_page_says_how_many_users_get_how_many_contacts():
+    few, many = BudgetMatcher(2, budget=60.0).fit(FRAME), BudgetMatcher(np.arange(120) % 16).fit(S)
+    tables = [m.report().tables["How often are users contacted?"] for m in (few, many)]
+    given = few.user_prices_["given"]
+    assert dict(tables[0].to_numpy()) == given.value_counts().to_dict() and given.nunique() > 1
+    assert tables[1].iloc[[0, 2, 4], 1].tolist() == [0, 7, 15]  # sixteen lines would be too many
+
+
+def test_contacts_of_items_are_drawn_over_the_share_of_items(matcher):
+    line = items_section(matcher).figure.axes[0].lines[0]
+    np.testing.assert_allclose(line.get_xdata(), np.arange(5, 101, 5))
+    assert line.get_ydata().tolist() == sorted(matcher.prices_["delivered"], reverse=True)
+
+
 def test_money_that_buys_no_whole_contact_is_no_loss():
     """Of 2.5 two contacts are paid, and they still are of 2.25."""
     m = BudgetMatcher(1, budget=2.5, item_cost=1.0).fit(np.ones((4, 1)))
@@ -84,6 +104,24 @@ def test_the_page_counts_what_holds_back_and_how_far_the_plan_may_be_from_the_be
     assert last["gap, %"] == pytest.approx(100 * m.duality_gap_, rel=1e-6)
 
 
+def test_what_is_promised_is_counted_of_items_with_a_minimum():
+    page = BudgetMatcher(2, pd.Series({"gizmo3": 5, "gizmo4": 9}), 14).fit(FRAME).report()
+    table = page.tables["What is delivered of the promises?"].set_index("")["value"]
+    assert table[["items with a minimum", "fully served"]].tolist() == [2, 2]
+    assert table["contacts promised"] == table["delivered of them"] == 14
+
+
+def test_named_rows_are_those_that_cost_or_bring_most():
+    m = BudgetMatcher(2, 11, 13).fit(FRAME)
+    tables = m.report(show_rows=True).tables
+    price, score = m.prices_["price"].abs(), m.plan_["score"]
+    assert price.idxmin() != price.idxmax() and m.prices_["price"].min() < 0
+    shown = tables["Which limits cost most"]["price"].abs()
+    np.testing.assert_allclose(shown, price.nlargest(15))
+    shown = tables["The contacts with the largest scores"]["score"]
+    np.testing.assert_allclose(shown, score.nlargest(15))
+
+
 def test_more_money_never_brings_less():
     m = BudgetMatcher(2, budget=60.0).fit(FRAME)
     table = curve(m, FRAME)
@@ -92,7 +130,15 @@ def test_more_money_never_brings_less():
     assert (table["value"].diff().dropna() > 0).all()
     assert (table["value"].diff().diff().dropna() < 0).all()  # each unit brings less than the last
     assert (table["bound"] >= table["value"] * (1 - 1e-6)).all()
-    assert "What would other budgets bring?" in m.report(FRAME).to_html()
+    page = m.report(FRAME)
+    assert "What would other budgets bring?" in page.to_html()
+    assert page.tables["What would other budgets bring?"]["share"].tolist() == [
+        50,
+        75,
+        100,
+        125,
+        150,
+    ]
 
 
 def test_other_budgets_are_planned_for_ids_that_came_beside_the_scores():

@@ -68,6 +68,13 @@ def test_the_plan_reaches_the_linear_programme_and_the_bound_is_above_it(kind, b
         assert s[m.plan_["user_id"], m.plan_["item_id"]].sum() == pytest.approx(m.value_, rel=1e-5)
 
 
+def test_a_promise_may_cost_far_more_than_a_typical_score():
+    """Everybody has to take the second item, though one would like the first best by far."""
+    m = BudgetMatcher(1, [0, 20]).fit(np.c_[np.r_[100.0, np.full(19, 2.0)], np.ones(20)])
+    assert m.value_ == pytest.approx(20) and m.duality_gap_ <= 1e-3
+    assert m.prices_["price"][1] <= -98
+
+
 def test_three_by_three_of_rank_one_is_matched_along_the_diagonals():
     s = np.outer([1, 2, 3], [1, 2, 3]).astype(float)
     plan = BudgetMatcher(user_max=1, item_max=1).fit(s).plan_
@@ -85,6 +92,7 @@ def test_without_limits_of_items_each_user_gets_the_best():
     for one in (m, free):
         for user, items in one.plan_.groupby("user_id")["item_id"]:
             assert set(items) == {i for i in best[user] if s[user, i] > 0}
+    assert free.delivered_share_ == 1 and len(free.history_) == 1  # nothing to promise or search
     assert free.duality_gap_ == pytest.approx(0, abs=1e-6) and not free.prices_["price"].any()
     fifth = np.maximum(np.sort(s, axis=1)[:, -5], 0)  # what one more contact would bring
     np.testing.assert_allclose(free.user_prices_["price"], fifth, atol=1e-6)

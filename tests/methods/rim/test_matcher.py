@@ -13,7 +13,9 @@ from sklearn.exceptions import NotFittedError
 import makedo
 from makedo import RIM, BudgetMatcher
 from makedo.core.checks import MakedoInputError
+from makedo.data.interaction_splits import temporal_split
 from makedo.methods.rim import InteractionLog, Requests
+from makedo.methods.rim.offers import _best_few
 from makedo.methods.rim.scores import ScoreOperator
 
 RNG = np.random.default_rng(0)
@@ -63,6 +65,18 @@ def test_a_model_is_matched_at_its_requests(table):
     assert len(everybody.user_prices_) == model.log_.n_users
 
 
+def test_contacts_have_the_times_of_their_requests_and_what_they_cost():
+    log = InteractionLog.read(pd.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["x", "y", "y"],
+                                            "timestamp": 1_500_000_000}))  # fmt: skip
+    requests = Requests.at(log, 1_500_000_000 + np.array([30, 10, 20]), ["a", "b", "c"])
+    m = BudgetMatcher(1, budget=9.0, item_cost={"x": 2.0}, user_cost={"b": 0.5})
+    plan = m.fit([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], requests).plan_
+    assert plan["user_id"].tolist() == ["b", "a", "c"] and plan["cost"].tolist() == [2.5, 0, 0]
+    assert (plan["timestamp"] - 1_500_000_000).tolist() == [10, 30, 20]
+    plan = m.set_params(user_cost=None).fit([[1.0, 2.0], [2.0, 1.0]], items=["x", "y"]).plan_
+    assert plan["cost"].tolist() == [2, 0]
+
+
 def test_items_that_came_after_the_fit_are_not_planned(table):
     model = RIM("personal_repeat", horizon="7D").fit(table)
     model.update(pd.DataFrame({"user_id": ["u1"], "item_id": ["new"],
@@ -71,6 +85,16 @@ def test_items_that_came_after_the_fit_are_not_planned(table):
     assert len(m.prices_) == 60 and "new" not in set(m.prices_["item_id"])
     expected = model.predict(m.plan_[["user_id", "item_id"]])
     np.testing.assert_allclose(m.plan_["score"], expected, rtol=1e-4)
+
+
+def test_items_that_nobody_had_until_the_fit_are_not_planned(table):
+    day, start = 86_400, 1_500_000_000
+    event = {"user_id": ["u1"], "item_id": ["late"], "timestamp": [start + 55 * day]}
+    log = InteractionLog.read(pd.concat([table, pd.DataFrame(event)]))
+    model = RIM("personal_repeat", horizon="7D").fit(temporal_split(log, start + 53 * day, "7D"))
+    assert "late" in model.log_.items
+    m = BudgetMatcher(2, item_min=1).fit(model)
+    assert len(m.prices_) == 60 and "late" not in set(m.prices_["item_id"])
 
 
 def test_pairs_that_are_forbidden_or_not_listed_are_never_matched():
@@ -128,9 +152,6 @@ def test_left_out_pairs_are_brought_in_by_the_certificate(monkeypatch):
     assert some.duality_gap_ <= 1e-3
     assert some.value_ == pytest.approx(whole.value_, rel=2e-3)
     assert some.bound_ >= whole.value_ * (1 - 1e-6)
-    fine = BudgetMatcher(2, 5, 20, tolerance=1e-6).fit(S)  # pairs come in again and again
-    assert not fine.plan_.duplicated(["item_id", "user_id"]).any()
-    assert fine.history_["candidates"].iloc[-1] <= S.size
     money = {"budget": 150.0, "user_cost": np.random.default_rng(3).random(200) + 0.5}
     some = BudgetMatcher(2, 2, 20, **money).fit(S)
     assert some.duality_gap_ <= 1e-3 and 148 < some.spent_ <= 150
@@ -164,6 +185,28 @@ def test_the_bound_is_of_all_pairs_even_where_the_search_ends_early(seed, monkey
     monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
     monkeypatch.setattr("makedo.methods.rim.offers.MORE", 1)
     assert BudgetMatcher(2, 0, 10, tolerance=1e-2).fit(s).bound_ >= reached * (1 - 1e-6)
+    fine = BudgetMatcher(2, 0, 10, tolerance=1e-6).fit(s)  # pairs come in again and again
+    assert fine.history_["candidates"].iloc[-1] <= s.size and fine.duality_gap_ <= 1e-6
+    assert not fine.plan_.duplicated(["item_id", "user_id"]).any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_pairs_come_in_until_those_left_out_matter_little(seed, monkeypatch):
+    """Also where the search cannot end near the bound: half a contact is lost to the budget."""
+    s = np.random.default_rng(seed).random((60, 12)) + np.linspace(0, 3, 12)
+    campaign = BudgetMatcher(2, 0, 10, budget=110.5)
+    whole = clone(campaign).fit(s)
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 1)
+    assert campaign.fit(s).duality_gap_ > 1e-3
+    assert campaign.bound_ <= whole.bound_ * (1 + 2e-4)
+
+
+def test_of_pairs_left_out_the_best_few_of_a_user_come_in():
+    t = np.array([[9.0, 5.0, 4.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
+    open = np.array([[False, True, True, True, True], [False, False, False, True, False]])
+    row, column = _best_few(t, open, 2)
+    assert row.tolist() == [0, 0, 1] and column.tolist() == [1, 2, 3]
 
 
 def test_equal_seeds_give_equal_plans():
@@ -261,6 +304,17 @@ def test_promised_items_that_few_may_have_get_all_of_these(monkeypatch):
         s[:, item], s[few, item] = -np.inf, 1e-6
     m = BudgetMatcher(1, [6, 6, 6] + [0] * 27).fit(s)
     assert m.prices_["delivered"].tolist()[:3] == [6, 6, 6] and m.duality_gap_ <= 1e-3
+
+
+def test_each_pair_is_looked_at_once(monkeypatch):
+    """An item that twenty may have and three like best: those three are found twice."""
+    monkeypatch.setattr("makedo.methods.rim.offers.ALL_PAIRS", 100)
+    monkeypatch.setattr("makedo.methods.rim.offers.MORE", 2)
+    s = np.random.default_rng(0).random((200, 30)) + 1
+    s[20:, 0], s[:3, 0], s[3:20, 0] = -np.inf, 9.0, 0.1
+    m = BudgetMatcher(1, {0: 10}).fit(s)
+    assert m.history_["candidates"].iloc[0] == 200 * 4 + 17
+    assert m.prices_["delivered"][0] == 10
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -366,188 +420,3 @@ assert "torch" not in sys.modules
 def test_it_works_with_torch_blocked():
     run = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-
-
-# --- users who come later -------------------------------------------------------------------------
-
-
-def test_frozen_prices_serve_the_same_users_nearly_as_the_plan_did():
-    m = BudgetMatcher(2, 5, 20).fit(S)
-    online = m.transform(S, adaptive=False)
-    assert online["score"].sum() >= 0.97 * m.value_
-    assert m.delivered(online)["delivered"].max() <= 20
-
-
-@pytest.mark.parametrize("how", [{"adaptive": False}, {}, {"step": 1.0}, {"rescale": True}])
-def test_hard_limits_hold_online(how):
-    later = np.random.default_rng(1).pareto(1.1, (300, 30)) * 5
-    m = BudgetMatcher(2, item_max=18, budget=230.0, item_cost=RNG.random(30)).fit(S)
-    serving = m.serving(300, **how)
-    online = serving.serve_all(later)
-    counts = m.delivered(online)["delivered"]
-    assert counts.max() <= 18 and serving.spent <= 230
-    assert (serving.delivered == counts).all()
-    assert online.groupby("user_id").size().max() <= 2
-    assert not online.duplicated(["user_id", "item_id"]).any()
-
-
-def test_adaptive_prices_keep_promises_that_drift_breaks():
-    """Scores of later users are ten times larger, as a model's that was fitted anew."""
-    rng = np.random.default_rng(2)
-    taste = rng.pareto(1.2, 30)
-    first, later = (rng.pareto(1.5, (300, 1)) * taste * rng.random((300, 30)) for _ in range(2))
-    m = BudgetMatcher(2, 10).fit(first)
-    share = {}
-    for name, how in {"frozen": {"adaptive": False}, "adaptive": {"rescale": False},
-                      "rescaled": {}}.items():  # fmt: skip
-        serving = m.serving(300, **how)
-        serving.serve_all(10 * later)
-        share[name] = serving.delivered_share
-    assert share["frozen"] < 0.6 and share["adaptive"] >= 0.99 and share["rescaled"] >= 0.99
-
-
-def test_more_users_than_planned_are_served_to_the_end():
-    for low in (None, 2):
-        serving = BudgetMatcher(2, low).fit(S).serving(50)
-        given = [len(serving.serve(scores)) for scores in S]
-        assert given[51:] == [2] * 149 and serving.delivered_share == 1
-
-
-def test_a_forbidden_pair_of_no_value_stays_forbidden_online():
-    closed = np.where(S < 1, -np.inf, S)
-    value = np.r_[0.0, np.ones(199)]
-    online = BudgetMatcher(1, user_value=value).fit(closed).transform(closed)
-    assert np.isfinite(closed[online["user_id"], online["item_id"]]).all()
-
-
-def test_items_that_nobody_can_tell_apart_take_turns():
-    s = np.outer(np.random.default_rng(0).pareto(1.5, 300) + 0.1, np.r_[5.0, np.ones(29)])
-    m = BudgetMatcher(2, 8).fit(s)
-    for adaptive in (False, True):
-        counts = m.delivered(m.transform(s, adaptive=adaptive))["delivered"]
-        assert np.minimum(counts, 8).sum() >= 0.9 * 240
-
-
-def test_users_are_served_one_by_one_as_all_together():
-    m = BudgetMatcher(2, 5, 20).fit(pd.DataFrame(S, columns=[f"i{j}" for j in range(30)]))
-    together, alone = m.serving(), m.serving()
-    rows = together.serve_all(pd.DataFrame(S, columns=[f"i{j}" for j in range(30)]))
-    given = [alone.serve(scores) for scores in S]
-    assert rows["item_id"].tolist() == [item for items in given for item in items]
-    assert alone.n_served == 200 and alone.delivered_share == together.delivered_share
-    assert set(alone.prices.index) == {f"i{j}" for j in range(30)}
-
-
-def test_adaptive_prices_are_the_sum_of_their_steps():
-    m = BudgetMatcher(2, 5, 20).fit(S)
-    serving, step = m.serving(step=0.2), 0.2
-    dear = np.maximum(m.prices_["price"].to_numpy() / m.unit_, 0)
-    ahead = np.zeros(30)
-    for scores in S[:40]:
-        items = serving.serve(scores)
-        ahead += np.isin(np.arange(30), items) - 20 / 200
-    prices = serving.prices.to_numpy() / m.unit_
-    met = serving.delivered >= 5
-    np.testing.assert_allclose(prices[met], np.maximum(dear + step * ahead, 0)[met], atol=1e-9)
-
-
-def test_adaptive_prices_pay_more_towards_a_minimum_the_further_it_is_behind():
-    m = BudgetMatcher(2, 9).fit(S)
-    serving, paid = m.serving(step=0.2), np.maximum(-m.prices_["price"].to_numpy() / m.unit_, 0)
-    counts = np.zeros(30)
-    for scores in S[:60]:
-        counts += np.isin(np.arange(30), serving.serve(scores))
-        behind = 9 * serving.n_served / 200 - counts
-        expected = np.where(counts < 9, np.maximum(paid + 0.2 * behind, 0), 0)
-        np.testing.assert_allclose(serving.prices / m.unit_, -expected, atol=1e-9)
-
-
-def test_contacts_online_are_worth_and_cost_what_users_and_items_do():
-    rng = np.random.default_rng(6)
-    user_value, item_value, user_cost, item_cost = (rng.random(n) + 0.5 for n in (200, 30) * 2)
-    m = BudgetMatcher(2, budget=150.0, user_value=user_value, item_value=item_value,
-                      user_cost=user_cost, item_cost=item_cost).fit(S)  # fmt: skip
-    serving = m.serving(200, adaptive=False)
-    online = serving.serve_all(S)
-    user, item = online["user_id"].to_numpy(), online["item_id"].to_numpy()
-    np.testing.assert_allclose(online["score"], S[user, item] * user_value[user] * item_value[item])
-    assert 140 < serving.spent <= 150
-    assert serving.spent == pytest.approx((user_cost[user] + item_cost[item]).sum())
-
-
-def test_promises_are_kept_even_if_nobody_who_comes_likes_anything():
-    """Nothing is worth its price to anyone; the last ones get what is promised all the same."""
-    serving = BudgetMatcher(1, 5).fit(S).serving(200)
-    serving.serve_all(S - 1e4)
-    assert (serving.delivered == 5).all() and serving.n_served == 200
-
-
-def test_who_comes_first_is_served_first():
-    """Whatever the order of rows: of an item that one user may have, and in the plan's order."""
-    log = InteractionLog.read(pd.DataFrame({"user_id": ["a", "b", "c"], "item_id": "x",
-                                            "timestamp": 1_500_000_000}))  # fmt: skip
-    requests = Requests.at(log, 1_500_000_000 + np.array([30, 10, 20]), ["a", "b", "c"])
-    scores, items = np.ones((3, 1)), ["x"]
-    one = BudgetMatcher(1, item_max=1).fit(np.ones((1, 1)), items=items)
-    assert one.transform(scores, requests)["user_id"].tolist() == ["b"]
-    everybody = BudgetMatcher(1).fit(scores, requests).transform(scores, requests)
-    assert everybody["user_id"].tolist() == ["b", "c", "a"]
-
-
-def of_a_taste():
-    """Scores of users who differ in activity and agree on what is good."""
-    rng = np.random.default_rng(2)
-    return rng.pareto(1.5, (300, 1)) * rng.pareto(1.2, 30) * rng.random((300, 30))
-
-
-def test_what_is_paid_towards_a_minimum_ends_when_it_is_there():
-    s = of_a_taste()
-    m = BudgetMatcher(2, 9).fit(s)
-    serving, paid = m.serving(adaptive=False), np.minimum(m.prices_["price"].to_numpy(), 0)
-    for scores in s:
-        serving.serve(scores)
-        expected = np.where(serving.delivered < 9, paid, 0)
-        np.testing.assert_allclose(serving.prices, expected, atol=1e-9)
-    assert (paid[serving.delivered >= 9] < 0).any()
-
-
-def test_frozen_prices_of_rescaled_scores_follow_a_drift_in_scale():
-    s = of_a_taste()
-    m = BudgetMatcher(2, 9).fit(s)
-    shares = []
-    for factor, rescale in ((1, False), (20, False), (20, True)):
-        serving = m.serving(adaptive=False, rescale=rescale)
-        serving.serve_all(s * factor)
-        shares.append(serving.delivered_share)
-    assert shares[0] > 0.9 and shares[1] < 0.7 and shares[2] > shares[1] + 0.1, shares
-
-
-def test_the_price_of_money_rises_when_it_is_spent_too_fast():
-    dear = S * np.r_[np.full(100, 20.0), np.ones(100)][:, None]  # those who come first
-    m = BudgetMatcher(2, budget=100.0).fit(S)
-    spent = {}
-    for adaptive in (False, True):
-        serving = m.serving(200, adaptive=adaptive, rescale=False)
-        serving.serve_all(dear[:60])
-        spent[adaptive] = serving.spent
-    assert spent[False] == 100 and spent[True] < 90
-
-
-def test_what_serving_cannot_use_is_refused():
-    m = BudgetMatcher(2).fit(S)
-    with pytest.raises(MakedoInputError, match="30 numbers"):
-        m.serving().serve(S[0, :5])
-    for wrong in (["a"] * 30, np.r_[np.inf, S[0, 1:]]):
-        with pytest.raises(MakedoInputError, match="30 numbers"):
-            m.serving().serve(wrong)
-    for name, wrong in (("user_max", -1), ("user_max", 1.5), ("user_cost", -1.0)):
-        with pytest.raises(MakedoInputError, match=f"serve: {name} must be"):
-            m.serving().serve(S[0], **{name: wrong})
-    with pytest.raises(MakedoInputError, match="lack 10 items of the plan"):
-        m.transform(S[:, :20])
-    with pytest.raises(MakedoInputError, match="n_users must be"):
-        m.serving(0)
-    with pytest.raises(MakedoInputError, match="step must be"):
-        m.serving(step=0.0)
-    with pytest.raises(MakedoInputError, match="user_max differs"):
-        BudgetMatcher([2] * 200).fit(S).serving().serve(S[0])

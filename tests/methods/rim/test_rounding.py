@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -11,7 +12,9 @@ from makedo import BudgetMatcher
 from makedo.core.checks import MakedoInputError
 from makedo.methods.rim.annealing import Contacts, better, near
 from makedo.methods.rim.candidates import from_pairs
+from makedo.methods.rim.cheapest import cheapest_promises
 from makedo.methods.rim.dual import Limits, Prices
+from makedo.methods.rim.feasibility import check_feasible
 from makedo.methods.rim.rounding import Plan, rounded
 
 
@@ -100,6 +103,17 @@ def test_a_plan_that_keeps_promises_goes_before_one_that_is_worth_more():
     assert near(kept, 1.05, 0.1, hard) and not near(kept, 1.2, 0.1, hard)
 
 
+@pytest.mark.parametrize(("shortfall", "searches"), [(np.inf, 1), (0.5, 3)])
+def test_chains_are_not_searched_for_without_end(shortfall, searches, monkeypatch):
+    """Of hard minima one that is not found ends it: then there is none."""
+    limits = replace(limits_of(6, 6, k=0, low=1), shortfall=shortfall)
+    pairs, found = pairs_of(np.ones((6, 6)), limits), []
+    monkeypatch.setattr(Plan, "_chain", lambda *_: found.append(1))
+    plan = Plan(pairs, limits, np.zeros(36, bool))
+    plan.keep_promises()
+    assert len(found) == searches
+
+
 # --- money ----------------------------------------------------------------------------------------
 
 
@@ -120,6 +134,20 @@ def test_a_budget_just_above_what_minima_cost_is_enough_and_one_just_below_is_re
     money["budget"] = 0.999 * least
     with pytest.raises(MakedoInputError, match=r"the minima cost at least .* the budget is"):
         BudgetMatcher(2, 4, **money).fit(s)
+
+
+def test_a_programme_that_would_take_too_long_is_not_tried(monkeypatch):
+    limits = limits_of(4, 2, low=1, budget=3.0, item_cost=1.0)
+    pairs = pairs_of(np.ones((4, 2)), limits)
+    assert cheapest_promises(pairs, limits).sum() == 2
+    monkeypatch.setattr("makedo.methods.rim.cheapest.MOST_PAIRS", 7)
+    assert cheapest_promises(pairs, limits) is None
+
+
+def test_what_minima_cost_is_seen_before_prices_are_looked_for():
+    limits = limits_of(5, 2, low=2, budget=10.0, user_cost=2.0, item_cost=1.0)
+    with pytest.raises(MakedoInputError, match="cost at least 12, the budget is 10"):
+        check_feasible(limits, np.full(5, 2), np.full(2, 5), pd.RangeIndex(2))
 
 
 def test_what_is_saved_brings_least_for_its_cost_and_promises_go_last():
@@ -224,3 +252,44 @@ def test_improving_never_breaks_a_limit_and_ends_where_nothing_is_left():
     assert plan.of_user.max() <= 2 and 3 <= plan.of_item.min() <= plan.of_item.max() <= 7
     assert (plan.of_item == np.bincount(pairs.item[plan.taken], minlength=10)).all()
     assert (plan.of_user == np.bincount(pairs.user[plan.taken], minlength=40)).all()
+
+
+def test_improving_ends_when_it_is_enough():
+    limits = limits_of(3, 3)
+    pairs = pairs_of(np.diag([1.0, 2.0, 3.0]), limits)
+    for enough, given in ((0.0, [3]), (2.9, [3]), (3.1, [2, 3]), (np.inf, [1, 2, 3])):
+        plan = Plan(pairs, limits, np.zeros(9, bool))
+        plan.improve(enough)
+        assert sorted(pairs.score[plan.taken]) == given
+
+
+@pytest.mark.parametrize("seed", [19, 89, 1079, 2071])
+def test_a_chain_that_crosses_itself_is_not_followed(seed):
+    """In each of these there is one: of the first two a pair would be dropped twice, of the others
+    one would be added twice."""
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(5, 14), rng.integers(3, 8)
+    s = rng.random((n, m)).round(1) + 0.1
+    s[rng.random(s.shape) < 0.4] = -np.inf
+    limits = limits_of(n, m, k=rng.integers(1, 4))
+    limits.item_max[:] = rng.integers(0, 5, m)
+    limits.item_min[:] = np.minimum(rng.integers(0, 2, m), limits.item_max)
+    pairs = pairs_of(s, limits)
+    noise = 0.5 if seed % 3 else 0.1
+    plan = rounded(pairs, limits, Prices(rng.normal(0, noise, m), 0.0), 1e-3, seed)
+    plan.improve()
+    assert (plan.of_user == np.bincount(pairs.user[plan.taken], minlength=n)).all()
+    assert (plan.of_item == np.bincount(pairs.item[plan.taken], minlength=m)).all()
+
+
+@pytest.mark.parametrize("seed", [2, 4, 9])
+def test_a_plan_is_improved_until_it_is_near_its_bound(seed):
+    """Four problems side by side, most of which need a chain of their own."""
+    parts, high = [], []
+    for part in (11, 12, 41, 51):
+        rng = np.random.default_rng(part)
+        s = np.outer(rng.random(30) + 0.5, np.ones(10))
+        parts.append(np.where(rng.random(s.shape) < 0.5, 0.0, s))
+        high.append(rng.integers(0, 5, 10))
+    m = BudgetMatcher(2, 0, np.concatenate(high), tolerance=1e-4, random_state=seed)
+    assert m.fit(sp.block_diag(parts, "csr")).duality_gap_ <= 1e-4

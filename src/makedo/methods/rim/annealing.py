@@ -100,10 +100,8 @@ def anneal(
             done |= is_last and upper - inner <= LITTLE * tolerance * abs(upper)
             lowest = min(lowest, upper)
             smooth, epsilon = smooth.of(pairs), max(epsilon, AGAIN)
-        elif offer.is_complete:
-            lowest = min(lowest, upper)
-            epsilon = max(epsilon * FALL, COLDEST)
         else:
+            lowest = min(lowest, upper) if offer.is_complete else lowest
             epsilon = max(epsilon * FALL, COLDEST)
         rows.append(
             {
@@ -119,15 +117,23 @@ def anneal(
         if done:
             break
     assert plan is not None
-    if is_missing(plan, limits) and np.isfinite(limits.budget):
-        taken = cheapest_promises(smooth.pairs, limits)
-        if taken is not None:
-            plan = better(plan, counted(filled(smooth.pairs, limits, taken)), limits)
-    if not (near(plan, lowest, tolerance, limits) or np.isfinite(limits.budget)):
-        taken = smooth.pairs.holds(plan.user, plan.item)
-        enough = lowest - tolerance * abs(lowest) - plan.value
-        plan = better(plan, counted(improved(smooth.pairs, limits, taken, enough)), limits)
+    plan = last_repairs(plan, smooth.pairs, limits, lowest, tolerance)
     return Solution(plan, lowest, prices, user_price, levels, pd.DataFrame(rows))
+
+
+def last_repairs(
+    plan: Contacts, pairs: Candidates, limits: Limits, lowest: float, tolerance: float
+) -> Contacts:
+    """What prices did not bring: chains that bring more, or minima that money hardly allows."""
+    if near(plan, lowest, tolerance, limits):
+        return plan
+    if not np.isfinite(limits.budget):
+        taken = pairs.holds(plan.user, plan.item)
+        enough = lowest - tolerance * abs(lowest) - plan.value
+        return better(plan, counted(improved(pairs, limits, taken, enough)), limits)
+    if is_missing(plan, limits) and (taken := cheapest_promises(pairs, limits)) is not None:
+        return better(plan, counted(filled(pairs, limits, taken)), limits)
+    return plan
 
 
 def contacts(

@@ -55,16 +55,11 @@ def first_lines(matcher: BudgetMatcher) -> tuple[str, list[str]]:
     """What was planned, how good it is, whether promises are kept."""
     plan, items = matcher.plan_, int((matcher.prices_["delivered"].to_numpy() > 0).sum())
     users = int((matcher.user_prices_["given"].to_numpy() > 0).sum())
-    promised = matcher.prices_["item_min"].to_numpy() > 0
-    kept = (
-        ""
-        if not promised.any()
-        else (
-            "; every minimum is met"
-            if not len(matcher.violations_)
-            else f"; {100 * matcher.delivered_share_:.1f} % of the minima are delivered"
-        )
-    )
+    kept = ""
+    if len(matcher.violations_):
+        kept = f"; {100 * matcher.delivered_share_:.1f} % of the minima are delivered"
+    elif matcher.prices_["item_min"].to_numpy().any():
+        kept = "; every minimum is met"
     verdict = (
         f"{count(len(plan), 'contact')} of {count(users, 'user')} with "
         f"{count(items, 'item')}, at most "
@@ -206,16 +201,12 @@ def tighter(matcher: BudgetMatcher, cut: float = CUT) -> pd.DataFrame:
     ]
     if matcher.budget is not None:
         lines.append(("money", "lowered", matcher.budget_price_ * matcher.budget))
-    scale = max(abs(matcher.value_), 1e-12)
+    table = pd.DataFrame(lines, columns=["limit", "change", "loses at least"])
+    table["change"] += f" by {100 * cut:g} %"
     slack = matcher.bound_ - matcher.value_  # the plan may have been so much worse than the best
-    return pd.DataFrame(
-        [
-            (name, f"{how} by {100 * cut:g} %", max(cut * total - slack, 0),
-             100 * max(cut * total - slack, 0) / scale)
-            for name, how, total in lines
-        ],
-        columns=["limit", "change", "loses at least", "% of the value"],
-    )  # fmt: skip
+    sure = np.maximum(cut * table["loses at least"] - slack, 0)
+    scale = max(abs(matcher.value_), 1e-12)
+    return table.assign(**{"loses at least": sure, "% of the value": 100 * sure / scale})
 
 
 def tighter_section(matcher: BudgetMatcher) -> Section:
@@ -269,7 +260,7 @@ def scaled(matcher: BudgetMatcher, name: str, share: float) -> Any:
     if name == "budget":
         return share * float(matcher.budget or 0.0)
     table = matcher.user_prices_ if name == "user_max" else matcher.prices_
-    return np.floor(share * table[name].to_numpy() + 1e-9)
+    return np.floor(share * table[name].to_numpy())
 
 
 def curve_section(matcher: BudgetMatcher, X: Any, requests: Any) -> Section:

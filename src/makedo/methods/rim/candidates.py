@@ -73,7 +73,7 @@ class Candidates:
     item : int32 ndarray (n_pairs,)
         Rising within a row.
     score : float32 ndarray (n_pairs,)
-        What the pair is worth, in units of ``Source.unit``.
+        What the pair is worth, in units of ``Offer.unit``.
     n_items : int
     user_max : ndarray (n_users,)
     """

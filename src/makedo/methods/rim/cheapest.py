@@ -17,7 +17,7 @@ from scipy.optimize import linprog
 
 from makedo.methods.rim.candidates import Candidates
 from makedo.methods.rim.dual import Limits
-from makedo.methods.rim.feasibility import CannotBeMetError
+from makedo.methods.rim.feasibility import check_affordable
 
 MOST_PAIRS = 200_000  # of promised items; a programme takes seconds
 STEPS, WIDEST = 10, 1e4  # of bisection for μ, over so many times what a point of score costs
@@ -48,12 +48,7 @@ def cheapest_promises(pairs: Candidates, limits: Limits) -> np.ndarray | None:
     found = _best(pairs, limits, place, -cost)
     if found is None:
         return None
-    if cost[found].sum() > limits.budget * (1 + 1e-9):
-        raise CannotBeMetError(
-            f"BudgetMatcher: the minima cost at least {cost[found].sum():,.6g}, the budget is "
-            f"{limits.budget:,.6g}. Raise the budget, lower the minima, or set shortfall_cost to "
-            "miss some at a price."
-        )
+    check_affordable(float(cost[found].sum()), limits.budget)
     middle = float(np.abs(score).mean() / cost.mean())
     low, high = np.log(middle / WIDEST), np.log(middle * WIDEST)
     for _ in range(STEPS):

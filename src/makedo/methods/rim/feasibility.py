@@ -59,12 +59,15 @@ def check_feasible(
             "to miss some at a price."
         )
     cheapest = limits.item_cost + limits.user_cost.min(initial=np.inf)
-    least = float(low @ cheapest) if low.any() else 0.0
-    if least > limits.budget * (1 + 1e-9):
+    check_affordable(float(low @ cheapest) if low.any() else 0.0, limits.budget)
+
+
+def check_affordable(least: float, budget: float) -> None:
+    """Refuse a budget below the least that all minima can cost."""
+    if least > budget * (1 + 1e-9):
         raise CannotBeMetError(
-            f"BudgetMatcher: the minima cost at least {least:,.6g}, the budget is "
-            f"{limits.budget:,.6g}. Raise the budget, lower the minima, or set shortfall_cost to "
-            "miss some at a price."
+            f"BudgetMatcher: the minima cost at least {least:,.6g}, the budget is {budget:,.6g}. "
+            "Raise the budget, lower the minima, or set shortfall_cost to miss some at a price."
         )
 
 

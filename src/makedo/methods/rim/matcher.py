@@ -38,7 +38,7 @@ from makedo.methods.rim.budgets import PerId
 from makedo.methods.rim.dual import Limits
 from makedo.methods.rim.feasibility import check_feasible, check_kept
 from makedo.methods.rim.offers import Offer, read_offer
-from makedo.methods.rim.serving import STEP, Serving, size_of
+from makedo.methods.rim.serving import STEP, Serving, typical_size
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -219,8 +219,7 @@ class BudgetMatcher(Estimator):
         pairs, limits = offer.in_units(pairs, limits)
         found = anneal(offer, pairs, limits, self.tolerance, self.random_state)
         self._learn(offer, limits, found)
-        sizes = [size_of(b.score, np.full(1, b.k)) for b in pairs.blocks]
-        self.typical_ = float(np.median(np.concatenate(sizes))) if sizes else 0.0
+        self.typical_ = typical_size(pairs)
         return self
 
     def _limits(self, offer: Offer) -> Limits:
@@ -360,7 +359,7 @@ class BudgetMatcher(Estimator):
         check_is_fitted(self)
         offer = read_offer(X, requests, users, items)
         how.setdefault("n_users", max(len(offer.users), 1))
-        return self.serving(**how).serve_all(X, requests, users=users, items=items)
+        return self.serving(**how).serve_offer(offer)
 
     def delivered(self, plan: pd.DataFrame) -> pd.DataFrame:
         """What a plan delivers of each item: item_id, item_min, item_max, delivered."""

@@ -144,10 +144,10 @@ class Offer:
         rare = np.flatnonzero(have < np.minimum(self.of_item, wanted / 2))
         parts += self._of_items(rare, wanted, generator(random_state, "candidates"))
         user, item, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-        key = (
-            np.unique(user * np.int64(m) + item, return_index=True)[1] if len(rare) else slice(None)
-        )
-        return from_pairs(user[key], item[key], score[key], m, limits.user_max)
+        if len(rare):  # some were there before
+            once = np.unique(user * np.int64(m) + item, return_index=True)[1]
+            user, item, score = user[once], item[once], score[once]
+        return from_pairs(user, item, score, m, limits.user_max)
 
     def _of_items(self, items: np.ndarray, wanted: np.ndarray, rng: Any) -> list[tuple]:
         """So many pairs, at random, of promised items that are among the best of few users."""
@@ -225,10 +225,9 @@ def read_offer(X: Any, requests: Any = None, users: Any = None, items: Any = Non
 def _of_model(model: Any, requests: Any) -> Offer:
     if not isinstance(requests, Requests):
         requests = Requests.at(model.log_, model.now_, requests)
-    known = requests.candidates[requests.candidates < model.marks_.n_items]
-    requests = requests.restricted(known)
-    items = model.log_.items[known]
-    return Offer(model.scores(requests), requests.user_ids, items, requests.time)
+    known = model.known(requests.candidates)
+    scores = model.scores(requests.restricted(known))
+    return Offer(scores, requests.user_ids, model.log_.items[known], requests.time)
 
 
 def _as_scores(X: Any) -> tuple[Any, tuple[int, int]]:

@@ -43,7 +43,6 @@ def rounded(
     noise = generator(random_state, "rounding").random(len(pairs), np.float32)
     wish = np.where(surplus > 0, surplus + np.float32(epsilon) * noise, -np.inf)
     plan = Plan(pairs, limits, accepted(pairs, limits, wish))
-    plan.save_money(surplus)
     plan.keep_promises()
     plan.save_money(surplus)
     plan.fill_up()
@@ -151,7 +150,9 @@ class Plan:
     def keep_promises(self) -> None:
         """Bring items to their minimum as cheaply as is found, unless missing it is cheaper."""
         short = np.flatnonzero(self.of_item < self.limits.item_min)
-        self._lost = self._least_of_all() if len(short) else np.zeros(0)
+        if not len(short):
+            return
+        self._lost = self._least_of_all()
         failures, most = 0, MOST_FAILURES if np.isfinite(self.limits.shortfall) else 1
         for item in short.tolist():
             while self.of_item[item] < self.limits.item_min[item]:
@@ -206,7 +207,6 @@ class Plan:
             if other >= 0:
                 self.drop(other)
             self.add(int(places[i]))
-            self._lost[users[i]] = self._least(users[i])[0]
             return True
         return False
 

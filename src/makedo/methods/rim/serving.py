@@ -6,7 +6,8 @@ rules that make it keep its promise under drift and ties:
 * What is paid towards a minimum ends when the minimum is there.  So items that nobody can tell
   apart take turns: the one that is served drops out.
 * A maximum, and money, are never overdrawn.  Wishes closer than ε are split at random.
-* Scores may be rescaled as users come, so that their median user is as in the fit.
+* Scores may be rescaled as users come, so that their median user is as in the fit.  Of each user,
+  there and here, the same number of best pairs is looked at, or as many as there are.
 
 Adaptive prices are dual averaging (mirror descent with lazy projection): with j of n users served
 and g contacts of the item given,
@@ -19,6 +20,8 @@ have no more room than minima are missing, they get nothing else.
 
 from __future__ import annotations
 
+from bisect import insort
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +29,7 @@ import pandas as pd
 
 from makedo.core.checks import MakedoInputError, Number, count
 from makedo.core.seeds import generator
+from makedo.methods.rim.candidates import Candidates
 from makedo.methods.rim.offers import Offer, read_offer
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ class Serving:
         Contacts so far.
     n_served : int
     spent : float
+    scale : float
+        What scores are multiplied by so far.
     """
 
     def __init__(
@@ -63,8 +69,10 @@ class Serving:
         self._cost = matcher._read("item_cost", self.items)
         self._budget = np.inf if matcher.budget is None else float(matcher.budget)
         self._rng = generator(matcher.random_state, "serving")
-        self._sizes: list[float] = []
+        self._n_best = n_best(matcher.user_prices_["user_max"].to_numpy())
+        self._sizes: list[float] = []  # logarithms, rising
         self.delivered, self.n_served, self.spent = np.zeros(len(self.items)), 0, 0.0
+        self.scale = 1.0
 
     @property
     def prices(self) -> pd.Series:
@@ -132,7 +140,10 @@ class Serving:
             item_id, user_id, timestamp (of a request), score, price (when given), in the order in
             which contacts were given.
         """
-        offer = read_offer(X, requests, users, items)
+        return self.serve_offer(read_offer(X, requests, users, items))
+
+    def serve_offer(self, offer: Offer) -> pd.DataFrame:
+        """The same of scores that were read."""
         column = offer.items.get_indexer(self.items)
         if (column < 0).any():
             raise MakedoInputError(
@@ -167,11 +178,15 @@ class Serving:
 
     # --- one user ---------------------------------------------------------------------------------
 
+    def _done(self) -> float:
+        """Which share of the users was served; 1 if more come than were counted on."""
+        return min(self.n_served / self.n_users, 1.0)
+
     def _prices(self) -> np.ndarray:
         """The prices v in units, (n_items,)."""
         dear, cheap = self._dear, self._cheap
         if self.adaptive:
-            done = min(self.n_served / self.n_users, 1.0)
+            done = self._done()
             capped = np.isfinite(self._max)
             ahead = np.where(capped, self.delivered - np.where(capped, self._max, 0) * done, 0)
             dear = np.maximum(dear + self.step * ahead, 0)
@@ -181,24 +196,25 @@ class Serving:
     def _money_price(self) -> float:
         if not self.adaptive or not 0 < self._budget < np.inf:
             return self._money
-        ahead = self.spent / self._budget - min(self.n_served / self.n_users, 1.0)
+        ahead = self.spent / self._budget - self._done()
         return max(self._money * (1 + ahead * self.n_users * self.step), 0.0)
 
     def _give(self, worth: np.ndarray, k: float, user_cost: float) -> np.ndarray:
         """Positions of what the user gets, and the books kept."""
-        open = np.isfinite(worth) & (self.delivered < self._max)
         cost = self._cost + user_cost
-        if self.rescale:
-            worth = worth * self._scale(worth, k)
-        t = worth - self._prices() - self._money_price() * cost
+        open = np.isfinite(worth) & (cost <= self._budget)  # as in the fit
+        if self.rescale and k and open.any():
+            self._rescale(worth[open])
+        most = self._budget * (1 + 1e-12)  # sums of costs are rounded
+        open &= (self.delivered < self._max) & (self.spent + cost <= most)
+        t = worth * self.scale - self._prices() - self._money_price() * cost
         t = t + self.matcher.temperature_ * self._rng.random(len(t))
         if self.adaptive and 0 < self._missing() and self._missing() >= self._room(k):
             open &= self.delivered < self._min
             t = t - t.min(initial=0, where=open) + 1
         wanted = np.flatnonzero(open & (t > 0))
         wanted = wanted[np.argsort(-t[wanted], kind="stable")][: int(min(k, len(t)))]
-        spent = self.spent + np.cumsum(cost[wanted])
-        given = wanted[spent <= self._budget * (1 + 1e-12)]  # sums of costs are rounded
+        given = wanted[self.spent + np.cumsum(cost[wanted]) <= most]
         self.delivered[given] += 1
         self.spent += float(cost[given].sum())
         self.n_served += 1
@@ -211,18 +227,34 @@ class Serving:
         """Contacts that the users still to come can take, if they are like this one."""
         return max(self.n_users - self.n_served, 0) * k
 
-    def _scale(self, worth: np.ndarray, k: float) -> float:
-        """What makes the median user so far like that of the fit."""
-        self._sizes.append(size_of(worth[None], np.array([k]))[0])
-        n = len(self._sizes)
-        return float(np.exp((self.matcher.typical_ - np.median(self._sizes)) * n / (n + DOUBT)))
+    def _rescale(self, worth: np.ndarray) -> None:
+        """Make the median user so far like that of the fit; worth (m,) of this one's pairs."""
+        for size in sizes_of(worth[None], min(self._n_best, len(worth))):
+            insort(self._sizes, float(size))
+        if n := len(self._sizes):
+            median = (self._sizes[(n - 1) // 2] + self._sizes[n // 2]) / 2
+            self.scale = float(np.exp((self.matcher.typical_ - median) * n / (n + DOUBT)))
 
 
-def size_of(worth: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Logarithm of the mean of each row's k best, (b,)."""
-    if not worth.shape[1]:
-        return np.full(len(worth), np.log(1e-12))
-    most = int(np.clip(k.max(initial=1), 1, worth.shape[1]))
-    best = -np.partition(-worth, most - 1, axis=1)[:, :most]
-    mean = np.where(np.isfinite(best), best, 0).mean(axis=1)
-    return np.log(np.maximum(mean, 1e-12))
+def typical_size(pairs: Candidates) -> float:
+    """Logarithm of the size of the median user who may get something; 0 where there is none."""
+    k = np.where(pairs.user_max > 0, n_best(pairs.user_max), 0)
+    sizes = [sizes_of(block.score, block.k) for block in replace(pairs, user_max=k).blocks]
+    sizes = np.concatenate([np.zeros(0), *sizes])
+    return float(np.median(sizes)) if len(sizes) else 0.0
+
+
+def n_best(user_max: np.ndarray) -> int:
+    """How many of a user's best pairs say how large the scores are: the median of the maxima."""
+    limited = user_max[(user_max > 0) & np.isfinite(user_max)]
+    return int(np.median(limited)) if len(limited) else 1
+
+
+def sizes_of(worth: np.ndarray, k: int) -> np.ndarray:
+    """Logarithms of the means of each row's k best; k is at most the width.
+
+    A pair below 0 counts as 0.  A row of mean 0 is left out: whatever the scale, it is 0.
+    """
+    w = worth.shape[1]
+    mean = np.maximum(np.partition(worth, w - k, axis=1)[:, w - k :], 0).mean(axis=1)
+    return np.log(mean[mean > 0])
