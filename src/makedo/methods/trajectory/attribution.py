@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 KEYS = ["scene", "frame", "agent"]
 SHARED = ["target", *KEYS, "block"]  # columns that both tables have
 METADATA = "makedo trajectory"
-MANY_BLOCKS = 20  # from here on a bootstrap; below, Student's t over blocks
+MANY_BLOCKS = (
+    20.0  # of one size, in effect; from here on a bootstrap, below Student's t over blocks
+)
+FEW_BLOCKS = 1.5  # below which nothing is known of how blocks differ
 N_BOOT = 2000
 TOUCHED = 0.01  # metres or nats: a neighbour that brings more is counted
 
@@ -412,10 +415,13 @@ def _groups(targets: Any, names: list[str]) -> list[tuple[tuple[Any, ...], np.nd
 
 
 def block_mean(values: np.ndarray, block: Any) -> tuple[float, float, float, int, int]:
-    """Mean of values with a 95 % interval over blocks.
+    r"""Mean of values with a 95 % interval over blocks.
 
-    By bootstrap of 2,000 draws from 20 blocks on; from 2 blocks by Student's t over blocks, which
-    is wider; none for one block.  NaN is left out.
+    With n_b of the n values in block b, blocks are worth :math:`B = n^2 / \sum_b n_b^2` blocks of one
+    size (Kish's effective number).  From B = 20 on a bootstrap of 2,000 draws; below, Student's t
+    with B - 1 degrees of freedom, where what is left of a block's sum is divided by
+    :math:`\sqrt{1 - n_b / n}` since a large block pulls the mean to itself; none below B = 1.5.  NaN
+    is left out.
 
     Returns
     -------
@@ -427,16 +433,17 @@ def block_mean(values: np.ndarray, block: Any) -> tuple[float, float, float, int
         return math.nan, math.nan, math.nan, 0, 0
     _, place = np.unique(np.asarray(block)[known], return_inverse=True)
     total, size = np.bincount(place, values), np.bincount(place)
-    mean, B = float(values.mean()), len(size)
+    mean, share = float(values.mean()), size / len(values)
+    B = 1 / (share**2).sum()
     low, high = math.nan, math.nan
     if B >= MANY_BLOCKS:
-        rng = generator(0, "blocks")
-        drawn = rng.multinomial(B, np.full(B, 1 / B), size=N_BOOT)  # (N_BOOT, B)
+        rng, n_blocks = generator(0, "blocks"), len(size)
+        drawn = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=N_BOOT)
         low, high = np.percentile(drawn @ total / (drawn @ size), [2.5, 97.5])
-    elif B >= 2:
+    elif B >= FEW_BLOCKS:
         from scipy.special import stdtrit
 
-        rest = total - mean * size
-        half = stdtrit(B - 1, 0.975) * math.sqrt(B / (B - 1) * (rest**2).sum()) / len(values)
+        rest = (total - mean * size) / np.sqrt(1 - share)
+        half = stdtrit(B - 1, 0.975) * math.sqrt((rest**2).sum()) / len(values)
         low, high = mean - half, mean + half
-    return mean, float(low), float(high), len(values), B
+    return mean, float(low), float(high), len(values), len(size)
