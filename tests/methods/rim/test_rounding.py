@@ -263,7 +263,7 @@ def test_improving_ends_when_it_is_enough():
         assert sorted(pairs.score[plan.taken]) == given
 
 
-@pytest.mark.parametrize("seed", [19, 89, 1079, 2071])
+@pytest.mark.parametrize("seed", [159, 287, 1079, 2071])
 def test_a_chain_that_crosses_itself_is_not_followed(seed):
     """In each of these there is one: of the first two a pair would be dropped twice, of the others
     one would be added twice."""
