@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 KEYS = ["scene", "frame", "agent"]
 SHARED = ["target", *KEYS, "block"]  # columns that both tables have
 METADATA = "makedo trajectory"
-MANY_BLOCKS = (
-    20.0  # of one size, in effect; from here on a bootstrap, below Student's t over blocks
-)
+MANY_BLOCKS = 20.0  # in effect; from here on a bootstrap, below Student's t over blocks
 FEW_BLOCKS = 1.5  # below which nothing is known of how blocks differ
 N_BOOT = 2000
 TOUCHED = 0.01  # metres or nats: a neighbour that brings more is counted
@@ -417,11 +415,11 @@ def _groups(targets: Any, names: list[str]) -> list[tuple[tuple[Any, ...], np.nd
 def block_mean(values: np.ndarray, block: Any) -> tuple[float, float, float, int, int]:
     r"""Mean of values with a 95 % interval over blocks.
 
-    With n_b of the n values in block b, blocks are worth :math:`B = n^2 / \sum_b n_b^2` blocks of one
-    size (Kish's effective number).  From B = 20 on a bootstrap of 2,000 draws; below, Student's t
-    with B - 1 degrees of freedom, where what is left of a block's sum is divided by
-    :math:`\sqrt{1 - n_b / n}` since a large block pulls the mean to itself; none below B = 1.5.  NaN
-    is left out.
+    With n_b of the n values in block b, the blocks are worth :math:`B = n^2 / \sum_b n_b^2` blocks
+    of one size (Kish's effective number).  From B = 20 on a bootstrap of 2,000 draws; below,
+    Student's t with B - 1 degrees of freedom, where what is left of a block's sum is divided by
+    :math:`\sqrt{1 - n_b / n}`, since a large block pulls the mean to itself; none below B = 1.5.
+    NaN is left out.
 
     Returns
     -------
