@@ -210,7 +210,7 @@ class Comparison:
             text = self._for_ours(group, where)
         else:
             text = self._against_ours(pick, group, where)
-            if pick != self.reference and len(self._finite(self.reference, group)):
+            if self.reference not in (pick, self.ours) and len(self._finite(self.reference, group)):
                 text += f"; {self.paired(self.ours, self.reference, group).words}"
         for name in dict.fromkeys((self.ours, self.reference, pick)):
             if name in self.failures:

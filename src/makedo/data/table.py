@@ -34,6 +34,7 @@ def split_columns(
     label: str | None = None,
     features: Iterable[str] | None = None,
     other: Iterable[str] = (),
+    repeats: bool = False,
     where: str = "table",
 ) -> tuple[pd.Index, pd.Series | None, pd.DataFrame]:
     """Split a table into ids, labels and features.
@@ -51,6 +52,8 @@ def split_columns(
         The columns of features.  Default: all that have no other role.
     other : iterable of str
         Columns that are no features, such as a split; names that are not there are ignored.
+    repeats : bool, default=False
+        Whether rows may share an id: nothing is joined by it, and it is only handed back.
     where : str
         What errors call the table.
 
@@ -68,7 +71,7 @@ def split_columns(
         A named column is not there; an id is missing or given twice.
     """
     frame = as_frame(frame, where)
-    ids, used = _ids(frame, id, where)
+    ids, used = _ids(frame, id, where, repeats)
     if label is not None:
         _require([label], frame, where, "label column")
         if label == used:
@@ -122,7 +125,9 @@ def as_frame(table: Any, where: str = "table") -> pd.DataFrame:
     return frame
 
 
-def _ids(frame: pd.DataFrame, id: str | None, where: str) -> tuple[pd.Index, Any]:
+def _ids(
+    frame: pd.DataFrame, id: str | None, where: str, repeats: bool = False
+) -> tuple[pd.Index, Any]:
     """Ids and the name of the column that they came from, None if from the index."""
     wanted = [id] if id is not None else ["node_id", "id"]
     column = next((name for name in wanted if name in frame.columns), None)
@@ -142,7 +147,7 @@ def _ids(frame: pd.DataFrame, id: str | None, where: str) -> tuple[pd.Index, Any
     if ids.dtype.kind == "f" and bool((ids == np.floor(ids)).all()):
         ids = ids.astype("int64")  # 7.0 is the id 7
     twice = ids[ids.duplicated()].unique()
-    if len(twice):
+    if len(twice) and not repeats:
         raise MakedoInputError(
             f"{where}: {count(len(twice), 'id')} in '{ids.name or 'index'}' on more than one row "
             f"(first: {first(twice)}). Keep one row for each id"

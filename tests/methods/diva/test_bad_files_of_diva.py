@@ -81,7 +81,7 @@ BAD_ROWS = {
     "label is a feature": (nothing, ["--features", "size,kind"], "'kind' cannot be a feature too"),
     "no such feature": (nothing, ["--features", "nope"], "no feature column 'nope'"),
     "no such id": (nothing, ["--id", "nope"], "no id column 'nope'"),
-    "repeated id": (rows(id="s"), [], "more than one row"),
+    "repeated id": (rows(id="s"), ["--id", "id"], "more than one row"),
     "no such group": (nothing, ["--group", "nope"], "no column 'nope' for --group"),
     "group missing": (
         rows(patient=[np.nan, *range(N - 1)]), ["--group", "patient"], "1 row without a group",

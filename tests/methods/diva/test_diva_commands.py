@@ -293,3 +293,18 @@ def test_report_shows_pictures_only_with_show_rows(makedo, rows):
 def test_fit_writes_a_report_as_well(makedo):
     makedo("fit", *ROWS, "--out", "model", "--report", "page.html")
     assert "Would acting help?" in Path("page.html").read_text(encoding="utf-8")
+
+
+# --- ids that repeat ------------------------------------------------------------------------------
+
+
+def test_a_column_called_id_may_repeat_unless_it_is_named_as_the_id(rows, makedo, capsys):
+    rows.assign(id=[f"house {i // 2}" for i in range(N)]).to_csv("rows.csv", index=False)
+    makedo("score", *ROWS, "--outputs", "--out", "scores.csv")
+    scores = pd.read_csv("scores.csv")
+    assert scores["id"].tolist() == [f"house {i // 2}" for i in range(N)]
+    np.testing.assert_allclose(scores["derivative"], fitted(rows).gradient_, rtol=1e-4)
+    makedo("fit", *ROWS, "--out", "model")
+    makedo("report", "model", *ROWS[:4], "--show-rows", "--out", "page.html")
+    assert cli.main(["diva", "score", *ROWS, "--id", "id", "--out", "other.csv"]) == 2
+    assert "more than one row" in capsys.readouterr().err

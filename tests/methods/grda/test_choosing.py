@@ -1,5 +1,7 @@
 """Self-training along the hops, the selection on hidden sources, the test of the graph."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,15 @@ from makedo import GRDAClassifier, GRDARegressor
 from makedo.core.checks import MakedoInputError, MakedoWarning
 from makedo.data.domains import DomainGraph
 from makedo.data.spiral import make_domain_graph_spiral
-from makedo.methods.grda.linear import best_strength, fit_linear, hop_by_hop, log_losses
+from makedo.methods.grda.linear import (
+    PENALTIES,
+    best_strength,
+    fit_linear,
+    hop_by_hop,
+    log_losses,
+    ridge_errors,
+)
+from makedo.methods.grda.page import judged
 from makedo.methods.grda.relevance import domain_distances, graph_relevance
 from makedo.methods.grda.reproduce.counties import made
 from makedo.methods.grda.selection import choose, extend, hidden_sources, source_groups
@@ -308,3 +318,86 @@ def test_fewer_mistakes_do_not_beat_doing_nothing_where_the_log_loss_is_greater(
 
     assert best(0.4) == "network"
     assert best(0.6) == "plain"
+
+
+def test_penalties_are_judged_as_by_one_ridge_after_another():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 6)).astype(np.float32) + 3
+    X[:, 5] = X[:, 0] + X[:, 1]  # columns that add up, as floor areas do
+    y = (X[:, :2] + rng.normal(size=(90, 2))).astype(np.float32)
+    folds = [np.arange(90) % 5 == i for i in range(5)]
+    expected = [
+        sum(
+            (((Ridge(p).fit(X[~f].astype(float), y[~f]).predict(X[f]) - y[f]) ** 2).mean(1)).sum()
+            for f in folds
+        )
+        for p in PENALTIES
+    ]
+    np.testing.assert_allclose(ridge_errors(X, y, folds), expected, rtol=1e-6)
+
+
+def test_columns_that_add_up_to_another_raise_no_warning():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)).astype(np.float32)
+    X = np.column_stack([X, X.sum(1), 1 - (X[:, 0] > 0), X[:, 0] > 0]).astype(np.float32)
+    y = X[:, :1] + rng.normal(size=(400, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_linear(Regression(np.zeros(1), np.ones(1)), X, y, PENALTIES[0])
+    assert np.isfinite(ridge_errors(X, y, [np.arange(400) < 40])).all()
+
+
+# --- what the page says ---------------------------------------------------------------------------
+
+
+class Chosen:
+    """What the page reads of a fitted model about how it chose."""
+
+    def __init__(self, served, gap=0.0, **loss):
+        names = {"source_only": "source only", "means": "source only with domain means",
+                 "hops": "self-training along hops", "network": "source-only network",
+                 "grda": "GRDA, λ = 0.1"}  # fmt: skip
+        self.served_ = names[served]
+        table = pd.DataFrame({"candidate": [names[name] for name in loss], "loss": loss.values()})
+        self.selection_ = table.assign(gap=table["loss"] - table["loss"].min(), gap_error=0.05)
+        self.hidden_losses_ = pd.DataFrame({"domain": ["a", "b", "c"]})
+
+
+def test_the_page_compares_the_served_model_itself_and_never_calls_a_greater_loss_better():
+    chosen = Chosen("means", source_only=0.604, means=0.531, hops=0.739, network=0.506, grda=0.522)
+    word, why = judged(chosen)
+    assert word == "neutral"  # a network that adapts nothing has the least loss
+    assert why.startswith("on 3 hidden sources it does better than source only (loss 0.531 against")
+    assert why.endswith("source-only network (loss 0.506) is not clearly better, and less simple.")
+    word, why = judged(Chosen("source_only", source_only=0.257, hops=0.375, network=0.286))
+    assert word == "hurts" and "does better than self-training along hops (loss 0.257" in why
+    word, why = judged(Chosen("source_only", source_only=0.257, hops=0.250, network=0.286))
+    assert word == "neutral" and "simpler, and not clearly worse, than self-training" in why
+    assert judged(Chosen("hops", source_only=0.25, hops=0.1, network=0.2))[0] == "helps"
+
+
+@pytest.mark.parametrize("method", ["linear", "domain-means"])
+def test_the_verdict_on_given_rows_names_models_and_tests_the_source_only_one_too(method):
+    X, y, domain, graph = shifted()
+    model = GRDARegressor(method).fit(X, y, domain=domain, graph=graph, sources=range(20))
+    report = model.report(X, y, domain=domain)
+    assert "served" not in report.verdict
+    assert report.summary[0].startswith("What fit chose to serve is source only")
+    if method == "linear":
+        assert report.verdict.startswith("Use source only with domain means: on targets it beats")
+    else:
+        assert report.verdict.startswith("Use source only with domain means: on targets it beats")
+    carry = next(
+        section for section in report.sections if section.title == "How far does it carry?"
+    )
+    ticks = [label.get_text() for label in carry.figure.axes[0].get_xticklabels()]
+    assert ticks == ["0", "1", "2", "3 or more"]
+
+
+def test_numbers_are_also_judged_in_their_own_unit():
+    X, y, domain, graph = shifted()
+    model = GRDARegressor("linear").fit(X, 1000 * y, domain=domain, graph=graph, sources=range(20))
+    table = model.evaluate(X, 1000 * y, domain=domain).set_index(["candidate", "group"])
+    rows = domain >= 20
+    error = model.predict(X[rows], domain=domain[rows]) - 1000 * y[rows]
+    assert table.loc[("served", "targets"), "rmse"] == pytest.approx(np.sqrt((error**2).mean()))

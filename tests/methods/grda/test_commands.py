@@ -77,3 +77,13 @@ def test_bad_input_is_one_line_and_writes_nothing(line, said, files, capsys):
     err = capsys.readouterr().err
     assert said in err and len(err.strip().splitlines()) == 1
     assert not (files / "model").exists()
+
+
+def test_rows_of_one_domain_may_share_an_id_which_is_handed_back(files):
+    for name in ("rows", "truth"):
+        table = pd.read_csv(f"{name}.csv")
+        table.assign(id=np.repeat(range(60), 2)).to_csv(f"{name}.csv", index=False)
+    assert run(f"{FIT} --label answer {QUICK} --set method=linear") == 0
+    assert run("grda predict model --rows rows.csv --id id --out said.csv --quiet") == 0
+    assert pd.read_csv("said.csv")["id"].tolist() == np.repeat(range(60), 2).tolist()
+    assert run("grda evaluate model --rows truth.csv --label answer --quiet --out t.csv") == 0

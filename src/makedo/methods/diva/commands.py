@@ -70,7 +70,7 @@ def predict(model: Model, *, rows: Batches, id: str | None = None) -> Rows:
     """Predict the label of each row."""
     _require_head(model, "predict")
     for frame in rows:
-        ids, _, X = split_columns(frame, id=id, where=rows.name)
+        ids, _, X = split_columns(frame, id=id, repeats=id is None, where=rows.name)
         said = np.asarray(model.predict(X))
         names = ["prediction"]
         if said.ndim == 2:
@@ -105,7 +105,7 @@ def score(
     table = listing(model)
     if exact:
         table.insert(1, "removal", model.effect("remove"))
-    return _with_ids(table.join(outputs_table(model)) if outputs else table)
+    return _with_ids(pd.concat([table, outputs_table(model)], axis=1) if outputs else table)
 
 
 def issues(
@@ -273,7 +273,12 @@ class _Reader:
         if twice := [name for name in roles if name in (self._features or ())]:
             raise MakedoInputError(f"--features: {first(twice)} cannot be a feature too.")
         ids, _, X = split_columns(
-            table.frame, id=self._id, features=self._features, other=roles, where=table.name
+            table.frame,
+            id=self._id,
+            features=self._features,
+            other=roles,
+            repeats=self._id is None,
+            where=table.name,
         )
         if not X.shape[1]:
             raise MakedoInputError(
@@ -285,7 +290,13 @@ class _Reader:
 
     def unlabelled(self, table: Table) -> pd.DataFrame:
         """Features, with the ids as index."""
-        return split_columns(table.frame, id=self._id, features=self._features, where=table.name)[2]
+        return split_columns(
+            table.frame,
+            id=self._id,
+            features=self._features,
+            repeats=self._id is None,
+            where=table.name,
+        )[2]
 
     def groups(self, table: Table) -> pd.Series | None:
         """The group of each row."""
@@ -329,6 +340,12 @@ def _aligned(table: Table, id: str | None, ids: pd.Index, where: str) -> pd.Data
     """Rows of another table in the order of ``ids``: by id if both have ids, else by position."""
     theirs, _, frame = split_columns(table.frame, id=id, where=table.name)
     numbered = isinstance(theirs, pd.RangeIndex) or isinstance(ids, pd.RangeIndex)
+    if not numbered and ids.has_duplicates:
+        twice = ids[ids.duplicated()].unique()
+        raise MakedoInputError(
+            f"{where}: {count(len(twice), 'id')} on more than one row (first: {first(twice)}), so "
+            f"rows of {table.name} cannot be joined to them. Give every row an id of its own."
+        )
     if not numbered and len(lacking := ids.difference(theirs)):
         raise MakedoInputError(
             f"{table.name}: {count(len(lacking), 'id')} of {where} missing (first: "

@@ -294,7 +294,8 @@ def derivative_section(model: DatasetDerivative) -> Section:
     label = f"derivative of the loss by the weight of a row{unit}"
     return Section(
         "Who helps, who harms?",
-        text="Negative: with more weight on the row, the loss on the others falls. "
+        text="Negative: with more weight on the row, the loss on the others, or on trusted rows "
+        "where fit had some, falls. "
         f"{100 * float((model.gradient_ < 0).mean()):.0f} % of the rows help.",
         figure=distributions.histograms(values, groups, label=label, ends=SIDES),
         caption="How the derivative is distributed"
@@ -433,7 +434,8 @@ def _examples(
     if images is None:
         if rows is not None:
             shown = rows.iloc[places, :MOST_COLUMNS].set_axis(part.index, axis=0)
-            part = part.join(shown[[c for c in shown.columns if c not in part]])
+            rest = shown[[c for c in shown.columns if c not in part]]
+            part = pd.concat([part, rest], axis=1)
         return Section(title, table=part)
     captions = [
         [_labels_in_words(line), f"{score} {line[score]:.2f}", str(row)]

@@ -73,7 +73,7 @@ def predict(model: Model, *, rows: Batches, id: str | None = None) -> Rows:
     """Predict the class or number of each row, in its domain."""
     start = 0
     for frame in rows:
-        ids, _, X = split_columns(frame, id=id, where=rows.name)
+        ids, _, X = split_columns(frame, id=id, repeats=True, where=rows.name)
         if isinstance(ids, pd.RangeIndex):
             ids = ids + start
         start += len(X)
@@ -86,7 +86,7 @@ def predict(model: Model, *, rows: Batches, id: str | None = None) -> Rows:
 
 def evaluate(model: Model, *, rows: Table, label: str, id: str | None = None) -> Rows:
     """Compare every candidate with labels, by hops to the nearest source."""
-    _, y, X = split_columns(rows.frame, id=id, label=label, where=rows.name)
+    _, y, X = split_columns(rows.frame, id=id, label=label, repeats=True, where=rows.name)
     return model.evaluate(X, y)
 
 
@@ -103,7 +103,7 @@ def report(
         return model.report(show_rows=show_rows)
     if label is None:
         raise MakedoInputError(f"{rows.name}: --label must name the column to compare with.")
-    _, y, X = split_columns(rows.frame, id=id, label=label, where=rows.name)
+    _, y, X = split_columns(rows.frame, id=id, label=label, repeats=True, where=rows.name)
     return model.report(X, y, show_rows=show_rows)
 
 
@@ -129,7 +129,9 @@ def _read(
         )
     if features is not None:
         features = [*(name for name in features if name != domain), domain]
-    _, y, X = split_columns(frame, id=id, label=label, features=features, where=rows.name)
+    _, y, X = split_columns(
+        frame, id=id, label=label, features=features, repeats=True, where=rows.name
+    )
     if X.shape[1] < 2:
         raise MakedoInputError(
             f"{rows.name}: no column is left to learn from besides id, label and domain."

@@ -281,7 +281,8 @@ class GRDA(Estimator):
         -------
         DataFrame
             candidate, group, mean (accuracy in per cent, or squared error over the variance of the
-            source labels), low, high (its 95 % bootstrap interval over rows), n.
+            source labels), low, high (its 95 % bootstrap interval over rows), n; where one number
+            is predicted also rmse, the root of the mean squared error in the unit of the labels.
         """
         from makedo.methods.grda.scoring import evaluate
 

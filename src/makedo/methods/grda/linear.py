@@ -8,7 +8,7 @@ along the hops).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ def fit_linear(task: Task, X: np.ndarray, y: np.ndarray, strength: float | None 
     ``strength`` is the ridge penalty, or C; default: what hop-by-hop self-training takes.
     """
     if not isinstance(task, Classification):
-        ridge = Ridge(HOP_PENALTY if strength is None else strength).fit(X, y)
+        wide = X.astype(float)  # columns that add up to another need more digits than float32 has
+        ridge = Ridge(HOP_PENALTY if strength is None else strength).fit(wide, y)
         return Linear(np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_))
     coef = np.zeros((X.shape[1], task.n_outputs))
     intercept = np.full(task.n_outputs, NEVER)
@@ -77,17 +78,51 @@ def fit_base(task: Task, X: np.ndarray, y: np.ndarray, domain: np.ndarray) -> Li
 
 def best_strength(task: Task, X: np.ndarray, y: np.ndarray, domain: np.ndarray) -> float:
     """The penalty (or C) with the least error on source domains that are left out in turn."""
-    grid = STRENGTHS if isinstance(task, Classification) else PENALTIES
     domains = np.unique(domain)
     if len(domains) < 2:
         return 1.0
-    error = np.zeros(len(grid))
-    for fold in np.array_split(domains, min(len(domains), MOST_FOLDS)):
-        out = np.isin(domain, fold)
-        for i, strength in enumerate(grid):
-            said = fit_linear(task, X[~out], y[~out], strength).scores(X[out])
-            error[i] += scaled_losses(task, said, y[out]).sum()
-    return grid[int(error.argmin())]
+    folds = np.array_split(domains, min(len(domains), MOST_FOLDS))
+    out = [np.isin(domain, fold) for fold in folds]
+    if not isinstance(task, Classification):
+        return PENALTIES[int(ridge_errors(X, y, out).argmin())]
+    error = np.zeros(len(STRENGTHS))
+    for rows in out:
+        for i, strength in enumerate(STRENGTHS):
+            said = fit_linear(task, X[~rows], y[~rows], strength).scores(X[rows])
+            error[i] += scaled_losses(task, said, y[rows]).sum()
+    return STRENGTHS[int(error.argmin())]
+
+
+def ridge_errors(X: np.ndarray, y: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
+    """Squared error of each penalty, summed over rows that are left out fold by fold.
+
+    What a ridge needs of its rows are sums; those of a fold are taken off the sums of all, and one
+    eigendecomposition serves all penalties.
+
+    Parameters
+    ----------
+    X : ndarray (n, n_features)
+    y : ndarray (n, n_outputs)
+    folds : sequence of bool ndarray (n,)
+
+    Returns
+    -------
+    ndarray (n_penalties,)
+    """
+    wide = np.hstack([np.ones((len(X), 1)), X.astype(float) - X.mean(0), y])
+    total, d, error = wide.T @ wide, X.shape[1], np.zeros(len(PENALTIES))
+    for rows in folds:
+        left_out = wide[rows]
+        sums = total - left_out.T @ left_out
+        mean = sums[0, 1:] / sums[0, 0]  # of X and y
+        centred = sums[1:, 1:] - sums[0, 0] * np.outer(mean, mean)
+        size, axes = np.linalg.eigh(centred[:d, :d])
+        along = axes.T @ centred[:d, d:]  # (n_features, n_outputs)
+        Z, truth = left_out[:, 1 : d + 1] - mean[:d], left_out[:, d + 1 :] - mean[d:]
+        for i, penalty in enumerate(PENALTIES):
+            coef = axes @ (along / (np.maximum(size, 0) + penalty)[:, None])
+            error[i] += ((Z @ coef - truth) ** 2).mean(1).sum()
+    return error
 
 
 def scaled_losses(task: Task, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -30,15 +30,15 @@ def report(model: GRDA, X: Any, y: Any, *, domain: Any, show_rows: bool) -> Repo
         raise MakedoInputError(
             f"{type(model).__name__}.report: give rows and their labels, or no data at all."
         )
-    word, sentence = judged(model)
-    sections, verdict = [], sentence
+    word, why = judged(model)
+    chosen, verdict, summary = f"{model.served_}: {why}", "", []
+    sections: list[Section] = []
     if X is not None:
         scores, domains, hops = credits(model, X, y, domain)
-        comparison = compared(model, scores, hops)
-        if model.served_ != LINEAR:  # else there is nothing to compare
-            verdict = comparison.verdict(noun="")
+        comparison = compared(model, named(scores), hops, ours=model.served_)
+        verdict, summary = measured(comparison), [f"What fit chose to serve is {chosen}"]
         sections = [
-            *comparison_sections(model, comparison, scores, hops),
+            *comparison_sections(model, comparison, hops),
             map_section(model, scores, domains),
         ]
         if show_rows:
@@ -47,55 +47,79 @@ def report(model: GRDA, X: Any, y: Any, *, domain: Any, show_rows: bool) -> Repo
     hops = model.graph_.hops(model.sources_)
     return Report(
         title="Graph-relational domain adaptation: domains without labels",
-        verdict=verdict,
-        summary=[] if verdict == sentence else [sentence],
+        verdict=verdict or f"Use {chosen}",
+        summary=summary,
         facts={
             "domains": model.graph_.n_domains,
             "edges": model.graph_.n_edges,
             "sources": len(model.sources_),
             "mean hops of targets": round(model.target_hop_, 2),
-            "farthest": int(hops.max()),
+            "hops of the farthest": int(hops.max()),
             "on hidden sources adaptation": word,
         },
         sections=sections,
     )
 
 
+def named(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The candidates by name alone: what is served is one of them."""
+    return {name: values for name, values in scores.items() if name != SERVED}
+
+
+def measured(comparison: Comparison) -> str:
+    """What to use by the rows that were given: the source-only model too has to stand the test."""
+    if comparison.ours == LINEAR == comparison.pick():
+        group = comparison.groups[0]
+        n = count(comparison.paired(LINEAR, LINEAR).n, "row")
+        return f"Use {LINEAR}: on {group} no candidate clearly beats it ({n})."
+    return comparison.verdict(noun="")
+
+
 def judged(model: GRDA) -> tuple[str, str]:
-    """Helps, neutral, hurts or unknown, by the hidden sources; and a sentence that says so."""
-    selection = model.selection_
-    if not len(selection):
-        return "unknown", f"Use {model.served_}: it was asked for, and nothing was compared."
-    table: Any = selection.set_index("candidate")
+    """Helps, neutral, hurts or unknown, by the hidden sources; and why the served model serves."""
+    if not len(model.selection_):
+        return "unknown", "it was asked for, and nothing was compared."
+    table: Any = model.selection_.set_index("candidate")
+    loss, served = table["loss"], model.served_
     still = [name for name in (LINEAR, NETWORK) if name in table.index]
-    moving = [name for name in table.index if name not in still]
-    nothing = min(still, key=lambda name: table["loss"][name])
-    best = min(moving, key=lambda name: table["loss"][name])
+    if served in still:
+        moving = [name for name in table.index if name not in still]
+        rival = min(moving, key=lambda name: loss[name])
+        clear = table["gap"][rival] > CLEARLY * table["gap_error"][rival] > 0
+        word = "hurts" if clear else "neutral"
+        text = "it does better than" if clear else "it is as good as"
+        if loss[rival] < loss[served]:
+            text = "it is simpler, and not clearly worse, than"
+    else:
+        rival = still[0]
+        word = "helps" if loss[served] < min(loss[still]) else "neutral"
+        text = "it does better than"
+        if loss[served] >= loss[rival]:
+            text = "it does better by log loss than"
     where = f"on {count(len(set(model.hidden_losses_['domain'])), 'hidden source')}"
-    figures = (
-        f"loss {table['loss'][best]:.3f} against {table['loss'][nothing]:.3f} at the distance of "
-        "the targets"
-    )
-    if "log_loss" in table:
-        logs = table["log_loss"]
-        figures += f"; log loss {logs[best]:.3f} against {logs[nothing]:.3f}"
-    if model.served_ not in still:
-        return "helps", f"Use {model.served_}: {where} it does better than {nothing} ({figures})."
-    clear = table["gap"][best] > CLEARLY * table["gap_error"][best] > 0
-    if clear:
-        return "hurts", f"Use {model.served_}: {where} {best} does worse ({figures})."
-    return "neutral", (
-        f"Use {model.served_}: {where} {best} is not clearly better, and simpler is safer "
-        f"({figures})."
-    )
+    sentence = f"{where} {text} {rival} ({losses_of(table, served, rival)})"
+    best = min(table.index, key=lambda name: loss[name])
+    if best not in (served, rival):
+        sentence += f"; {best} ({losses_of(table, best)}) is not clearly better, and less simple"
+    return word, f"{sentence}."
+
+
+def losses_of(table: pd.DataFrame, name: str, other: str | None = None) -> str:
+    """``'loss 0.375 against 0.257 at the distance of the targets; log loss …'``."""
+    parts = []
+    for column, words in (("loss", "loss"), ("log_loss", "log loss")):
+        if column in table:
+            values: Any = table[column]
+            against = "" if other is None else f" against {values[other]:.3f}"
+            parts.append(f"{words} {values[name]:.3f}{against}")
+    parts[0] += " at the distance of the targets" if other is not None else ""
+    return "; ".join(parts)
 
 
 # --- sections -------------------------------------------------------------------------------------
 
 
-def comparison_sections(
-    model: GRDA, scores: Comparison, rows: dict[str, np.ndarray], hops: np.ndarray
-) -> list[Section]:
+def comparison_sections(model: GRDA, scores: Comparison, hops: np.ndarray) -> list[Section]:
     """Every candidate by group, what the served one gains, and all of them hop by hop."""
     from makedo.report import Section, figures
 
@@ -110,35 +134,47 @@ def comparison_sections(
             text=f"Served is {model.served_}. Measured on labelled rows that were given; "
             f"{better} is better.",
             figure=figures.comparison(
-                main, label=task.label, ours=SERVED, reference=LINEAR, digits=metric.decimals
+                main, label=task.label, ours=model.served_, reference=LINEAR, digits=metric.decimals
             ),
             caption=f"{task.label.capitalize()} with its 95 % interval over rows; the dotted line "
             f"is {LINEAR}.",
-            table=shown.rename(columns={"mean": task.label, "n": "rows"}),
+            table=shown.rename(columns={"mean": metric.name, "n": "rows"}),
+            formats=dict.fromkeys((metric.name, "low", "high"), f",.{metric.decimals}f"),
             table_caption=f"{task.label.capitalize()}, by hops to the nearest source.",
         ),
-        Section(
-            "Does it pay?",
-            figure=figures.paired_differences(
-                scores.differences().query("group == 'targets' or group == 'sources'"),
-                label=f"gain in {metric.name}" + (f", {metric.unit}" if metric.unit else ""),
-                digits=metric.decimals,
-            ),
-            caption="What the served model gains over each candidate on the same rows, with 95 % "
-            "intervals; left of zero it loses.",
-        ),
     ]
-    if len(np.unique(hops[hops >= 0])) > 1:
-        by_hop = table[~table["group"].isin(["targets", "no path"])].rename(
-            columns={"group": "bin"}
+    gains: Any = scores.differences()
+    gains = gains[gains["group"].isin(["targets", "sources"])]
+    if len(gains):
+        sections.append(
+            Section(
+                "Does it pay?",
+                figure=figures.paired_differences(
+                    gains,
+                    label=f"gain in {metric.name}" + (f", {metric.unit}" if metric.unit else ""),
+                    digits=metric.decimals,
+                ),
+                caption="What the served model gains over each candidate on the same rows, with "
+                "95 % intervals; left of zero it loses.",
+            )
         )
-        order = {"sources": 0} | {name: i + 1 for i, name in enumerate(hop_groups(hops))}
+    if len(np.unique(hops[hops >= 0])) > 1:
+        bins = {"sources": "0"} | {
+            name: name.removesuffix(" hop").replace(" hops", "")
+            for name in hop_groups(hops)
+            if name not in ("targets", "sources", "no path")
+        }
+        by_hop = table[table["group"].isin(list(bins))].assign(bin=table["group"].map(bins))
+        order = {name: i for i, name in enumerate(bins.values())}
         by_hop = by_hop.sort_values("bin", key=lambda column: column.map(order), kind="stable")
         sections.append(
             Section(
                 "How far does it carry?",
                 figure=figures.score_against(
-                    by_hop, label=task.label, bin_label="hops to the nearest source", ours=SERVED
+                    by_hop,
+                    label=task.label,
+                    bin_label="hops to the nearest source (0: a source)",
+                    ours=model.served_,
                 ),
                 caption=f"{task.label.capitalize()} by hops to the nearest source, with 95 % "
                 "intervals.",
@@ -166,7 +202,7 @@ def map_section(model: GRDA, scores: dict[str, np.ndarray], domains: np.ndarray)
             model.graph_.adjacency,
             mean,
             source,
-            f"{model._task.label} ({better}); squares: sources",
+            f"{metric.name} ({better}); squares: sources",
         ),
         caption="The graph of domains, laid out so that neighbours lie close, coloured by "
         f"{model._task.label} of the served model; open circles have no labelled rows.",

@@ -42,10 +42,12 @@ def hop_groups(hops: np.ndarray) -> dict[str, np.ndarray]:
     return {name: rows for name, rows in groups.items() if rows.any()}
 
 
-def compared(model: GRDA, scores: dict[str, np.ndarray], hops: np.ndarray) -> Comparison:
+def compared(
+    model: GRDA, scores: dict[str, np.ndarray], hops: np.ndarray, ours: str = SERVED
+) -> Comparison:
     """All candidates, in all groups."""
     return compare_rows(
-        scores, reference=LINEAR, ours=SERVED, groups=hop_groups(hops), metric=model._task.metric
+        scores, reference=LINEAR, ours=ours, groups=hop_groups(hops), metric=model._task.metric
     )
 
 
@@ -53,7 +55,10 @@ def evaluate(model: GRDA, X: Any, y: Any, domain: Any) -> pd.DataFrame:
     """See :meth:`GRDA.evaluate`."""
     scores, _, hops = credits(model, X, y, domain)
     table = compared(model, scores, hops).table()
-    return table.reindex(columns=["candidate", "group", "mean", "low", "high", "n"])
+    table = table.reindex(columns=["candidate", "group", "mean", "low", "high", "n"])
+    if model._is_regressor and model.one_output_:  # type: ignore[attr-defined]
+        table.insert(5, "rmse", np.sqrt(table["mean"]) * model.y_scale_[0])  # type: ignore
+    return table
 
 
 def by_domain(model: GRDA, scores: dict[str, np.ndarray], domain: np.ndarray) -> pd.DataFrame:
