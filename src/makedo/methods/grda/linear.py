@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -52,8 +53,7 @@ def fit_linear(task: Task, X: np.ndarray, y: np.ndarray, strength: float | None 
     ``strength`` is the ridge penalty, or C; default: what hop-by-hop self-training takes.
     """
     if not isinstance(task, Classification):
-        wide = X.astype(float)  # columns that add up to another need more digits than float32 has
-        ridge = Ridge(HOP_PENALTY if strength is None else strength).fit(wide, y)
+        ridge = fit_ridge(X, y, HOP_PENALTY if strength is None else strength)
         return Linear(np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_))
     coef = np.zeros((X.shape[1], task.n_outputs))
     intercept = np.full(task.n_outputs, NEVER)
@@ -69,6 +69,16 @@ def fit_linear(task: Task, X: np.ndarray, y: np.ndarray, strength: float | None 
         coef[:, seen[1:] if two else seen] = model.coef_.T
         intercept[seen[1:] if two else seen] = model.intercept_
     return Linear(coef, intercept)
+
+
+def fit_ridge(X: np.ndarray, y: np.ndarray, penalty: float) -> Ridge:
+    """Ridge regression, with more digits than float32 has where columns add up to another."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LinAlgWarning)
+        try:
+            return Ridge(penalty).fit(X, y)
+        except LinAlgWarning:
+            return Ridge(penalty).fit(X.astype(float), y)
 
 
 def fit_base(task: Task, X: np.ndarray, y: np.ndarray, domain: np.ndarray) -> Linear:
