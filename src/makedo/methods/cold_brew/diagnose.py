@@ -35,7 +35,8 @@ FEWEST = 40  # labelled nodes, below which nothing can be measured
 MOST_NODES = 50_000  # of a larger graph, the neighbourhood of some labelled nodes is looked at
 MOST_LABELS = 2_000
 FOLDS, SECONDS = 3, 20.0  # no further fold is begun after so long
-QUICK = {"max_epochs": 200, "patience": 50}  # of the teacher: enough to see whether it helps
+# Of the teacher and the student: enough to see whether they help.
+QUICK = {"max_epochs": 200, "patience": 50, "student_max_epochs": 40}
 LITTLE = 0.01  # of accuracy or R², not worth a method
 WHERE = "on nodes without edges, over an MLP on the features"
 COMMAND = "makedo cold-brew fit --nodes NODES --edges EDGES --label LABEL --out model/"
