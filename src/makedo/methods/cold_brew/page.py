@@ -81,7 +81,13 @@ def report(
     first = next(iter(right))
     task = model._task
     scores = compare_rows(
-        right, reference=first, ours=ROUTED, groups=groups, valid=valid, metric=task.metric
+        right,
+        reference=first,
+        ours=ROUTED,
+        groups=groups,
+        valid=valid,
+        metric=task.metric,
+        over="node",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MakedoWarning)  # not defined: its reading says so
@@ -99,7 +105,7 @@ def report(
     sections.append(curves_section(model))
     return Report(
         title="Cold Brew: nodes that nothing links to",
-        verdict=scores.verdict(noun="nodes"),
+        verdict=scores.verdict(),
         summary=[_routing_sentence(model)] + ([fcr.reading] if fcr is not None else []),
         facts={
             "training nodes": model.graph_.n_nodes,
