@@ -59,8 +59,8 @@ def diagnose(model: ColdBrew, X: Any, y: Any, *, graph: Any, node_id: Any = None
     The gain is that of all parts over those that know nothing of the graph, both pooled on the
     validation nodes of the fit, on nodes without edges; the feature contribution ratio (of classes)
     is taken on those that keep theirs.  The networks are trained shorter than in ``fit``: what they
-    would still learn is not in the gain that is promised.  A graph of more than 50,000 nodes is cut to the
-    surroundings of 2,000 labelled ones.
+    would still learn is not in the gain that is promised.  A graph of more than 50,000 nodes is cut
+    to the surroundings of 2,000 labelled ones.
     """
     started = time.perf_counter()
     fresh: Any = clone(model)
