@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import warnings
 from math import ceil
@@ -926,6 +927,12 @@ def test_the_teacher_alone_is_compared_on_nodes_without_edges_too(problem, small
 def test_the_stored_report_says_that_its_nodes_were_fitted_on(model):
     report = model.report()
     assert "flatter" in report.sections[0].text and "flatter" in report.summary[0]
+
+
+def test_a_report_can_be_sent_to_another_process(model):
+    report = model.report()
+    again = pickle.loads(pickle.dumps(report))
+    assert again.to_html() == report.to_html() and again.verdict == report.verdict
 
 
 def test_the_stored_ratio_gives_neither_network_only_nodes_that_stopped_it(problem, small):
