@@ -99,7 +99,8 @@ class LinkBrewing:
                 check = links.check(lambda n=net: (n(links.asking(x)), n(links.known(x))))
                 linear = name == "linear"
                 rate = model.learning_rate if linear else model.student_learning_rate
-                settings = self.student_settings | self.common | {"learning_rate": rate}
+                settings: dict[str, Any] = self.student_settings | self.common
+                settings["learning_rate"] = rate
                 self.done(link_encoder_phase(name, net, x, links.graph, check, **settings))
 
     def teacher(self, told: Propagation) -> bool:
@@ -166,8 +167,8 @@ class LinkBrewing:
         asking = torch.from_numpy(links.rows).to(self.device)
         known = z[torch.from_numpy(links.candidates).to(self.device)]
         check = links.check(lambda: (server.student(links.asking(x), extra[asking]), known))
-        rate = {"learning_rate": self.model.part2_learning_rate}
-        settings = self.student_settings | self.common | rate
+        settings: dict[str, Any] = self.student_settings | self.common
+        settings["learning_rate"] = self.model.part2_learning_rate
 
         def embed(nodes: Tensor) -> Tensor:
             return server.student(x.rows(nodes), extra[nodes])
