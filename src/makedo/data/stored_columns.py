@@ -81,7 +81,7 @@ def _wrong_with(stored: Any) -> str | None:
 
 def _n_parts(learnt: Mapping[str, Any], n_parts: int) -> int | None:
     """Median, mean and deviation of each part, and which of them are kept."""
-    keep, flag = learnt.get("keep"), learnt.get("flag")
+    keep, flag = learnt.get("keep"), _stored(learnt, "flag")
     if not isinstance(keep, list) or not all(_is(k, int) and 0 <= k < n_parts for k in keep):
         return None
     if not _is(flag, bool) or not _numbers(learnt.get("median"), n_parts):
@@ -99,7 +99,7 @@ def _n_flagged(learnt: Mapping[str, Any]) -> int | None:
 
 
 def _n_vector(learnt: Mapping[str, Any]) -> int | None:
-    width, flag = learnt.get("width"), learnt.get("flag")
+    width, flag = _stored(learnt, "width"), _stored(learnt, "flag")
     return width + flag if _is(width, int) and width > 0 and _is(flag, bool) else None
 
 
@@ -111,7 +111,8 @@ def _n_categories(learnt: Mapping[str, Any]) -> int | None:
         return None
     if not all(_is(value, str) for value in truths.values()):
         return None
-    other, flag, digits = learnt.get("other"), learnt.get("flag"), learnt.get("digits", False)
+    other, flag = _stored(learnt, "other"), _stored(learnt, "flag")
+    digits = learnt.get("digits", False)
     if not all(_is(value, bool) for value in (other, flag, digits)):
         return None
     return len(known) + other + flag
@@ -137,6 +138,10 @@ _N_FEATURES: dict[str, Callable[[Mapping[str, Any]], int | None]] = {
     "date": lambda learnt: _n_parts(learnt, len(DATE_PARTS)),
     "vector": _n_vector,
 }
+
+
+def _stored(learnt: Mapping[str, Any], name: str) -> Any:
+    return learnt.get(name)
 
 
 def _is(value: Any, *kinds: type) -> bool:
