@@ -253,6 +253,15 @@ def test_the_simpler_candidate_is_recommended_where_the_interval_contains_0():
     )
 
 
+def test_pairs_are_called_by_what_they_are():
+    scores = {"MLP": [0, 1] * 20, "GNN": [1, 1, 1, 0] * 10}
+    said = compare_rows(scores, reference="MLP", ours="GNN", over="node").verdict()
+    assert "on all nodes" in said and "40 nodes can tell" in said and ", 40 nodes)" in said
+    assert "row" not in said and "user" not in said
+    said = compare_rows(scores, reference="MLP", ours="GNN").verdict()
+    assert "on all rows" in said and "40 rows can tell" in said
+
+
 def test_a_baseline_that_clearly_wins_is_named():
     c = over({"MLP": [0.7, 0.8, 0.75], "GNN": [0.6, 0.69, 0.65]}, "GNN", "MLP")
     assert c.verdict().startswith("Use MLP: on all rows it beats GNN by 10.3 points of accuracy")

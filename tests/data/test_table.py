@@ -1,5 +1,6 @@
 """The table encoder and the roles of columns."""
 
+import copy
 import json
 import time
 
@@ -441,6 +442,87 @@ def test_an_encoder_from_its_state_is_bit_equal():
     np.testing.assert_array_equal(dense(again.transform(mixed())), X)
     assert again.columns_ == encoder.columns_
     assert again.describe() == encoder.describe()
+
+
+def at(state, name):
+    """What is stored of a column."""
+    return next(column for column in state["columns"] if column["name"] == name)
+
+
+DAMAGED = {
+    "a foreign state": (lambda s: s.pop("columns"), "not the stored state of a table encoder"),
+    "no columns": (lambda s: s["columns"].clear(), "not the stored state"),
+    "not said whether sparse": (lambda s: s.update(sparse=1), "not the stored state"),
+    "another entry": (lambda s: at(s, "age").update(colour=1), "column 'age': it is none, or has"),
+    "a column that is text": (lambda s: s["columns"].insert(0, "age"), "column 1: it is none"),
+    "no kind": (lambda s: at(s, "age").pop("kind"), "column 'age': it is none"),
+    "twice": (lambda s: at(s, "zip").update(name="age"), "column 'age': its name is there twice"),
+    "an odd name": (lambda s: at(s, "age").update(name=[1]), "column 1: its name is neither"),
+    "an odd kind": (lambda s: at(s, "age").update(kind="colour"), "no columns of kind 'colour'"),
+    "missing below 0": (lambda s: at(s, "age").update(missing=-1), "how many of its values"),
+    "no names": (lambda s: at(s, "age").update(names=[1, 2]), "its features have no names"),
+    "too few names": (lambda s: at(s, "age")["names"].pop(), "1 names for 2 features"),
+    "nothing learnt": (lambda s: at(s, "age").update(learnt=[]), "nothing is stored of it"),
+    "median missing": (lambda s: at(s, "age")["learnt"].pop("median"), "of kind 'number' needs"),
+    "median of no number": (
+        lambda s: at(s, "age")["learnt"].update(median=np.array([np.nan])),
+        "of kind 'number' needs",
+    ),
+    "deviation 0": (
+        lambda s: at(s, "age")["learnt"].update(deviation=np.array([0.0])),
+        "of kind 'number' needs",
+    ),
+    "a part that is none": (lambda s: at(s, "since")["learnt"].update(keep=[6]), "'date' needs"),
+    "flag of no truth": (lambda s: at(s, "member")["learnt"].update(flag=2), "'boolean' needs"),
+    "no width": (lambda s: at(s, "vector")["learnt"].update(width=0), "'vector' needs"),
+    "another width": (lambda s: at(s, "vector")["learnt"].update(width=4), "3 names for 4"),
+    "a category twice": (
+        lambda s: at(s, "colour")["learnt"].update(categories=["red", "red", "blue"]),
+        "'category' needs",
+    ),
+    "one category less": (
+        lambda s: at(s, "colour")["learnt"]["categories"].pop(),
+        "4 names for 3 features",
+    ),
+    "words out of order": (
+        lambda s: at(s, "title")["learnt"].update(used=at(s, "title")["learnt"]["used"][::-1]),
+        "'text' needs",
+    ),
+    "words out of range": (
+        lambda s: at(s, "title")["learnt"].update(used=at(s, "title")["learnt"]["used"] + 2**13),
+        "'text' needs",
+    ),
+    "weights of other words": (
+        lambda s: at(s, "title")["learnt"].update(idf=at(s, "title")["learnt"]["idf"][1:]),
+        "'text' needs",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_state_is_refused_in_one_line(case):
+    damage, words = DAMAGED[case]
+    _, encoder = encoded(mixed())
+    state = copy.deepcopy(through_json(encoder.to_state()))
+    damage(state)
+    with pytest.raises(MakedoInputError, match="Save the model again") as caught:
+        TableEncoder.from_state(state)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [None, [], "columns", {"how": "rows"}, {"columns": 3}])
+def test_the_state_of_something_else_is_refused(state):
+    with pytest.raises(MakedoInputError, match="not the stored state of a table encoder"):
+        TableEncoder.from_state(state)
+
+
+def test_a_state_of_which_no_column_is_used_is_refused():
+    _, encoder = encoded(mixed())
+    state = through_json(encoder.to_state())
+    for column in state["columns"]:
+        column["kind"] = "dropped"
+    with pytest.raises(MakedoInputError, match="no column of it is used"):
+        TableEncoder.from_state(state)
 
 
 def test_sparse_tables_stay_sparse_in_every_batch():

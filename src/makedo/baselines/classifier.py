@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from makedo.core.checks import MakedoInputError
 from makedo.core.estimator import Estimator
-from makedo.core.labels import match_labels
+from makedo.core.labels import match_labels, read_weight
 from makedo.core.persistence import fingerprint
 from makedo.data.features import Matrix, RowScaler, read_rows
 from makedo.data.nodes import Nodes, find_nodes, read_nodes
@@ -137,9 +137,9 @@ class NodeClassifier(ClassifierMixin, Estimator):
         labelled = codes != -1
         if not labelled.any():
             raise MakedoInputError(f"{owner}.score: no row has a label.")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        weight = read_weight(f"{owner}.score", sample_weight, labelled)
         right = proba.argmax(1)[labelled] == codes[labelled]
-        return float(np.average(right, weights=weights))
+        return float(np.average(right, weights=weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -94,6 +94,7 @@ class Comparison:
         valid: Mapping[str, Mapping[str, float]],
         failures: Mapping[str, str],
         configurations: Mapping[str, Mapping[str, Any]],
+        over: str = "row",
         random_state: int = 0,
     ):
         self.candidates = list(scores)
@@ -102,7 +103,7 @@ class Comparison:
         self.reference, self.ours, self.metric = reference, ours, metric
         self.failures, self.configurations = dict(failures), dict(configurations)
         self._scores, self._sizes, self._valid = scores, sizes, valid
-        self._random_state = random_state
+        self._over, self._random_state = over, random_state
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -152,6 +153,7 @@ class Comparison:
             names=(ours, reference),
             group=group,
             metric=self.metric,
+            over=self._over,
             random_state=self._random_state,
         )
 
@@ -189,17 +191,18 @@ class Comparison:
                 return name
         return leader
 
-    def verdict(self, group: str | None = None, noun: str = "rows") -> str:
+    def verdict(self, group: str | None = None, noun: str | None = None) -> str:
         """Say in one sentence what to use, by how much it is better, and how sure that is.
 
         Parameters
         ----------
         group : str, optional
             The group of rows that matters; default the first.
-        noun : str
-            What a row is: ``"nodes"``, ``"series"``, ``"customers"``; "" where groups say it.
+        noun : str, optional
+            What rows are: ``"series"``, ``"customers"``; "" where groups say it.  Default: as
+            :func:`compare_rows` was told.
         """
-        group = self._known(group)
+        group, noun = self._known(group), f"{self._over}s" if noun is None else noun
         where, pick = f"on {group}" + (f" {noun}" if noun else ""), self.pick(group)
         if not len(self._finite(self.ours, group)):
             why = clause(self.failures.get(self.ours, f"there are no {group} {noun} to test on"))
@@ -363,6 +366,7 @@ def compare_rows(
     groups: Mapping[str, Any] | None = None,
     valid: Mapping[str, float] | None = None,
     metric: Metric = ACCURACY,
+    over: str = "row",
     random_state: int = 0,
 ) -> Comparison:
     """Compare finished predictions on fixed rows; intervals by bootstrap over the rows.
@@ -378,6 +382,8 @@ def compare_rows(
     valid : dict of str to float, optional
         Validation score of each candidate, from the data that it was fitted on.
     metric : Metric
+    over : str
+        What a row is, in the words of the verdict: ``"node"``, ``"user"``.
     random_state : int
         Seed of the bootstrap.
     """
@@ -403,6 +409,7 @@ def compare_rows(
         valid={name: dict.fromkeys(masks, score) for name, score in (valid or {}).items()},
         failures={},
         configurations={},
+        over=over,
         random_state=random_state,
     )
 

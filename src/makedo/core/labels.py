@@ -157,6 +157,33 @@ def is_labelled(y: np.ndarray) -> np.ndarray:
     return ~np.isnan(y) if y.dtype.kind == "f" else y >= 0
 
 
+def read_weight(owner: str, sample_weight: Any, labelled: np.ndarray) -> np.ndarray | None:
+    """The weights of the labelled rows, float64; None where there are none given.
+
+    Raises
+    ------
+    MakedoInputError
+        They are not one number a row, from 0 on, of which a labelled row has more than 0.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(sample_weight, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise MakedoInputError(f"{owner}: sample_weight must be numbers ({error}).") from error
+    if weight.shape != labelled.shape:
+        raise MakedoInputError(
+            f"{owner}: sample_weight must be {count(len(labelled), 'number')}, one a row. Got the "
+            f"shape {weight.shape}."
+        )
+    weight = weight[labelled]
+    if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.sum() > 0:
+        raise MakedoInputError(
+            f"{owner}: sample_weight must be 0 or more, and more than 0 for a row with a label."
+        )
+    return weight
+
+
 def as_series(owner: str, y: Any, n_rows: int) -> pd.Series:
     """The labels in one column, by position."""
     import pandas as pd

@@ -78,7 +78,8 @@ class Difference:
         95 % interval of ``gain``: t over seeds, bootstrap over rows.  None: too few pairs.
     n : int
         Number of pairs.
-    over : {"seed", "row"}
+    over : str
+        What a pair is: ``"seed"``, ``"row"``, or what the room calls its rows.
     values : dict of int to float
         Gain per seed; empty over rows.
     metric : Metric
@@ -202,6 +203,7 @@ def difference(
     names: tuple[str, str] = ("ours", "reference"),
     group: str = "all",
     metric: Metric = ACCURACY,
+    over: str = "row",
     random_state: int = 0,
 ) -> Difference:
     """Compare scores that are in the metric's unit already, pair by pair.
@@ -211,7 +213,7 @@ def difference(
     ours, reference : array-like of shape (n_pairs,)
         Pairs in which either is NaN (no test row of the group, a failed run) are left out.
     seeds : sequence of int, optional
-        The seeds that the pairs are; None: the pairs are rows.
+        The seeds that the pairs are; None: the pairs are rows, or what ``over`` says.
     """
     gains = (np.asarray(ours, dtype=float) - np.asarray(reference, dtype=float)) * metric.sign
     kept = np.flatnonzero(~np.isnan(gains)).tolist()
@@ -219,7 +221,7 @@ def difference(
     gain = mean(gains)
     if seeds is None:
         interval = bootstrap_interval(gains, random_state)
-        return Difference(*names, group, gain, interval, len(gains), "row", {}, metric)
+        return Difference(*names, group, gain, interval, len(gains), over, {}, metric)
     values = {int(seeds[i]): value for i, value in zip(kept, gains.tolist(), strict=True)}
     return Difference(*names, group, gain, t_interval(gains), len(gains), "seed", values, metric)
 

@@ -41,7 +41,7 @@ _SPACELESS = "\u3040-\u30ff\u3400-\u9fff"
 _TOKEN = rf"(?u)[^\W{_SPACELESS}]{{2,}}|[{_SPACELESS}]"
 _WORD = rf"[^\s{_SPACELESS}]+|[{_SPACELESS}]"
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-_DATE_PARTS = ("year", "month", "weekday", "day of year", "hour", "time")
+DATE_PARTS = ("year", "month", "weekday", "day of year", "hour", "time")
 EXPECTED = {
     "number": "numbers",
     "boolean": "true and false",
@@ -362,7 +362,7 @@ def _fit_date(column: Column, values: np.ndarray, scale: bool) -> None:
     if not column.learnt["keep"] and not column.missing:
         column.kind, column.done = "dropped", "constant"
         return
-    kept = [_DATE_PARTS[part] for part in column.learnt["keep"]]
+    kept = [DATE_PARTS[part] for part in column.learnt["keep"]]
     column.names = [f"{column.name} {part}" for part in kept] + _flag(column)
     column.done = f"parts ({', '.join(kept)}), standardised" + _told(column, "the median")
 
@@ -372,7 +372,7 @@ def _encode_date(values: np.ndarray, learnt: dict[str, Any]) -> np.ndarray:
 
 
 def _date_parts(values: np.ndarray) -> np.ndarray:
-    """Parts of dates, float64 (n_rows, 6) in the order of _DATE_PARTS; time in days since 1970."""
+    """Parts of dates, float64 (n_rows, 6) in the order of DATE_PARTS; time in days since 1970."""
     dates = pd.Series(values).dt
     parts = [dates.year, dates.month, dates.day_of_week, dates.day_of_year, dates.hour]
     days = values.astype(np.int64) / 86_400e6

@@ -20,6 +20,7 @@ from scipy import sparse
 from makedo.core.checks import MakedoInputError, MakedoWarning, count, first
 from makedo.data.columns import ENCODE, EXPECTED, FIT, Block, Column, classify, read_as
 from makedo.data.kinds import frame_from_arrow
+from makedo.data.stored_columns import columns_from_state
 
 SPARSE_BELOW = 0.25  # share of values other than zero below which the matrix is sparse
 
@@ -303,10 +304,10 @@ class TableEncoder:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> TableEncoder:
-        """The encoder that ``to_state`` described."""
+        """The encoder that ``to_state`` described; any other state is refused."""
         encoder = cls()
-        encoder.sparse_ = bool(state["sparse"])
-        encoder._columns = [Column(**column) for column in state["columns"]]
+        encoder._columns = columns_from_state(state)
+        encoder.sparse_ = state["sparse"]
         return encoder
 
     def _fit(self, frame: pd.DataFrame, where: str) -> Block:

@@ -79,7 +79,11 @@ def value_axis(ax: Axes, axis: str, *, most: int = 6) -> None:
 def count_axis(ax: Axes, most: int) -> None:
     """Ticks at a few whole numbers on x, without grid."""
     ax.xaxis.set_major_locator(MaxNLocator(most, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    ax.xaxis.set_major_formatter(FuncFormatter(_number_at))
+
+
+def _number_at(value: float, _: int) -> str:  # a lambda could not be sent to another process
+    return number(value)
 
 
 def write(

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from makedo.report.drawing import (
     NOTE,
@@ -251,8 +250,8 @@ def _scale(ax: Any, zones: Sequence[tuple[float, str]]) -> None:
     ax.set_xlim(0, limit)
     ax.set_ylim(-0.5, 0.5)
     ax.set_yticks([])
-    ax.set_xticks([0, *(end for end, _ in zones)])
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{number(value)} %"))
+    ends = [0, *(end for end, _ in zones)]
+    ax.set_xticks(ends, labels=[f"{number(end)} %" for end in ends])
     ticks = ax.get_xticklabels()
     for tick in ticks[:-1]:
         tick.set_horizontalalignment("left")

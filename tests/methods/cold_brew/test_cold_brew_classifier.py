@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import warnings
 from math import ceil
@@ -23,6 +24,7 @@ from makedo.data.degrees import degree_splits
 from makedo.data.graph import Graph
 from makedo.data.synthetic import sbm_graph
 from makedo.methods.cold_brew import estimator, serving
+from makedo.methods.cold_brew.page import validation_fcr
 from makedo.methods.cold_brew.tasks import asked
 from makedo.nn.features import Features
 
@@ -923,7 +925,25 @@ def test_the_teacher_alone_is_compared_on_nodes_without_edges_too(problem, small
 
 
 def test_the_stored_report_says_that_its_nodes_were_fitted_on(model):
-    assert "flatter" in model.report().sections[0].text
+    report = model.report()
+    assert "flatter" in report.sections[0].text and "flatter" in report.summary[0]
+
+
+def test_a_report_can_be_sent_to_another_process(model):
+    report = model.report()
+    again = pickle.loads(pickle.dumps(report))
+    assert again.to_html() == report.to_html() and again.verdict == report.verdict
+
+
+def test_the_stored_ratio_gives_neither_network_only_nodes_that_stopped_it(problem, small):
+    model = small(validation_fraction=0.4).fit(problem.X, problem.y, graph=problem.graph)
+    frame = model.validation_[model.validation_["degree"] > 0]
+    assert 0 < frame["edges_hidden"].sum() < len(frame)
+    found = validation_fcr(model)
+    assert found.n_nodes == len(frame)
+    assert found.z_gnn == pytest.approx(frame["teacher"].mean())
+    plain = max(("mlp", "normed mlp"), key=model.part_scores_.__getitem__)
+    assert found.z_mlp == pytest.approx(frame[plain].mean())
 
 
 def test_evaluating_nodes_whose_labels_validated_is_warned_of(model, problem):

@@ -1,4 +1,4 @@
-"""The verbs fcr and splits from the command line: small files in, a table out, or one line."""
+"""Verbs of cold-brew from the command line: small files in, a table out, or one line."""
 
 import json
 
@@ -120,6 +120,40 @@ def test_nodes_without_an_id_column_are_named_by_row_number(makedo, files):
     assert code == 0 and [row["node"] for row in json.loads(out)] == list(range(90))
     code, out, _ = makedo("diagnose", *numbered, "--label", "topic", "--quiet")
     assert code == 0 and json.loads(out)["figures"]["nodes"] == 90
+
+
+# --- edges that name nodes which are not there ----------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["classify", "links"])
+def test_edges_to_unknown_nodes_are_refused_or_dropped_when_a_model_is_judged(makedo, task):
+    label = ["--label", "topic"] if task == "classify" else []
+    nodes = pd.read_csv("nodes.csv")[["node", "a", "b", "c", *label[1:]]]
+    edges = pd.read_csv("edges.csv")
+    nodes.iloc[:70].to_csv("old.csv", index=False)
+    nodes.iloc[70:].to_csv("new.csv", index=False)
+    old = edges[edges.isin(set(nodes["node"][:70])).all(axis=1)]
+    old.to_csv("old_edges.csv", index=False)
+    fresh = edges.drop(old.index)
+    fresh.to_csv("new_edges.csv", index=False)
+    stray = pd.DataFrame({"from": ["n70", "nobody"], "to": ["nobody", "n3"]})
+    pd.concat([fresh, stray]).to_csv("stray.csv", index=False)
+
+    quick = [word for s in ("max_epochs=2", "student_max_epochs=2") for word in ("--set", s)]
+    fit = ["--nodes", "old.csv", "--edges", "old_edges.csv", "--id", "node", "--task", task, *label]
+    code, _, err = makedo("fit", *fit, *quick, "--out", "model")
+    assert code == 0, err
+
+    given = ["model", "--nodes", "new.csv", "--id", "node", *label, "--edges"]
+    wanted = makedo("evaluate", *given, "new_edges.csv", "--quiet", "--json")
+    assert wanted[0] == 0 and len(json.loads(wanted[1]))
+    for verb, more in (("evaluate", []), ("report", ["--out", "page.html"])):
+        code, _, err = makedo(verb, *given, "stray.csv", *more)
+        assert code == 2 and "2 of" in err and "'nobody'" in err and err.count("\n") == 1
+        code, out, err = makedo(verb, *given, "stray.csv", "--unknown-nodes", "drop", *more)
+        assert code == 0 and "are left out" in err
+    found = makedo("evaluate", *given, "stray.csv", "--unknown-nodes", "drop", "--quiet", "--json")
+    assert json.loads(found[1]) == json.loads(wanted[1])
 
 
 # --- refused -------------------------------------------------------------------------------------

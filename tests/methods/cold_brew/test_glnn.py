@@ -6,7 +6,7 @@ from makedo.baselines.mlp import MLPClassifier
 from makedo.core.training import Training
 from makedo.data.graph import Graph
 from makedo.data.nodes import read_nodes
-from makedo.methods.cold_brew.glnn import GLNNClassifier
+from makedo.methods.cold_brew.glnn import GLNNClassifier, sharing_teachers
 
 N = 90
 FAST = {"max_epochs": 20, "teacher_max_epochs": 20}
@@ -74,3 +74,20 @@ def test_stopped_while_the_teacher_learns_the_teacher_answers(problem):
     assert taught.shape == (N, 3)
     model.classes_ = nodes.classes
     assert model._proba(X[:4]).shape == (4, 3)
+
+
+def test_configurations_of_one_table_train_a_common_teacher_once(problem):
+    X, y, graph = problem
+    make = sharing_teachers()
+    first, other, wider = (
+        make(**FAST, **changes).fit(X, y, graph=graph)
+        for changes in ({"distill": 1.0}, {"distill": 0.5}, {"teacher_hidden": 8})
+    )
+    assert other.nets_["gcn"] is first.nets_["gcn"] is not wider.nets_["gcn"]
+    alone = GLNNClassifier(0.5, **FAST).fit(X, y, graph=graph)
+    np.testing.assert_array_equal(other.node_proba_, alone.node_proba_)
+    epochs = ["phase", "epoch", "loss"]
+    assert other.history_[epochs].equals(alone.history_[epochs])
+    moved = make(**FAST).fit(X, (y + 1) % 3, graph=graph)  # other data, another teacher
+    again = GLNNClassifier(**FAST).fit(X, (y + 1) % 3, graph=graph)
+    np.testing.assert_array_equal(moved.node_proba_, again.node_proba_)

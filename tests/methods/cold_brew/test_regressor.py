@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 
 import makedo
 from makedo import ColdBrewRegressor
@@ -35,6 +36,40 @@ def problem():
 def model(problem):
     X, y, graph = problem
     return ColdBrewRegressor(**SMALL, max_epochs=60, student_max_epochs=30).fit(X, y, graph=graph)
+
+
+def test_a_weighted_score_is_scikit_learn_s(model, problem):
+    X, y, _ = problem
+    X, y = X[:40] * 1.01, y[:40].copy()
+    weight = np.random.default_rng(0).uniform(0, 3, 40)
+    said = model.predict(X)
+    assert model.score(X, y) == pytest.approx(r2_score(y, said))
+    assert model.score(X, y, weight) == pytest.approx(r2_score(y, said, sample_weight=weight))
+    assert abs(model.score(X, y, weight) - model.score(X, y)) > 1e-3
+    twice = np.r_[0:40, 0:10]  # a weight of 2 is a row that is there twice
+    doubled = model.score(X, y, 1 + (np.arange(40) < 10))
+    assert doubled == pytest.approx(model.score(X[twice], y[twice]))
+    y[5:15] = np.nan  # rows without a label do not count, whatever their weight
+    known = ~np.isnan(y)
+    wanted = r2_score(y[known], said[known], sample_weight=weight[known])
+    assert model.score(X, y, weight) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (np.ones(3), "must be 4 numbers, one a row"),
+        ([1, 1, 1, -1], "0 or more"),
+        ([1, 1, 1, np.nan], "0 or more"),
+        (np.zeros(4), "more than 0 for a row with a label"),
+        (["a"] * 4, "must be numbers"),
+        ([0, 0, 2, 0], "all rows of weight have the value"),
+    ],
+)
+def test_weights_that_are_none_are_refused(model, problem, weight, words):
+    X, y, _ = problem
+    with pytest.raises(MakedoInputError, match=words):
+        model.score(X[:4], y[:4], weight)
 
 
 def test_predictions_are_in_the_unit_of_the_labels(model, problem):

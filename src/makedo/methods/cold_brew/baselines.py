@@ -20,7 +20,7 @@ from makedo.core.candidates import Candidate
 from makedo.core.checks import MakedoInputError, first
 from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 from makedo.methods.cold_brew.feature_neighbors import FeatureKNNClassifier
-from makedo.methods.cold_brew.glnn import GLNNClassifier
+from makedo.methods.cold_brew.glnn import sharing_teachers
 from makedo.methods.cold_brew.graph_mlp import GraphMLPClassifier
 from makedo.methods.cold_brew.teacher_classifier import TeacherClassifier
 
@@ -82,7 +82,7 @@ def _candidates() -> dict[str, tuple[Callable[..., Any], Grid]]:
             GraphMLPClassifier,
             _grid(alpha=(10.0, 1.0), temperature=(2.0, 0.5), weight_decay=(5e-4, 5e-3)),
         ),
-        "GLNN": (GLNNClassifier, glnn),
+        "GLNN": (sharing_teachers(), glnn),
         STUDENT: (_student, brew),
         "Cold Brew": (ColdBrewClassifier, brew),
     }

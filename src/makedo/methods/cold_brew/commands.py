@@ -116,9 +116,7 @@ def predict(
         raise MakedoInputError(f"--neighbors must be 0 or more. Got {neighbors}.")
     frames = nodes if edges is None else [pd.concat(list(nodes), ignore_index=True)]
     for X in _numbered(frames, id, nodes.name):
-        ends: Any = _ends(edges, source, target)
-        if edges is not None and unknown_nodes == "drop":
-            ends = known_edges(ends, model.node_id_.append(X.index), edges.name)
+        ends = _ends_among(edges, source, target, unknown_nodes, model, X)
         explained = _explained(model, X, ends, neighbors, nodes.name)
         yield explained.reset_index(names=X.index.name or "node")
 
@@ -139,14 +137,16 @@ def evaluate(
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
+    unknown_nodes: Unknown = "error",
 ) -> Rows:
     """Compare predictions with labels, or predicted links with edges, part by part."""
     X, y, _ = _read_nodes(nodes, id, label, None)
+    ends = _ends_among(edges, source, target, unknown_nodes, model, X)
     if isinstance(model, makedo.ColdBrewLinkPredictor):
-        return model.evaluate(X, _links_of(edges, source, target, nodes.name))
+        return model.evaluate(X, _links(ends, nodes.name))
     if label is None:
         raise MakedoInputError(f"{nodes.name}: --label must name the column to compare with.")
-    return model.evaluate(y=y, edges=_ends(edges, source, target), **_given(model, X, nodes.name))
+    return model.evaluate(y=y, edges=ends, **_given(model, X, nodes.name))
 
 
 def report(
@@ -158,22 +158,22 @@ def report(
     id: str | None = None,
     source: str | None = None,
     target: str | None = None,
+    unknown_nodes: Unknown = "error",
     budget: int = 2,
     show_rows: bool = False,
 ) -> Page:
     """Did it pay?  On labelled nodes, beside the baselines; without nodes, what the fit stored."""
     if nodes is None:
         return model.report(show_rows=show_rows)
+    X, y, _ = _read_nodes(nodes, id, label, None)
+    ends = _ends_among(edges, source, target, unknown_nodes, model, X)
     if isinstance(model, makedo.ColdBrewLinkPredictor):
-        X, _, _ = _read_nodes(nodes, id, label, None)
-        true = _links_of(edges, source, target, nodes.name)
-        return model.report(X, true, show_rows=show_rows)
+        return model.report(X, _links(ends, nodes.name), show_rows=show_rows)
     if label is None:
         raise MakedoInputError(
             f"{nodes.name}: --label must name the column of labels to compare with."
         )
-    X, y, _ = _read_nodes(nodes, id, label, None)
-    where = _given(model, X, nodes.name) | {"edges": _ends(edges, source, target)}
+    where = _given(model, X, nodes.name) | {"edges": ends}
     return model.report(y=y, budget=budget, show_rows=show_rows, **where)
 
 
@@ -261,14 +261,12 @@ def _check_label(task: str, label: str | None, where: str) -> None:
         raise MakedoInputError(f"{where}: --label must name the column of labels to learn.")
 
 
-def _links_of(
-    edges: Table | None, source: str | None, target: str | None, where: str
-) -> pd.DataFrame | None:
-    if edges is None:
+def _links(ends: pd.DataFrame | None, where: str) -> pd.DataFrame:
+    if ends is None:
         raise MakedoInputError(
             f"{where}: --edges must name a file with the links of these nodes to known ones."
         )
-    return _ends(edges, source, target)
+    return ends
 
 
 def _read_nodes(
@@ -376,6 +374,24 @@ def _ends(edges: Table | None, source: str | None, target: str | None) -> pd.Dat
         taken = [name] if wanted != name and name in frame else []
         frame = frame.drop(columns=taken).rename(columns={wanted: name})
     return frame
+
+
+def _ends_among(
+    edges: Table | None,
+    source: str | None,
+    target: str | None,
+    unknown_nodes: str,
+    model: Any,
+    X: pd.DataFrame,
+) -> pd.DataFrame | None:
+    """The edge table of nodes that are given beside those of the training graph.
+
+    "error" leaves edges that name other nodes in: whoever reads the table refuses them.
+    """
+    frame = _ends(edges, source, target)
+    if edges is None or frame is None or unknown_nodes == "error":
+        return frame
+    return known_edges(frame, model.node_id_.append(X.index), edges.name)
 
 
 def _numbered(frames: Any, id: str | None, where: str) -> Iterator[pd.DataFrame]:

@@ -8,22 +8,36 @@ references alone, where the graph adds little.
 
 from __future__ import annotations
 
+import functools
+import logging
+import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from makedo.core.progress import logger
+from makedo.core.workers import shared_out
 from makedo.data import catalog
 from makedo.methods.cold_brew.classifier import ColdBrewClassifier
 
 if TYPE_CHECKING:
     from makedo.core.diagnosis import Diagnosis
     from makedo.data.catalog import GraphData
+    from makedo.report import Report
 
 LABELLED, NEW = 0.05, 0.1  # shares of all codes
+GRAPHS: dict[str, dict[str, Any]] = {"all edges": {}, "cross references": {"edges": "references"}}
+
+
+class Found(NamedTuple):
+    """What there is to say of one graph."""
+
+    diagnosis: Diagnosis
+    report: Report
+    alone: float  # share of the codes that have no edge
 
 
 def run(out: Path, quiet: bool = False) -> Path:
@@ -31,31 +45,8 @@ def run(out: Path, quiet: bool = False) -> Path:
     from makedo.report import Section
 
     out.mkdir(parents=True, exist_ok=True)
-    codes, references = catalog.load("icd10cm"), catalog.load("icd10cm", edges="references")
-    X, y, new = problem(codes)
-    say = (lambda *_: None) if quiet else logger.info
-    n_labelled, n_new = int(y.notna().sum()), int(new.sum())
-    say("ICD-10-CM: %r; %d labelled, %d new codes", codes.graph, n_labelled, n_new)
-
-    diagnosis = diagnose(codes, X, y, new, say)
-    model = fit(codes, X, y, new, verbose=0 if quiet else 1)
-    truth = pd.Series(codes.y, index=X.index).map(
-        lambda c: codes.classes[c] if codes.classes else c
-    )
-    say("Predicting %d codes that nothing links to", n_new)
-    explained = model.explain(X[new])
-    explained.insert(0, "text", X["text"][new])
-    explained.insert(1, "chapter", truth[new])
-    explained.to_csv(out / "predictions.csv", index_label="code")
-    model.save(out / "model")
-    report = model.report(X[new], truth[new])
-
-    say("The same with cross references alone")
-    other_diagnosis = diagnose(references, X, y, new, say)
-    other = fit(references, X, y, new, verbose=0 if quiet else 1)
-    other_report = other.report(X[new], truth[new])
+    (diagnosis, report, _), (other_diagnosis, other_report, alone) = on_all_graphs(out, quiet)
     scores, differences = (other_report.sections[i] for i in (0, 1))
-    alone = 100 * float((references.graph.degree == 0).mean())
 
     report.title = (
         "Cold Brew demo: which chapter does a diagnosis code belong to that nothing links to yet?"
@@ -74,8 +65,8 @@ def run(out: Path, quiet: bool = False) -> Path:
         Section(
             "The same codes, cross references only",
             text="Parents always stay inside a chapter, which makes the graph above an easy "
-            f"teacher. With cross references alone {alone:.0f} % of the codes have no edge at all."
-            f"\n\nVerdict there: {other_report.verdict}",
+            f"teacher. With cross references alone {100 * alone:.0f} % of the codes have no edge "
+            f"at all.\n\nVerdict there: {other_report.verdict}",
             figure=scores.figure,
             caption=scores.caption,
             table=scores.table,
@@ -90,6 +81,50 @@ def run(out: Path, quiet: bool = False) -> Path:
     ]
     report.to_html(out / "cold-brew.html")
     return out / "cold-brew.html"
+
+
+def on_all_graphs(out: Path, quiet: bool) -> list[Found]:
+    """One graph after the other; at the same time, with a thread each, where there are two cores.
+
+    Two threads on these small networks wait for one another more than they help.
+    """
+    if (os.cpu_count() or 1) == 1:
+        return [on_graph(name, out, quiet) for name in GRAPHS]
+    names, work = functools.partial(list, GRAPHS), functools.partial(aside, out=out, quiet=quiet)
+    found = dict(shared_out(names, work, range(len(GRAPHS)), len(GRAPHS)))
+    return [found[place] for place in range(len(GRAPHS))]
+
+
+def aside(name: str, out: Path, quiet: bool) -> Found:
+    """As :func:`on_graph`, in a process of its own, which has to be told where to speak."""
+    logging.basicConfig(format=f"{name}: %(message)s")
+    logger.setLevel(logging.INFO)
+    return on_graph(name, out, quiet)
+
+
+def on_graph(name: str, out: Path, quiet: bool) -> Found:
+    """Diagnose, fit and report on one graph; the first one's model and predictions are kept."""
+    codes = catalog.load("icd10cm", **GRAPHS[name])
+    X, y, new = problem(codes)
+    say = (lambda *_: None) if quiet else logger.info
+    n_labelled, n_new = int(y.notna().sum()), int(new.sum())
+    say("%r; %d labelled, %d new codes", codes.graph, n_labelled, n_new)
+    diagnosis = diagnose(codes, X, y, new, say)
+    started = time.perf_counter()
+    model = fit(codes, X, y, new)
+    say("fit: %.0f s; now the new codes, and the baselines", time.perf_counter() - started)
+    truth = pd.Series(codes.y, index=X.index).map(
+        lambda c: codes.classes[c] if codes.classes else c
+    )
+    if name == next(iter(GRAPHS)):
+        explained = model.explain(X[new])
+        explained.insert(0, "text", X["text"][new])
+        explained.insert(1, "chapter", truth[new])
+        explained.to_csv(out / "predictions.csv", index_label="code")
+        model.save(out / "model")
+    model.verbose = 0 if quiet else 1  # to name each baseline
+    report = model.report(X[new], truth[new])
+    return Found(diagnosis, report, float((codes.graph.degree == 0).mean()))
 
 
 def problem(codes: GraphData, random_state: int = 0) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
@@ -107,11 +142,9 @@ def problem(codes: GraphData, random_state: int = 0) -> tuple[pd.DataFrame, pd.S
     return X, y, new
 
 
-def fit(
-    codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series, verbose: int
-) -> ColdBrewClassifier:
+def fit(codes: GraphData, X: pd.DataFrame, y: pd.Series, new: pd.Series) -> ColdBrewClassifier:
     """Learn on the codes that are not new; joined by code, the graph loses the new ones too."""
-    return ColdBrewClassifier(verbose=verbose).fit(X[~new], y[~new], graph=codes.graph)
+    return ColdBrewClassifier().fit(X[~new], y[~new], graph=codes.graph)
 
 
 def diagnose(

@@ -38,6 +38,7 @@ from sklearn.utils.validation import check_is_fitted
 from makedo.core.checks import Choice, Either, MakedoInputError, Number, count
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
+from makedo.core.labels import read_weight
 from makedo.core.persistence import fingerprint
 from makedo.core.seeds import generator
 from makedo.core.training import Training, history_frame
@@ -434,16 +435,15 @@ class ColdBrew(Estimator):
         return answer(self, X, nodes, edges, node_id)
 
     def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
-        """The mean credit of labelled rows, as new nodes without edges."""
+        """Accuracy or R² of labelled rows, as new nodes without edges."""
         said = self._answer(X, None, None, None).said
-        owner = type(self).__name__
-        truth = self._task.match(owner, y, len(said))
-        credit = self._task.credit(said, truth)
-        labelled = ~np.isnan(credit)
+        owner = f"{type(self).__name__}.score"
+        truth = self._task.match(type(self).__name__, y, len(said))
+        labelled = ~np.isnan(self._task.credit(said, truth))
         if not labelled.any():
-            raise MakedoInputError(f"{owner}.score: no row has a label.")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        return float(np.average(credit[labelled], weights=weights))
+            raise MakedoInputError(f"{owner}: no row has a label.")
+        weight = read_weight(owner, sample_weight, labelled)
+        return self._task.score(owner, said[labelled], truth[labelled], weight)
 
     def _encoded(self, X: Any) -> Matrix:
         check_is_fitted(self)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -11,11 +12,20 @@ from makedo.baselines.gcn import GCNClassifier
 from makedo.baselines.mlp import MLP_CONSTRAINTS, build_mlp, mlp_settings
 from makedo.baselines.network import NetworkClassifier, proba_of_rows, to_tensors
 from makedo.core.checks import Number
+from makedo.core.persistence import fingerprint
 from makedo.core.training import Training
 from makedo.data.features import Matrix
 from makedo.data.nodes import Nodes
 from makedo.nn.features import Features
 from makedo.nn.mlp import FeatureMLP, mlp_phase
+
+
+class Lesson(NamedTuple):
+    """What a trained teacher leaves behind."""
+
+    said: np.ndarray  # class probabilities (n_nodes, n_classes)
+    nets: dict[str, nn.Module]
+    history: list[dict[str, Any]]
 
 
 class GLNNClassifier(NetworkClassifier):
@@ -65,6 +75,7 @@ batch_size
     """
 
     needs_edges: ClassVar = True
+    _lessons: dict[str, Lesson] | None = None  # the last one, where it is shared
     _constraints: ClassVar = MLP_CONSTRAINTS | {
         "distill": Number(0, 1),
         "teacher_hidden": Number(1, integer=True),
@@ -139,9 +150,8 @@ batch_size
         return self._teacher._networks(n_features, n_classes) | student
 
     def _train(self, training: Training, nodes: Nodes, X: Matrix) -> np.ndarray:
-        teacher = self._teacher
-        taught = teacher._train(training, nodes, X)  # (n_nodes, n_classes)
-        self.nets_ = dict(teacher.nets_)
+        taught, teacher_nets, _ = self._lesson(training, nodes, X)  # taught (n_nodes, n_classes)
+        self.nets_ = dict(teacher_nets)
         device, nets = self._start(nodes, "student")
         net = nets["student"]
         assert isinstance(net, FeatureMLP)
@@ -163,3 +173,34 @@ batch_size
             return taught  # stopped while the teacher learnt: it answers
         self.nets_ |= nets
         return proba_of_rows(net, X, len(nodes.classes))
+
+    def _lesson(self, training: Training, nodes: Nodes, X: Matrix) -> Lesson:
+        """Train the teacher, or recall what it said if the last one was the same."""
+        teacher, key = self._teacher, ""
+        if self._lessons is not None:
+            data = X, nodes.y, nodes.graph, nodes.train, nodes.valid
+            key = fingerprint(teacher.get_params(), *data)
+            if key in self._lessons:
+                training.history += self._lessons[key].history
+                return self._lessons[key]
+        said = teacher._train(training, nodes, X)
+        lesson = Lesson(said, teacher.nets_, list(training.history))
+        if self._lessons is not None and not training.stopped:
+            self._lessons.clear()
+            self._lessons[key] = lesson
+        return lesson
+
+
+def sharing_teachers() -> Callable[..., GLNNClassifier]:
+    """Makes classifiers that train a teacher once where they differ in the student alone.
+
+    A teacher depends on its own parameters and on the data only, so each would train the same.
+    """
+    lessons: dict[str, Lesson] = {}
+
+    def make(**parameters: Any) -> GLNNClassifier:
+        model = GLNNClassifier(**parameters)
+        model._lessons = lessons
+        return model
+
+    return make

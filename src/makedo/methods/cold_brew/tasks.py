@@ -68,6 +68,12 @@ class Task(Protocol):
         """The same of a bare prediction (n_rows,): class numbers, or numbers."""
         ...
 
+    def score(
+        self, owner: str, answer: np.ndarray, y: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        """The metric over labelled rows, in which a row counts by its weight."""
+        ...
+
     def match(self, owner: str, y: Any, n_rows: int) -> np.ndarray:
         """Labels of a user's rows as this task knows them; see :func:`is_labelled`."""
         ...
@@ -145,6 +151,12 @@ class Classification:
         """Right or wrong."""
         return np.where(y == -1, np.nan, prediction == y)
 
+    def score(
+        self, owner: str, answer: np.ndarray, y: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        """Accuracy."""
+        return float(np.average(self.credit(answer, y), weights=weight))
+
     def match(self, owner: str, y: Any, n_rows: int) -> np.ndarray:
         """Class numbers; −1 unlabelled, −2 a class not seen in fit."""
         return match_labels(owner, y, self.classes, n_rows)
@@ -207,6 +219,18 @@ class Regression:
         variance = known.var() if len(known) else 0.0
         error = (prediction - y) ** 2
         return 1 - error / variance if variance > 0 else np.full(len(y), np.nan)
+
+    def score(
+        self, owner: str, answer: np.ndarray, y: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        """R²; the variance is weighted as the errors are."""
+        variance = np.average((y - np.average(y, weights=weight)) ** 2, weights=weight)
+        if not variance > 0:
+            raise MakedoInputError(
+                f"{owner}: R² needs labels that differ, and all rows of weight have the value "
+                f"{y[0 if weight is None else int(weight.argmax())]:g}. Give other weights."
+            )
+        return float(1 - np.average((answer[:, 0] - y) ** 2, weights=weight) / variance)
 
     def match(self, owner: str, y: Any, n_rows: int) -> np.ndarray:
         """The numbers; NaN unlabelled."""

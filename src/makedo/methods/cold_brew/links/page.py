@@ -61,7 +61,7 @@ def report(
         sections.append(curves_section(model))
     return Report(
         title="Cold Brew: links of nodes that nothing links to",
-        verdict=scores.verdict(noun="nodes"),
+        verdict=scores.verdict(),
         summary=[serving_sentence(model)],
         facts={
             "known nodes": model.graph_.n_nodes,

@@ -23,50 +23,36 @@ What differs from the paper, and why:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from makedo.core.checks import Choice, MakedoInputError, MakedoWarning, Number, count
+from makedo.core.checks import Choice, MakedoInputError, Number
 from makedo.core.devices import pick_device
 from makedo.core.diagnosis import Diagnosis
 from makedo.core.estimator import Estimator
 from makedo.core.persistence import fingerprint
-from makedo.core.seeds import derive, generator, torch_seed
-from makedo.core.training import Phase, Training, history_frame
+from makedo.core.seeds import generator
+from makedo.core.training import Training, history_frame
 from makedo.data.features import Matrix, RowScaler, read_rows
 from makedo.data.graph import as_graph
 from makedo.data.nodes import node_index
-from makedo.methods.cold_brew.links.loss import (
-    cut_off_folds,
-    link_encoder_phase,
-    link_part2_phase,
-    link_teacher_phase,
-    linked_nodes,
-)
+from makedo.methods.cold_brew.links.brewing import LinkBrewing
+from makedo.methods.cold_brew.links.loss import linked_nodes
 from makedo.methods.cold_brew.links.serving import (
-    ENCODERS,
     LINK_PARTS,
     LinkServer,
-    alone,
     build_link_networks,
     check_new,
     link_scores,
     ranked,
 )
-from makedo.methods.cold_brew.links.student import BankFiller, fold_look_up
-from makedo.methods.cold_brew.links.validation import ColdLinks, choose_link_part, hide_nodes
+from makedo.methods.cold_brew.links.validation import choose_link_part, hide_nodes
 from makedo.methods.cold_brew.restoring import OBJECTS, restore
-from makedo.methods.cold_brew.student import Bank, part1_phase
-from makedo.nn.features import Features
-from makedo.nn.propagation import Propagation
 
 if TYPE_CHECKING:
     from makedo.report import Report
@@ -328,118 +314,14 @@ class ColdBrewLinkPredictor(Estimator):
             checkpoint_dir=checkpoint_dir,
             on_step=on_step,
         ) as training:
-            self._train(training, links)
+            brewing = LinkBrewing(self, training, links)
+            brewing.run()
+        self.nets_, self.bank_, self.moments_ = brewing.nets, brewing.bank, brewing.moments
         self.history_ = history_frame(training.history)
         self.part_, self.part_scores_, self.validation_ = choose_link_part(self, links)
         # Validation nodes get their edges back: from here on they are known like all others.
         self.embedding_ = self._server.embed(self._scaled, self.graph_)
         return self
-
-    def _train(self, training: Training, links: ColdLinks) -> None:
-        """Train every part in turn; one that was stopped before it began stays out of ``nets_``."""
-        device = pick_device(self.device)
-        x, graph = Features.of(self._scaled, device), links.graph
-        with torch_seed(derive(self.random_state, "initial weights")):
-            nets: dict[str, Any] = build_link_networks(self)
-        nets = {name: net.to(device) for name, net in nets.items()}
-        common: dict[str, Any] = {"n_negatives": self.n_negatives, "device": device}
-        student: dict[str, Any] = {
-            "learning_rate": self.student_learning_rate,
-            "weight_decay": self.weight_decay,
-            "max_epochs": self.student_max_epochs,
-            "patience": self.student_patience,
-            "batch_size": self.batch_size,
-        }
-        self.nets_, self.bank_, self.moments_ = {}, None, None
-
-        def run(phase: Phase) -> bool:
-            if training.run(phase):
-                self.nets_[phase.name] = nets[phase.name]
-            return phase.name in self.nets_
-
-        # Dual encoders of features alone
-        for name in ENCODERS:
-            if name in nets:
-                net = nets[name]
-                check = links.check(lambda n=net: (n(links.asking(x)), n(links.known(x))))
-                rate = self.learning_rate if name == "linear" else self.student_learning_rate
-                settings: dict[str, Any] = student | common | {"learning_rate": rate}
-                run(link_encoder_phase(name, net, x, graph, check, **settings))
-        if "teacher" not in nets:
-            return
-
-        # Teacher, asked for nodes that stand alone
-        net = nets["teacher"]
-        told = Propagation(graph.normalized()).to(device)
-        known = torch.from_numpy(links.candidates).to(device)
-        check = links.check(lambda: (alone(net, links.asking(x)), net(x, told)[-1][known]))
-        full: dict[str, Any] = {
-            "penalty": self.structural_penalty,
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "max_epochs": self.max_epochs,
-            "patience": self.patience,
-        }
-        if run(link_teacher_phase(net, x, graph, check, **full, **common)) and "part 1" in nets:
-            self._train_student(run, nets, x, links, told, student, common)
-
-    def _train_student(
-        self,
-        run: Callable[[Phase], bool],
-        nets: dict[str, Any],
-        x: Features,
-        links: ColdLinks,
-        told: Propagation,
-        student: dict[str, Any],
-        common: dict[str, Any],
-    ) -> None:
-        teacher, part1, device = nets["teacher"], nets["part 1"], common["device"]
-        with torch.no_grad():
-            outputs = teacher(x, told)  # per layer (n_nodes, d_{l+1})
-            shown = teacher(x, Propagation(self.graph_.normalized()).to(device))
-
-        # Bank
-        filler = BankFiller(outputs, linked_nodes(links.graph), self.bank, self.similarity)
-        bank = filler.fill(outputs, linked_nodes(links.graph))
-        self._warn_of_a_small_bank(bank)
-        if self.part2 == "correction":
-            self.moments_ = filler.moments(self.embedding_width)
-
-        # Part 1, judged by what the teacher says of nodes whose edges part 1 was not shown
-        judged = filler.fill(shown, links.hidden)
-        given = bank.rows, bank.values, judged.rows, judged.values
-        if not run(part1_phase(part1, x, *given, **student)):
-            return
-
-        # Virtual neighbours, once: nothing in them is learnt
-        rng = generator(self.random_state, "folds of nodes")
-        cut_off = cut_off_folds(teacher, x, links.graph, rng, device)
-        if not cut_off:  # a graph of so few edges that none can be asked for
-            return
-        server = self._server_of(nets, bank)
-        asking = torch.from_numpy(links.rows).to(device)
-        extra = fold_look_up(server, x, filler, cut_off, asking)  # (n_nodes, 2 · width)
-
-        # Part 2
-        known = outputs[-1][torch.from_numpy(links.candidates).to(device)]
-        check = links.check(lambda: (server.student(links.asking(x), extra[asking]), known))
-        settings: dict[str, Any] = student | common
-        settings["learning_rate"] = self.part2_learning_rate
-
-        def embed(nodes: Tensor) -> Tensor:
-            return server.student(x.rows(nodes), extra[nodes])
-
-        if run(link_part2_phase(embed, nets["part 2"], cut_off, check, **settings)):
-            self.bank_ = bank
-
-    def _warn_of_a_small_bank(self, bank: Bank) -> None:
-        if self.n_neighbors > len(bank.rows):
-            warnings.warn(
-                f"{type(self).__name__}: n_neighbors={self.n_neighbors} but the bank has "
-                f"{count(len(bank.rows), 'node')}; all of them are used.",
-                MakedoWarning,
-                stacklevel=5,
-            )
 
     # --- predicting ---------------------------------------------------------------------------
 
@@ -558,11 +440,8 @@ class ColdBrewLinkPredictor(Estimator):
 
     @property
     def _server(self) -> LinkServer:
-        return self._server_of(self.nets_, self.bank_)
-
-    def _server_of(self, nets: dict[str, Any], bank: Bank | None) -> LinkServer:
-        look_up = self.n_neighbors, self.temperature
-        return LinkServer(nets, bank, *look_up, self.moments_, pick_device(self.device))
+        look_up, device = (self.n_neighbors, self.temperature), pick_device(self.device)
+        return LinkServer(self.nets_, self.bank_, *look_up, self.moments_, device)
 
     @property
     def _scaled(self) -> Matrix:

@@ -87,7 +87,7 @@ def with_routed(model: ColdBrewLinkPredictor, scores: Scores) -> Scores:
 def compared(scores: Scores, metric: Metric, valid: dict[str, float] | None = None) -> Comparison:
     """The parts and the whole model on the same nodes."""
     return compare_rows(scores, reference=next(iter(scores)), ours=ROUTED, metric=metric,
-                        valid=valid)  # fmt: skip
+                        valid=valid, over="node")  # fmt: skip
 
 
 def metric_table(found: dict[Metric, Scores]) -> pd.DataFrame:
