@@ -249,6 +249,12 @@ def test_the_words_say_for_how_many_absent_neighbors_nobody_stood_in(world, null
     assert said in found.sentences()[0]
 
 
+def test_a_share_has_no_interval_beyond_all(found):
+    most = found.local.assign(phi=np.where(found.local["block"] == 0, 0.0, 1.0))
+    share = replace(found, local=most).summary().set_index("quantity").loc["touched"]
+    assert 0.5 < share["low"] < share["mean"] < 1 and share["high"] == 1
+
+
 def test_the_summary_has_all_targets_or_each_scene_s(found):
     whole = found.summary().set_index("quantity")
     assert whole.loc["past", "n_targets"] == len(found)

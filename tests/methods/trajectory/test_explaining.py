@@ -265,6 +265,14 @@ def test_values_in_bulk_are_those_of_single_calls_over_all_orders(world):
     np.testing.assert_allclose(total, t["error_none"] - t["error_all"], atol=1e-12)
 
 
+@pytest.mark.parametrize("null_mode", ["separate", "swap"])
+def test_progress_ends_at_the_end_also_where_nobody_is_near(world, caplog, null_mode):
+    w = cut(world.tracks(2), stride=20, radius=1e-3)
+    with caplog.at_level("INFO", logger="makedo"):
+        explained(world.copycat, w, n_samples=1, null_mode=null_mode, verbose=1)
+    assert "20/20" in caplog.text
+
+
 def test_a_random_one_in_a_seat_has_the_value_of_all_orders_in_the_game_with_it(world):
     w = cut(world.tracks(3), stride=20, radius=6.0)  # targets with more and fewer neighbours
     assert len(np.unique(w.present.sum(1))) > 2

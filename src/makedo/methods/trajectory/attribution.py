@@ -48,7 +48,7 @@ QUANTITIES = {
     "error_all": "error with all cues",
     "error_past": "error without neighbours",
     "error_none": "error with no cue",
-    "touched": f"share of targets with a neighbour that brings more than {TOUCHED}",
+    "touched": f"share of targets with a neighbour worth over {TOUCHED} (unit of the error)",
 }
 IN_SEATS = {  # the same where random neighbours take the seats of real ones, one at a time
     "random": "random neighbours in the seats of real ones, mean",
@@ -198,7 +198,10 @@ class Attribution:
                 if quantity not in scores or scores[quantity].isna().all():
                     continue
                 found = block_mean(scores[quantity].to_numpy(float)[rows], block[rows])
-                unit = "share" if quantity == "touched" else self.unit
+                unit = self.unit
+                if quantity == "touched":
+                    mean, low, high, *counts = found
+                    found, unit = (mean, max(low, 0.0), min(high, 1.0), *counts), "share"
                 lines.append((*key, quantity, *found, unit))
         columns = [*names, "quantity", "mean", "low", "high", "n_targets", "n_blocks", "unit"]
         return pd.DataFrame(lines, columns=columns)

@@ -369,6 +369,7 @@ class TrajectoryAttributor(Estimator):
                     progress.advance()
 
             tables = explaining.explain(windows, value, rules, self.donors_, on_targets)
+            on_targets(total - done)  # games that nobody has to play are done too
         found = {
             "common_noise": value.common_noise,
             "rows": value.n_rows,
